@@ -1,0 +1,163 @@
+"""Wine: finding or installing it, a prefix of our own, and sessions in which Windows programs run.
+
+As a program, it runs one cargo command the way the Windows stages of `ci/test.py` do:
+
+    python3 ci/wine.py test -p carme-config          # cargo test --target x86_64-pc-windows-gnu …, under Wine
+"""
+
+import contextlib
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import console
+import debian
+import toolchain
+from places import CI, cache_dir, windows_target_dir
+
+PACKAGE = "wine64"
+# `wine` itself comes last: Debian's asks for 32-bit Wine, and says so to every program that it starts.
+_LOADERS = ["/usr/lib/wine/wine64", "wine64", "wine"]
+_SERVERS = ["/usr/lib/wine/wineserver64", "wineserver64", "wineserver", "/usr/lib/wine/wineserver"]
+
+
+@dataclass(frozen=True)
+class Wine:
+    """An installed Wine; all its state is in `prefix`."""
+
+    loader: str
+    server: str
+    version: str
+
+    @property
+    def prefix(self):
+        return cache_dir() / "wine"
+
+    def environment(self, base):
+        """`base` for Windows programs: our prefix, no display, no chatter, nothing of a Linux Python's settings."""
+        env = {key: value for key, value in base.items()
+               if not key.startswith(("PYTHON", "WINE")) and key not in ("DISPLAY", "WAYLAND_DISPLAY")}
+        env.update(
+            WINEPREFIX=str(self.prefix), WINEARCH="win64", WINEDEBUG="-all",
+            WINEDLLOVERRIDES="mscoree,mshtml=;winemenubuilder.exe=d",  # no .NET, no browser, no desktop files
+            LC_ALL="C.UTF-8",
+            CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER=self.loader)
+        return env
+
+    def run(self, *command, timeout=120):
+        """Runs a Windows program in a session and returns its output."""
+        return console.quiet([self.loader] + list(command), timeout=timeout, env=self.environment(os.environ))
+
+    @contextlib.contextmanager
+    def session(self):
+        """The prefix's wineserver, up until the last of the sessions of all processes ends.
+
+        It is started first and with null streams. Otherwise Wine's services inherit the streams of whatever runs
+        first, and whoever reads those waits for ever.
+        """
+        import fcntl
+        self.prefix.mkdir(parents=True, exist_ok=True)
+        env = self.environment(os.environ)
+        with open(str(self.prefix) + ".sessions", "a") as sessions:
+            fcntl.flock(sessions, fcntl.LOCK_SH)
+            console.detached([self.server, "-p"], env=env)  # fails if one runs already, which is as good
+            console.detached([self.loader, "wineboot", "-u"], timeout=300, env=env)
+            try:
+                yield self
+            finally:
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(sessions, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    console.detached([self.server, "-k", "-w"], env=env)
+
+
+def windows_path(path):
+    """An absolute path of this machine as Windows programs under Wine name it: `/` is drive Z:."""
+    return "Z:" + str(Path(path).absolute()).replace("/", "\\")
+
+
+def why_impossible():
+    """The reason why Wine cannot run our programs on this machine, or None."""
+    if sys.platform != "linux":
+        return "Wine is used on Linux only"
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return "the programs are for x86-64, this machine is " + platform.machine()
+    return None
+
+
+def find():
+    """The installed Wine, or None."""
+    loader = next(filter(None, map(shutil.which, _LOADERS)), None)
+    server = next(filter(None, map(shutil.which, _SERVERS)), None)
+    if not loader or not server:
+        return None
+    try:
+        return Wine(loader, server, console.quiet([loader, "--version"], timeout=60).strip())
+    except console.CommandFailed:
+        return None
+
+
+def ready(install):
+    """A Wine with a working prefix; installs what is missing if `install`. `CommandFailed` names the obstacle."""
+    wine, status = find(), console.FOUND
+    if wine is None and install and debian.is_here():
+        debian.install([PACKAGE])
+        wine, status = find(), console.INSTALLED
+    if wine is None:
+        raise console.CommandFailed("64-bit Wine is missing (Debian, Ubuntu: {})".format(PACKAGE))
+    if not _stamp(wine).exists():
+        console.line("  making a Wine prefix in {} …".format(wine.prefix))
+        _make_prefix(wine)
+        status = console.INSTALLED
+    return wine, status
+
+
+def _stamp(wine):
+    return wine.prefix / ("carme-ci." + wine.version.split()[0])
+
+
+def _make_prefix(wine):
+    shutil.rmtree(str(wine.prefix), ignore_errors=True)
+    with wine.session():
+        console.detached([wine.loader, "winecfg", "-v", "win10"], env=wine.environment(os.environ))
+        system = wine.prefix / "drive_c" / "windows" / "system32"
+        if not system.is_dir():
+            raise console.CommandFailed("wineboot made no prefix in {}".format(wine.prefix))
+        if not (system / "bcryptprimitives.dll").exists():
+            console.quiet([toolchain.MINGW, "-shared", "-O2", "-s", "-o", system / "bcryptprimitives.dll",
+                           CI / "bcryptprimitives.c", "-ladvapi32"])
+    _stamp(wine).touch()
+
+
+def cargo_environment(wine, windows_rust, base):
+    """`base` for `cargo … --target x86_64-pc-windows-gnu` whose test programs run under `wine`."""
+    env = windows_rust.environment(wine.environment(base))
+    env.update(CARGO_TARGET_DIR=str(windows_target_dir()), CARME_TEST_WINE=wine.version)
+    return env
+
+
+def main(arguments):
+    if not arguments:
+        sys.exit(__doc__)
+    console.sigterm_as_exit()
+    rust = toolchain.host()
+    if rust is None:
+        sys.exit("cargo and rustc are not on PATH: install Rust, https://rustup.rs")
+    import windows_python
+    try:
+        windows_rust, _ = toolchain.for_windows(rust, install=False)
+        wine, _ = ready(install=False)
+        env = cargo_environment(wine, windows_rust, os.environ)
+        env["CARME_TEST_PYTHONS"] = windows_python.as_variable(windows_python.present())
+        at = 2 if arguments[0] == "nextest" else 1  # cargo nextest run --target …
+        with wine.session():
+            console.shown([windows_rust.rust.cargo] + arguments[:at] + ["--target", toolchain.WINDOWS_TARGET]
+                          + arguments[at:], timeout=3600, env=env)
+    except console.CommandFailed as error:
+        sys.exit("{}\n(python3 ci/setup.py installs what is missing)".format(error))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
