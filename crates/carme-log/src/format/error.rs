@@ -1,0 +1,56 @@
+//! What is wrong with a LogFormat, and where.
+
+use thiserror::Error;
+
+/// A LogFormat that cannot be compiled.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("log format, column {column}: {directive:?} {problem}{}", hint(.nearest.as_deref()))]
+pub struct FormatError {
+    /// The character at which the directive begins, counted from 1.
+    pub column: usize,
+    /// The directive as far as it was read, or the whole text where it has none.
+    pub directive: String,
+    /// What is wrong with it.
+    pub problem: Problem,
+    /// What was probably meant.
+    pub nearest: Option<String>,
+}
+
+fn hint(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |nearest| format!("; did you mean {nearest:?}?"))
+}
+
+/// What can be wrong with a directive.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Problem {
+    /// The letter means nothing.
+    #[error("is not a directive (a literal percent sign is %%)")]
+    Unknown,
+    /// Apache knows it, Carme has nothing to print for it.
+    #[error("is a directive of Apache that Carme does not have: {0}")]
+    Unsupported(&'static str),
+    /// The format ends before the letter.
+    #[error("has no letter that says what to print")]
+    Unfinished,
+    /// `{` without `}`.
+    #[error("has a {{ without its }}")]
+    Unclosed,
+    /// `%i` where `%{Name}i` is needed.
+    #[error("needs a name in braces")]
+    NameMissing,
+    /// `%{Referer}I`.
+    #[error("takes no argument in braces")]
+    ArgumentNotTaken,
+    /// `%{min}T`.
+    #[error("has an argument that is not one of {}", .0.join(", "))]
+    ArgumentUnknown(Vec<&'static str>),
+    /// `%{%Q}t`.
+    #[error("has a time format that strftime does not know at {0:?}")]
+    TimeFormat(String),
+    /// A condition that is not an HTTP status.
+    #[error("has a condition that is not a status from 100 to 999")]
+    Status,
+    /// Neither a nickname nor a format.
+    #[error("is neither a nickname ({}) nor has it any directive, such as %h", .0.join(", "))]
+    NoDirective(Vec<&'static str>),
+}

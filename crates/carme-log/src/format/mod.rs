@@ -1,0 +1,89 @@
+//! A LogFormat, compiled once and rendered for every request.
+
+mod directive;
+mod error;
+mod parse;
+mod render;
+#[cfg(test)]
+mod tests;
+
+use directive::Field;
+
+pub use error::{FormatError, Problem};
+
+const COMMON: &str = r#"%h %l %u %t "%r" %>s %b"#;
+const COMBINED: &str = r#"%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i""#;
+const COMBINED_ROUTE: &str = concat!(
+    r#"%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i" "#,
+    "%{BALANCER_WORKER_ROUTE}e %D %{QUEUE_TIME_US}e %{WORKER_TIME_US}e %{REQUEST_ID}e"
+);
+
+/// The formats known by name.
+const NICKNAMES: &[(&str, &str)] = &[
+    ("common", COMMON),
+    ("combined", COMBINED),
+    ("combined_route", COMBINED_ROUTE),
+];
+
+/// A compiled LogFormat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Format {
+    items: Box<[Item]>,
+    zone: Zone,
+}
+
+/// Where a clock hangs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Zone {
+    System,
+    Utc,
+}
+
+/// One piece of a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Item {
+    /// Printed as it is.
+    Text(Box<[u8]>),
+    /// Printed for every request.
+    Always(Field),
+    /// `%400,501{…}i`, `%!200{…}i`: printed for some statuses, `-` for the others.
+    When {
+        statuses: Box<[u16]>,
+        listed: bool,
+        field: Field,
+    },
+}
+
+impl Format {
+    /// Compiles a nickname (`common`, `combined`, `combined_route`) or a LogFormat string.
+    ///
+    /// # Errors
+    /// [`FormatError`] says where the first mistake is, which directive it is in, and what may have been meant.
+    pub fn parse(format: &str) -> Result<Self, FormatError> {
+        let text = match NICKNAMES.iter().find(|(name, _)| *name == format) {
+            Some((_, text)) => text,
+            None => format,
+        };
+        Ok(Format {
+            items: parse::items(text)?,
+            zone: Zone::System,
+        })
+    }
+
+    /// The same format with its times in UTC instead of the machine's time zone.
+    #[must_use]
+    pub fn utc(self) -> Self {
+        Format {
+            zone: Zone::Utc,
+            ..self
+        }
+    }
+}
+
+impl std::str::FromStr for Format {
+    type Err = FormatError;
+
+    fn from_str(format: &str) -> Result<Self, FormatError> {
+        Format::parse(format)
+    }
+}

@@ -1,0 +1,61 @@
+//! `%t`: Apache's own words and strftime formats, compiled; the calendar is asked once a second and thread.
+
+mod calendar;
+mod strftime;
+
+use crate::decimal;
+use crate::format::Zone;
+use strftime::Strftime;
+
+/// The argument of `%t` without its `begin:` or `end:`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TimeFormat {
+    /// `[10/Oct/2000:13:55:36 -0700]`
+    Clf,
+    /// `sec`: seconds since the epoch.
+    Seconds,
+    /// `msec`
+    Milliseconds,
+    /// `usec`
+    Microseconds,
+    /// `msec_frac`: the three digits after the second.
+    MillisecondFraction,
+    /// `usec_frac`: the six digits after the second.
+    MicrosecondFraction,
+    /// Anything else.
+    Strftime(Strftime),
+}
+
+impl TimeFormat {
+    /// Compiles a format; the error is the conversion that strftime does not know.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "" => TimeFormat::Clf,
+            "sec" => TimeFormat::Seconds,
+            "msec" => TimeFormat::Milliseconds,
+            "usec" => TimeFormat::Microseconds,
+            "msec_frac" => TimeFormat::MillisecondFraction,
+            "usec_frac" => TimeFormat::MicrosecondFraction,
+            _ => TimeFormat::Strftime(Strftime::parse(text)?),
+        })
+    }
+
+    /// Appends the time `micros` microseconds after the epoch.
+    pub(crate) fn push(&self, out: &mut Vec<u8>, micros: i64, zone: Zone) {
+        let (second, fraction) = (
+            micros.div_euclid(1_000_000),
+            micros.rem_euclid(1_000_000).unsigned_abs(),
+        );
+        match self {
+            TimeFormat::Clf => calendar::with(second, zone, |_, clf| out.extend_from_slice(clf)),
+            TimeFormat::Seconds => decimal::push_signed(out, second),
+            TimeFormat::Milliseconds => decimal::push_signed(out, micros.div_euclid(1000)),
+            TimeFormat::Microseconds => decimal::push_signed(out, micros),
+            TimeFormat::MillisecondFraction => decimal::push_padded(out, fraction / 1000, 3, b'0'),
+            TimeFormat::MicrosecondFraction => decimal::push_padded(out, fraction, 6, b'0'),
+            TimeFormat::Strftime(format) => {
+                calendar::with(second, zone, |calendar, _| format.push(out, calendar))
+            }
+        }
+    }
+}
