@@ -16,6 +16,9 @@ import time
 
 from places import ON_WINDOWS
 
+# How long output is still passed on after its command has ended, if something else holds the pipe open.
+LATE_OUTPUT_SECONDS = 5
+
 FOUND, INSTALLED, MISSING, OPTIONAL = "found", "installed", "missing", "optional"
 
 
@@ -99,7 +102,9 @@ def shown(command, timeout, env=None, cwd=None):
         _end_group(child)
         raise
     finally:
-        relay.join(5)  # a process that outlived the command may hold the pipe: its output is not waited for
+        relay.join(LATE_OUTPUT_SECONDS)
+        if not relay.is_alive():
+            child.stdout.close()
     if code != 0:
         raise CommandFailed("ended with {}: {}".format(code, shlex.join(command)))
 
@@ -123,8 +128,13 @@ def _end_group(child):
     child.wait()
 
 
-def sigterm_as_exit():
-    """Lets `finally` blocks run when a CI system ends us, so that no Wine and no test program stays behind."""
+def start():
+    """To be called first by every program here.
+
+    Any character can be printed, whatever the console's code page; and SIGTERM, with which a CI system ends us, runs
+    the `finally` blocks, so that no Wine and no test program stays behind.
+    """
+    sys.stdout.reconfigure(encoding="utf-8", errors="replace")
     if not ON_WINDOWS:
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 

@@ -66,7 +66,7 @@ def from_answer(answer):
 
 
 def candidates():
-    """Paths where an interpreter may be, the preferred first."""
+    """Paths where an interpreter may be, the preferred of each version first."""
     yield sys.executable
     for minor in range(NEWEST_LOOKED_FOR, pins.OLDEST[1] - 1, -1):
         for suffix in ("", "t"):
@@ -92,11 +92,11 @@ def launcher_paths(text):
             yield row[start - 1:].strip()
 
 
-def discover():
-    """The interpreters, newest first, the free-threaded ones at the end."""
+def discover(only=None):
+    """The interpreters, newest first, the free-threaded ones at the end; of the programs `only`, if it is given."""
     best = {}
     seen = set()
-    for path in candidates():
+    for path in map(shutil.which, only) if only else candidates():
         if not path or not os.path.exists(path) or os.path.realpath(path) in seen and not _is_shim(path):
             continue
         seen.add(os.path.realpath(path))

@@ -4,7 +4,8 @@ all is there.
 
     python3 ci/setup.py               # on Linux, Windows or macOS
     python3 ci/setup.py --no-wine     # leave the Windows tests on Linux out
-    python3 ci/setup.py --no-install  # only look
+    python3 ci/setup.py --no-install  # install nothing outside the cache
+    python3 ci/setup.py --python python3.11
 
 Needed are Rust with cargo and one CPython from 3.9 on. Each CPython that is found gets a virtual environment with
 Flask and Django. For the Windows tests on Linux it takes the mingw linker, 64-bit Wine (on Debian and its
@@ -46,14 +47,14 @@ class SetupFailed(Exception):
     """Something without which no test can run; the text names it and the cure."""
 
 
-def prepare(with_wine=True, install=True):
-    """Prints what it finds and installs, and returns it."""
+def prepare(with_wine=True, install=True, only_pythons=None):
+    """Prints what it finds and installs, and returns it. `only_pythons`: use no other interpreters than these."""
     watch = console.Stopwatch()
     console.heading("setup")
     cache_dir().mkdir(parents=True, exist_ok=True)
     with _alone():
         rust, components = _rust()
-        plain, free_threaded = _pythons()
+        plain, free_threaded = _pythons(only_pythons)
         setup = Setup(rust, components, plain, free_threaded)
         if ON_WINDOWS:
             setup.no_windows = "this is Windows: stage `test` is the same"
@@ -98,12 +99,13 @@ def _rust():
     return rust, components
 
 
-def _pythons():
-    ready = pythons.prepare(pythons.discover())
+def _pythons(only):
+    ready = pythons.prepare(pythons.discover(only))
     plain = [python for interpreter, python in ready if not interpreter.free_threaded]
     free_threaded = [python for interpreter, python in ready if interpreter.free_threaded]
     if not plain:
-        raise SetupFailed("no CPython from 3.9 on gave a test environment (looked at PATH, pyenv and py)")
+        looked = ", ".join(only) if only else "PATH, pyenv's versions and the `py` launcher"
+        raise SetupFailed("no CPython from 3.9 on gave a test environment; looked at " + looked)
     if not free_threaded:
         console.finding(console.OPTIONAL, "a free-threaded CPython", "none found: its tests are skipped")
     return plain, free_threaded
@@ -136,14 +138,21 @@ def _optional():
                         there or "not installed; only {} would use it".format(use))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_options(parser):
+    """The options that ci/test.py shares."""
     parser.add_argument("--no-wine", action="store_true", help="nothing for the Windows tests on Linux")
     parser.add_argument("--no-install", action="store_true", help="install no system package and no Rust target")
+    parser.add_argument("--python", action="append", metavar="PROGRAM",
+                        help="use this interpreter only (may be repeated)")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser)
     options = parser.parse_args()
-    console.sigterm_as_exit()
+    console.start()
     try:
-        prepare(not options.no_wine, not options.no_install)
+        prepare(not options.no_wine, not options.no_install, options.python)
     except (SetupFailed, console.CommandFailed) as error:
         sys.exit("ci/setup.py: {}".format(error))
 

@@ -141,7 +141,7 @@ def cargo_environment(wine, windows_rust, base):
 def main(arguments):
     if not arguments:
         sys.exit(__doc__)
-    console.sigterm_as_exit()
+    console.start()
     rust = toolchain.host()
     if rust is None:
         sys.exit("cargo and rustc are not on PATH: install Rust, https://rustup.rs")

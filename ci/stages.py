@@ -1,0 +1,139 @@
+"""The stages of `ci/test.py`: what each one runs, in which target directory, and when it is skipped.
+
+Everything is compiled with the dev profile. The tests spend their time in processes and sockets, so an optimised
+build would cost far more minutes of compiling than it saves in running. Only loom's exhaustive searches want speed.
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import Callable
+
+import console
+import toolchain
+import wine as wine_module
+import windows_python
+from places import CI, ROOT, loom_target_dir, target_dir
+
+# Seconds after which a command is ended as hung. Single tests have shorter limits of their own under nextest.
+COMPILING = 45 * 60
+TESTING = 40 * 60
+
+# (crate, the cargo arguments that select its loom tests); they are compiled with `--cfg loom`.
+LOOM = [
+    ("carme-ring", ["--test", "loom"]),
+]
+
+# What `cargo build` must have made before the integration tests start the program.
+EVERYTHING = ["--workspace", "--all-targets"]
+
+
+class Skipped(Exception):
+    """The stage cannot run here; the text is the reason."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`run` takes the `Setup`; it raises `console.CommandFailed` or `Skipped`."""
+
+    name: str
+    title: str
+    run: Callable
+
+
+def _cargo(setup, *arguments, timeout=COMPILING, **variables):
+    env = dict(os.environ, CARGO_TARGET_DIR=str(target_dir()))
+    env.update(_python_variables(setup.pythons, setup.free_threaded, os.pathsep))
+    env.update(variables)
+    console.shown([setup.rust.cargo] + list(arguments), timeout, env, ROOT)
+
+
+def _python_variables(pythons, free_threaded, separator):
+    variables = {"CARME_TEST_PYTHONS": separator.join(map(str, pythons))}
+    if free_threaded:
+        variables["CARME_TEST_FREE_THREADED"] = str(free_threaded[0])
+    return variables
+
+
+def _need(setup, component):
+    if not setup.components[component]:
+        raise Skipped("cargo {} is not installed".format(component))
+
+
+def scripts(setup):
+    console.shown([sys.executable, "-m", "unittest", "discover", "--start-directory", CI / "tests"], 300, cwd=ROOT)
+
+
+def fmt(setup):
+    _need(setup, "fmt")
+    _cargo(setup, "fmt", "--all", "--check", timeout=300)
+
+
+def clippy(setup):
+    _need(setup, "clippy")
+    _cargo(setup, "clippy", *EVERYTHING, "--", "-D", "warnings")
+
+
+def test(setup):
+    _cargo(setup, "build", *EVERYTHING)
+    if setup.components["nextest"]:
+        _cargo(setup, "nextest", "run", "--workspace", "--no-fail-fast", timeout=TESTING)
+    else:
+        _cargo(setup, "test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast", timeout=TESTING)
+
+
+def doc(setup):
+    """The examples in the documentation, then the documentation itself: a broken link is an error."""
+    _cargo(setup, "test", "--workspace", "--doc", "--no-fail-fast")
+    _cargo(setup, "doc", "--workspace", "--no-deps", RUSTDOCFLAGS="-D warnings")
+
+
+def loom(setup):
+    """Release, for speed, but with checks on and without the link-time optimisation that costs a minute."""
+    for crate, selection in LOOM:
+        _cargo(setup, "test", "--package", crate, "--release", *selection, "--no-fail-fast",
+               CARGO_TARGET_DIR=str(loom_target_dir()), RUSTFLAGS="--cfg loom",
+               CARGO_PROFILE_RELEASE_LTO="off", CARGO_PROFILE_RELEASE_CODEGEN_UNITS="16",
+               CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS="true", CARGO_PROFILE_RELEASE_DEBUG="0")
+
+
+def _windows_environment(setup):
+    if setup.wine is None:
+        raise Skipped(setup.no_windows)
+    env = wine_module.cargo_environment(setup.wine, setup.windows_rust, os.environ)
+    env["CARME_TEST_PYTHONS"] = windows_python.as_variable(setup.windows_pythons)
+    env.pop("CARME_BIN", None)  # it names a program of this machine
+    return env
+
+
+def windows_clippy(setup):
+    env = _windows_environment(setup)
+    if not setup.windows_rust.rust.has_component("clippy"):
+        raise Skipped("the toolchain for {} has no clippy".format(toolchain.WINDOWS_TARGET))
+    console.shown([setup.windows_rust.rust.cargo, "clippy", "--target", toolchain.WINDOWS_TARGET, *EVERYTHING, "--",
+                   "-D", "warnings"], COMPILING, env, ROOT)
+
+
+def windows_test(setup):
+    env = _windows_environment(setup)
+    cargo, target = setup.windows_rust.rust.cargo, ["--target", toolchain.WINDOWS_TARGET]
+    console.shown([cargo, "build", *target, *EVERYTHING], COMPILING, env, ROOT)
+    with setup.wine.session():
+        if setup.components["nextest"]:
+            console.shown([cargo, "nextest", "run", *target, "--workspace", "--profile", "wine", "--no-fail-fast"],
+                          TESTING, env, ROOT)
+        else:
+            console.shown([cargo, "test", *target, "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"],
+                          TESTING, env, ROOT)
+
+
+STAGES = [
+    Stage("scripts", "the test scripts' own tests", scripts),
+    Stage("fmt", "formatting", fmt),
+    Stage("clippy", "lints", clippy),
+    Stage("test", "unit and integration tests on this machine", test),
+    Stage("doc", "documentation and its examples", doc),
+    Stage("loom", "memory orderings, exhaustively", loom),
+    Stage("windows-clippy", "lints for Windows", windows_clippy),
+    Stage("windows-test", "unit and integration tests for Windows, under Wine", windows_test),
+]

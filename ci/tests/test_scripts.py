@@ -1,0 +1,166 @@
+"""The parts of the test scripts that read other programs' answers or decide something."""
+
+import os
+import socket
+import sys
+import unittest
+import unittest.mock
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import console
+import pins
+import pythons
+import stages
+import test as test_command
+import toolchain
+import wine
+
+
+class Versions(unittest.TestCase):
+    def test_rust_version_of_the_workspace(self):
+        self.assertEqual(toolchain.minimum_version('[workspace.package]\nrust-version = "1.95"\n'), (1, 95))
+        self.assertEqual(toolchain.minimum_version('rust-version="1.95.1"'), (1, 95, 1))
+        with self.assertRaises(ValueError):
+            toolchain.minimum_version('# rust-version = "1.0"\n')
+
+    def test_rust_version_of_a_compiler(self):
+        self.assertEqual(toolchain.parse_version("rustc 1.95.0 (f2d3ce0bd 2026-03-21)"), (1, 95, 0))
+        self.assertEqual(toolchain.parse_version("rustc 1.97.0-nightly (abc 2026-04-01)"), (1, 97, 0))
+        self.assertIsNone(toolchain.parse_version("error: no default toolchain"))
+
+    def test_the_manifest_has_one(self):
+        self.assertGreaterEqual(toolchain.minimum(), (1, 85))
+
+
+class Interpreters(unittest.TestCase):
+    GOOD = {"path": "/p", "version": [3, 13, 2], "implementation": "CPython", "free_threaded": False, "bits": 64,
+            "release": True, "venv": True}
+
+    def test_what_is_served(self):
+        one = pythons.from_answer(self.GOOD)
+        self.assertEqual((one.minor, one.name), ((3, 13), "CPython 3.13.2"))
+        free = pythons.from_answer(dict(self.GOOD, free_threaded=True))
+        self.assertEqual(free.name, "CPython 3.13.2 (free-threaded)")
+
+    def test_what_is_not(self):
+        for change in ({"implementation": "PyPy"}, {"bits": 32}, {"release": False}, {"version": [3, 8, 18]}):
+            with self.subTest(change):
+                self.assertIsNone(pythons.from_answer(dict(self.GOOD, **change)))
+
+    def test_the_running_interpreter_is_found(self):
+        self.assertIn(sys.version_info[:2], [one.minor for one in pythons.discover()])
+
+    def test_answer_of_the_windows_launcher(self):
+        text = (" -V:3.13 *        C:\\hostedtoolcache\\Python 3.13\\python.exe\n"
+                " -3.9-64          D:\\Py39\\python.exe\n"
+                "No suitable Python runtime found\n")
+        self.assertEqual(list(pythons.launcher_paths(text)),
+                         ["C:\\hostedtoolcache\\Python 3.13\\python.exe", "D:\\Py39\\python.exe"])
+
+    def test_every_pin_is_exact_and_single(self):
+        for minor in range(9, 16):
+            for windows in (False, True):
+                chosen = pins.packages((3, minor), windows)
+                names = [pin.split("==")[0].lower() for pin in chosen]
+                self.assertEqual(len(names), len(set(names)))
+                self.assertTrue(all(pin.count("==") == 1 for pin in chosen))
+                self.assertTrue({"flask", "django"} <= set(names))
+
+
+class WinePaths(unittest.TestCase):
+    @unittest.skipIf(os.name == "nt", "the paths of Wine's host are not Windows paths")
+    def test_spelling(self):
+        self.assertEqual(wine.windows_path("/root/a b/python.exe"), "Z:\\root\\a b\\python.exe")
+
+    def test_environment_of_windows_programs(self):
+        env = wine.Wine("/usr/lib/wine/wine64", "/usr/lib/wine/wineserver64", "wine-8.0").environment(
+            {"PYTHONPATH": "/linux", "WINEPREFIX": "/someone/else", "DISPLAY": ":0", "PATH": "/bin"})
+        self.assertNotIn("PYTHONPATH", env)
+        self.assertNotIn("DISPLAY", env)
+        self.assertTrue(env["WINEPREFIX"].endswith("wine"))
+        self.assertEqual(env["PATH"], "/bin")
+
+    def test_flags_that_would_replace_the_sysroot_are_dropped(self):
+        rust = toolchain.Rust("/usr/bin/cargo", "/usr/bin/rustc", (1, 96, 0))
+        env = toolchain.WindowsRust(rust, Path("/sysroot")).environment({"RUSTFLAGS": "-C opt-level=3"})
+        self.assertNotIn("RUSTFLAGS", env)
+        self.assertEqual(env["CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUSTFLAGS"], "--sysroot " + str(Path("/sysroot")))
+
+
+class Commands(unittest.TestCase):
+    def test_failure_names_command_and_output(self):
+        with self.assertRaises(console.CommandFailed) as raised:
+            console.quiet([sys.executable, "-c", "print('the cause'); raise SystemExit(3)"])
+        self.assertIn("ended with 3", str(raised.exception))
+        self.assertIn("the cause", str(raised.exception))
+
+    def test_a_missing_program_is_a_failed_command(self):
+        for way in (console.quiet, console.shown):
+            with self.assertRaises(console.CommandFailed) as raised:
+                way(["/no/such/program"], 10)
+            self.assertIn("/no/such/program", str(raised.exception))
+
+    def test_a_hung_command_is_ended_with_its_children(self):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.settimeout(30)
+            child = ("import socket, time; s = socket.create_connection(('127.0.0.1', {})); s.sendall(b'x'); "
+                     "time.sleep(600)").format(server.getsockname()[1])
+            parent = "import subprocess, sys; subprocess.run([sys.executable, '-c', {!r}])".format(child)
+            with self.assertRaises(console.CommandFailed) as raised:
+                console.shown([sys.executable, "-c", parent], timeout=3)
+            self.assertIn("did not end within 3.0 s", str(raised.exception))
+            connection, _ = server.accept()
+            with connection:
+                connection.settimeout(30)
+                self.assertEqual(connection.recv(1), b"x")
+                try:
+                    self.assertEqual(connection.recv(1), b"")  # its end closed: the grandchild is gone
+                except ConnectionResetError:
+                    pass  # Windows says it like this
+
+    def test_output_held_open_by_a_survivor_is_not_waited_for(self):
+        code = ("import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(15)'], "
+                "start_new_session=True)")
+        watch = console.Stopwatch()
+        with unittest.mock.patch.object(console, "LATE_OUTPUT_SECONDS", 0.2):
+            console.shown([sys.executable, "-c", code], timeout=60)
+        self.assertLess(watch.seconds, 14)
+
+    def test_durations(self):
+        self.assertEqual([console.duration(seconds) for seconds in (0.04, 59.96, 65, 119.6)],
+                         ["0.0 s", "60.0 s", "1 min 05 s", "2 min 00 s"])
+
+
+class Running(unittest.TestCase):
+    def test_a_failure_hides_nothing_and_decides_the_exit_code(self):
+        ran = []
+
+        def fails(setup):
+            ran.append("fails")
+            raise console.CommandFailed("ended with 1: cargo")
+
+        def skips(setup):
+            ran.append("skips")
+            raise stages.Skipped("no Wine")
+
+        def passes(setup):
+            ran.append("passes")
+
+        results = test_command.run(
+            [stages.Stage(one.__name__, "", one) for one in (fails, skips, passes)], setup=None)
+        self.assertEqual(ran, ["fails", "skips", "passes"])
+        self.assertEqual([outcome for _, outcome, _, _ in results], ["FAILED", "skipped", "passed"])
+        self.assertEqual(test_command.exit_code(results, no_skips=False), 1)
+        self.assertEqual(test_command.exit_code(results[1:], no_skips=False), 0)
+        self.assertEqual(test_command.exit_code(results[1:], no_skips=True), 1)
+        self.assertIn("no Wine", list(test_command.summary(results))[1])
+
+    def test_stages_are_chosen_by_name_in_their_order(self):
+        self.assertEqual([stage.name for stage in test_command.chosen(["loom", "fmt"])], ["fmt", "loom"])
+        self.assertEqual(test_command.chosen(None), stages.STAGES)
+
+
+if __name__ == "__main__":
+    unittest.main()
