@@ -37,7 +37,7 @@
 //! - `\"` outside directives is a quote. In Apache the configuration reader turns it into one before the format is
 //!   read; here a format may also come from a command line or from TOML, copied from an Apache file.
 //! - A mistake that Apache lets pass is an error here: `%i` without a name, an argument where there is none to give
-//!   (`%{Referer}I`), an unknown unit, a format without any directive.
+//!   (`%{Referer}I`), an unknown unit, a word that `%t` would print as it is, a format without any directive.
 //! - `%P` is the worker's process id, or Carme's own where no worker answered.
 //! - Lines end with `\n` on every platform.
 #![forbid(unsafe_code)]

@@ -96,7 +96,7 @@ pub enum RequestLine<'a> {
         method: &'a [u8],
         /// `/path?query`, undecoded.
         target: &'a [u8],
-        /// `HTTP/1.1`
+        /// `HTTP/1.1`; empty for HTTP/0.9, which sends none.
         protocol: &'a str,
     },
     /// What came instead, up to the end of its first line; empty if nothing came.

@@ -260,10 +260,27 @@ fn time(argument: &str) -> Result<Field, (Problem, Option<String>)> {
         (None, None) => (Moment::Begin, argument),
     };
     match TimeFormat::parse(text) {
+        Ok(TimeFormat::Strftime(_)) if !text.contains('%') => {
+            // Apache would print the word itself for every request.
+            let before = &argument[..argument.len() - text.len()];
+            let meant = nearest(text, TIME_WORDS).map(|word| format!("{before}{word}"));
+            Err((Problem::ArgumentUnknown(TIME_WORDS.to_vec()), meant))
+        }
         Ok(format) => Ok(Field::Time { moment, format }),
         Err(at) => Err((Problem::TimeFormat(at), None)),
     }
 }
+
+const TIME_WORDS: &[&str] = &[
+    "begin",
+    "end",
+    "sec",
+    "msec",
+    "usec",
+    "msec_frac",
+    "usec_frac",
+    "a strftime format such as %H:%M:%S",
+];
 
 /// The candidate that looks most like `word`, if one does.
 pub(super) fn nearest(word: &str, candidates: &[&str]) -> Option<String> {

@@ -65,7 +65,11 @@ fn directive<'f>(format: &'f str, rest: &'f str) -> Result<(Item, &'f str), Form
     let mut at = &rest[1..];
     loop {
         let Some(next) = at.chars().next() else {
-            return Err(wrong(at, Problem::Unfinished, None));
+            return Err(wrong(
+                at,
+                Problem::Unfinished,
+                argument.map(|name| format!("%{{{name}}}i")),
+            ));
         };
         match next {
             '!' => listed = !listed,

@@ -48,7 +48,12 @@ impl Format {
             Field::ResponseHeader(header) => push_response_header(out, record, header),
             Field::Variable(variable) => push_variable(out, record, variable),
             Field::Note(name) => push_value(out, record.fields.note(name)),
-            Field::Protocol => push_value(out, parts(record).map(|(_, _, protocol)| protocol.as_bytes())),
+            Field::Protocol => push_value(
+                out,
+                parts(record).map(|(_, _, protocol)| {
+                    if protocol.is_empty() { "HTTP/0.9" } else { protocol }.as_bytes()
+                }),
+            ),
             Field::Keepalives => decimal::push(out, u64::from(record.keepalives)),
             Field::Nothing => out.push(b'-'),
             Field::RequestId => push_value(out, record.request_id.map(str::as_bytes)),
@@ -234,7 +239,6 @@ fn push_request_line(out: &mut Vec<u8>, line: RequestLine<'_>) {
             escape::push(out, method);
             out.push(b' ');
             escape::push(out, &without_password(target));
-            // HTTP/0.9 has no third part.
             if !protocol.is_empty() {
                 out.push(b' ');
                 escape::push(out, protocol.as_bytes());
@@ -288,11 +292,13 @@ fn path_and_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
         Some(at) => (&rest[..at], Some(&rest[at + 1..])),
         None => (rest, None),
     };
-    if path.is_empty() {
-        (b"/", query)
+    // The authority form of CONNECT has no path; Apache prints "/".
+    let path = if path.starts_with(b"/") || path == b"*" {
+        path
     } else {
-        (path, query)
-    }
+        b"/"
+    };
+    (path, query)
 }
 
 fn push_path(out: &mut Vec<u8>, record: &Record<'_>) {

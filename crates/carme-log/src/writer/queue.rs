@@ -24,8 +24,7 @@ struct State {
     /// Bytes the thread has taken and not written yet.
     taken: usize,
     thread: Thread,
-    /// Somebody waits: do not linger.
-    hurry: bool,
+    hurry: Option<Hurry>,
     reopen: bool,
     reopening: bool,
     closing: bool,
@@ -38,6 +37,13 @@ struct State {
     round: u64,
     /// The last round that failed, and how.
     failure: Option<(u64, io::ErrorKind, String)>,
+}
+
+/// Somebody waits in `flush`: no rest until the lines up to `target` are settled or a round after `round` has failed.
+#[derive(Debug, Clone, Copy)]
+struct Hurry {
+    target: u64,
+    round: u64,
 }
 
 /// What the thread is doing; decides who has to wake it.
@@ -127,16 +133,21 @@ impl Queue {
 
     pub(super) fn flush(&self, deadline: Instant) -> io::Result<()> {
         let mut state = self.lock();
-        let (target, earlier) = (state.accepted, state.round);
-        state.hurry = true;
-        self.work.notify_one();
+        let hurry = Hurry {
+            target: state.accepted,
+            round: state.round,
+        };
+        if state.settled < hurry.target {
+            state.hurry = Some(hurry);
+            self.work.notify_one();
+        }
         loop {
             if let Some((round, kind, text)) = &state.failure
-                && *round > earlier
+                && *round > hurry.round
             {
                 return Err(io::Error::new(*kind, text.clone()));
             }
-            if state.settled >= target && !state.reopen && !state.reopening {
+            if state.settled >= hurry.target && !state.reopen && !state.reopening {
                 return Ok(());
             }
             let left = deadline.saturating_duration_since(Instant::now());
@@ -210,7 +221,6 @@ impl Queue {
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.thread = Thread::Awake;
-        state.hurry = false;
         state.reopening = std::mem::take(&mut state.reopen);
         state.round += 1;
         let mut lines = 0;
@@ -238,6 +248,11 @@ impl Queue {
         if let Some(error) = outcome.error {
             state.failure = Some((state.round, error.kind(), error.to_string()));
         }
+        let (settled, round) = (state.settled, state.round);
+        state.hurry = state.hurry.filter(|hurry| match outcome.error {
+            Some(_) => round <= hurry.round,
+            None => settled < hurry.target,
+        });
         self.progress.notify_all();
         (state.lost, !state.pending.is_empty())
     }
@@ -254,7 +269,7 @@ impl Queue {
 
 impl State {
     fn urgent(&self) -> bool {
-        self.hurry || self.reopen || self.closing
+        self.hurry.is_some() || self.reopen || self.closing
     }
 
     fn give_up(&mut self) {
