@@ -1,0 +1,175 @@
+//! What the front and one worker tell each other besides mail: length-prefixed JSON with operating system handles
+//! beside it, over [`crate::link`].
+//!
+//! Both enums are the whole protocol. A handle belongs to the message that it arrives with; [`Message::handles`] says
+//! how many there must be, and a message with another number of them is refused.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Geometry, WorkerIndex};
+
+/// The version that both sides must speak. They are built together, so anything else is a stale worker library.
+pub const PROTOCOL: u32 = 1;
+
+/// A message that knows how many handles travel with it.
+pub trait Message {
+    /// Handles that belong to this message.
+    fn handles(&self) -> usize;
+}
+
+/// The first message of a worker: who it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`PROTOCOL`] as the worker was built with it.
+    pub protocol: u32,
+    /// The worker's own process id; behind a launcher (a virtual environment on Windows) not the one that was spawned.
+    pub pid: u32,
+    /// The interpreter that runs it.
+    pub python: Python,
+}
+
+impl Hello {
+    /// The greeting of this process.
+    pub fn new(python: Python) -> Self {
+        Self {
+            protocol: PROTOCOL,
+            pid: std::process::id(),
+            python,
+        }
+    }
+}
+
+/// What a worker says of its interpreter.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Python {
+    /// `sys.version_info`'s first three.
+    pub version: (u8, u8, u8),
+    /// `sys.implementation.name`, for instance `cpython`.
+    pub implementation: String,
+    /// Built without the GIL.
+    pub free_threaded: bool,
+    /// `sys.executable`.
+    pub executable: String,
+}
+
+/// Which protocol an app speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Interface {
+    /// Found by looking at the app.
+    #[default]
+    Auto,
+    /// PEP 3333.
+    Wsgi,
+    /// ASGI 3.
+    Asgi,
+}
+
+/// What a worker must know of the app that it serves.
+///
+/// The directory and the environment are not here: the process is started with them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppSettings {
+    /// What to import: `module:attribute`, `module`, or a path to a file, with or without `:attribute`.
+    pub target: String,
+    /// How to call it.
+    pub interface: Interface,
+    /// Threads at most.
+    pub threads: u16,
+    /// `sys.setswitchinterval`, in microseconds; `None` leaves Python's own.
+    pub switch_interval_us: Option<u32>,
+    /// This worker's route, for instance `site_1`.
+    pub route: String,
+    /// Whether another process may serve the same app at the same time (`wsgi.multiprocess`).
+    pub multiprocess: bool,
+}
+
+/// The answer to a [`Hello`]. The region's handle comes with it and, on Unix, those of the three bells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The worker's place in the region.
+    pub index: WorkerIndex,
+    /// How the region is divided.
+    pub geometry: Geometry,
+    /// What to serve.
+    pub app: AppSettings,
+}
+
+/// From the front to a worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToWorker {
+    /// The first message.
+    Welcome(Welcome),
+    /// The body of a request, with the handle of the file that holds it. Asked for with [`ToFront::NeedFile`].
+    File {
+        /// The request.
+        stream: u64,
+        /// Bytes of the body, from the file's start.
+        length: u64,
+    },
+    /// Something is in the worker's inbox.
+    Inbox,
+    /// Take no more requests; exit when none is in flight.
+    Drain,
+    /// Exit now.
+    Stop,
+}
+
+/// From a worker to the front.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToFront {
+    /// The first message.
+    Hello(Hello),
+    /// The app is imported; requests may come.
+    Ready {
+        /// What the app turned out to speak.
+        interface: Interface,
+        /// The attribute that was found, for instance `application`.
+        attribute: String,
+        /// What the app is, for people: for instance `mysite.wsgi:application`.
+        title: String,
+    },
+    /// The app could not be imported; the worker exits after this.
+    ImportFailed {
+        /// One sentence.
+        message: String,
+        /// Python's traceback, empty if there is none.
+        traceback: String,
+    },
+    /// The body of this request is wanted; the front answers with [`ToWorker::File`].
+    NeedFile {
+        /// The request.
+        stream: u64,
+    },
+    /// The body of a response, with the handle of the file that holds it.
+    File {
+        /// The request that it answers.
+        stream: u64,
+        /// Where in the file the body begins.
+        offset: u64,
+        /// Bytes of the body.
+        length: u64,
+    },
+}
+
+impl Message for ToWorker {
+    fn handles(&self) -> usize {
+        match self {
+            // The region, and where handles travel with messages also the bells.
+            Self::Welcome(_) => 1 + crate::link::BELLS_IN_WELCOME,
+            Self::File { .. } => 1,
+            Self::Inbox | Self::Drain | Self::Stop => 0,
+        }
+    }
+}
+
+impl Message for ToFront {
+    fn handles(&self) -> usize {
+        match self {
+            Self::File { .. } => 1,
+            Self::Hello(_) | Self::Ready { .. } | Self::ImportFailed { .. } | Self::NeedFile { .. } => 0,
+        }
+    }
+}
