@@ -21,7 +21,8 @@ NEWEST_LOOKED_FOR = 15  # python3.15 on PATH; pyenv and the launcher are taken a
 _ASK = """
 import json, platform, sys, sysconfig
 print(json.dumps({
-    "path": sys.executable, "version": list(sys.version_info[:3]), "implementation": platform.python_implementation(),
+    "path": sys.executable, "prefix": sys.base_prefix, "version": list(sys.version_info[:3]),
+    "implementation": platform.python_implementation(),
     "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")), "bits": 64 if sys.maxsize > 2**32 else 32,
     "release": sys.version_info.releaselevel == "final",
     "venv": all(__import__("importlib.util").util.find_spec(name) for name in ("venv", "ensurepip")),
@@ -34,6 +35,7 @@ class Interpreter:
     """An interpreter as it described itself."""
 
     path: str
+    prefix: str
     version: tuple
     free_threaded: bool
     can_make_venv: bool
@@ -62,7 +64,7 @@ def from_answer(answer):
     usable = answer["implementation"] == "CPython" and answer["bits"] == 64 and answer["release"]
     if not usable or tuple(answer["version"][:2]) < pins.OLDEST:
         return None
-    return Interpreter(answer["path"], tuple(answer["version"]), answer["free_threaded"], answer["venv"])
+    return Interpreter(answer["path"], answer["prefix"], tuple(answer["version"]), answer["free_threaded"], answer["venv"])
 
 
 def candidates():
@@ -123,7 +125,7 @@ def prepare(interpreters):
         for one in interpreters:
             if not one.can_make_venv:
                 console.finding(console.MISSING, one.name, one.path + " cannot make virtual environments "
-                                "(on Debian and Ubuntu: apt-get install python{}.{}-venv)".format(*one.minor))
+                                "(Debian, Ubuntu: apt-get install python{}.{}-venv)".format(*one.minor))
         for one, job in jobs:
             try:
                 python, fresh = job.result()
@@ -142,7 +144,7 @@ def environment(interpreter):
     python = home / ("Scripts/python.exe" if ON_WINDOWS else "bin/python")
     wanted = [] if interpreter.free_threaded else pins.packages(interpreter.minor, ON_WINDOWS)
     stamp = home / "carme-ci.json"
-    state = json.dumps([interpreter.path, interpreter.version, wanted])
+    state = json.dumps([interpreter.prefix, interpreter.version, wanted])
     if python.exists() and stamp.exists() and stamp.read_text() == state:
         return str(python), False
     console.quiet([interpreter.path, "-m", "venv", "--clear", home])

@@ -41,11 +41,11 @@ class Stage:
     run: Callable
 
 
-def _cargo(setup, *arguments, timeout=COMPILING, **variables):
+def _cargo(setup, subcommand, *arguments, timeout=COMPILING, **variables):
     env = dict(os.environ, CARGO_TARGET_DIR=str(target_dir()))
     env.update(_python_variables(setup.pythons, setup.free_threaded, os.pathsep))
     env.update(variables)
-    console.shown([setup.rust.cargo] + list(arguments), timeout, env, ROOT)
+    console.shown(setup.rust.command(subcommand) + list(arguments), timeout, env, ROOT)
 
 
 def _python_variables(pythons, free_threaded, separator):
@@ -97,34 +97,35 @@ def loom(setup):
                CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS="true", CARGO_PROFILE_RELEASE_DEBUG="0")
 
 
-def _windows_environment(setup):
-    if setup.wine is None:
-        raise Skipped(setup.no_windows)
+def _windows_cargo(setup, subcommand, *arguments, timeout=COMPILING):
     env = wine_module.cargo_environment(setup.wine, setup.windows_rust, os.environ)
     env["CARME_TEST_PYTHONS"] = windows_python.as_variable(setup.windows_pythons)
     env.pop("CARME_BIN", None)  # it names a program of this machine
-    return env
+    console.shown(wine_module.cargo_command(setup.windows_rust, [subcommand] + list(arguments)), timeout, env, ROOT)
+
+
+def _need_wine(setup):
+    if setup.wine is None:
+        raise Skipped(setup.no_windows)
 
 
 def windows_clippy(setup):
-    env = _windows_environment(setup)
+    _need_wine(setup)
     if not setup.windows_rust.rust.has_component("clippy"):
         raise Skipped("the toolchain for {} has no clippy".format(toolchain.WINDOWS_TARGET))
-    console.shown([setup.windows_rust.rust.cargo, "clippy", "--target", toolchain.WINDOWS_TARGET, *EVERYTHING, "--",
-                   "-D", "warnings"], COMPILING, env, ROOT)
+    _windows_cargo(setup, "clippy", *EVERYTHING, "--", "-D", "warnings")
 
 
 def windows_test(setup):
-    env = _windows_environment(setup)
-    cargo, target = setup.windows_rust.rust.cargo, ["--target", toolchain.WINDOWS_TARGET]
-    console.shown([cargo, "build", *target, *EVERYTHING], COMPILING, env, ROOT)
+    _need_wine(setup)
+    _windows_cargo(setup, "build", *EVERYTHING)
     with setup.wine.session():
         if setup.components["nextest"]:
-            console.shown([cargo, "nextest", "run", *target, "--workspace", "--profile", "wine", "--no-fail-fast"],
-                          TESTING, env, ROOT)
+            _windows_cargo(setup, "nextest", "run", "--workspace", "--profile", "wine", "--no-fail-fast",
+                           timeout=TESTING)
         else:
-            console.shown([cargo, "test", *target, "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"],
-                          TESTING, env, ROOT)
+            _windows_cargo(setup, "test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast",
+                           timeout=TESTING)
 
 
 STAGES = [

@@ -57,10 +57,20 @@ class Rust:
         folder = Path(console.quiet([self.rustc, "--print", "target-libdir", "--target", target]).strip())
         return any(folder.glob("libstd-*"))
 
+    def command(self, subcommand):
+        """The command for `cargo SUBCOMMAND`.
+
+        cargo itself looks for plugins in ~/.cargo/bin first, where rustup's clippy may be of another version than a
+        compiler from /usr/bin. So the plugin beside our cargo is called by its own name.
+        """
+        cargo = Path(self.cargo)
+        plugin = cargo.with_name("cargo-" + subcommand + cargo.suffix)
+        return [str(plugin if plugin.exists() else cargo), subcommand]
+
     def has_component(self, subcommand):
         """Whether `cargo SUBCOMMAND` exists: fmt, clippy and nextest are optional."""
         try:
-            console.quiet([self.cargo, subcommand, "--version"], timeout=60, env=self.environment(os.environ))
+            console.quiet(self.command(subcommand) + ["--version"], timeout=60, env=self.environment(os.environ))
             return True
         except console.CommandFailed:
             return False

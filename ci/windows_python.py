@@ -25,7 +25,8 @@ def _home(minor):
 
 def present():
     """The interpreters made so far, the main one first, as paths of this machine."""
-    return [_home(minor) / "python.exe" for minor in pins.WINDOWS_CPYTHONS if (_home(minor) / "carme-ci.json").exists()]
+    homes = map(_home, pins.WINDOWS_CPYTHONS)
+    return [home / "python.exe" for home in homes if (home / "carme-ci.json").exists()]
 
 
 def as_variable(interpreters):

@@ -138,6 +138,13 @@ def cargo_environment(wine, windows_rust, base):
     return env
 
 
+def cargo_command(windows_rust, arguments):
+    """`cargo ARGUMENTS`, for the Windows target; `nextest` takes it after its own subcommand."""
+    at = 2 if arguments[0] == "nextest" else 1
+    target = ["--target", toolchain.WINDOWS_TARGET]
+    return windows_rust.rust.command(arguments[0]) + arguments[1:at] + target + arguments[at:]
+
+
 def main(arguments):
     if not arguments:
         sys.exit(__doc__)
@@ -151,10 +158,8 @@ def main(arguments):
         wine, _ = ready(install=False)
         env = cargo_environment(wine, windows_rust, os.environ)
         env["CARME_TEST_PYTHONS"] = windows_python.as_variable(windows_python.present())
-        at = 2 if arguments[0] == "nextest" else 1  # cargo nextest run --target …
         with wine.session():
-            console.shown([windows_rust.rust.cargo] + arguments[:at] + ["--target", toolchain.WINDOWS_TARGET]
-                          + arguments[at:], timeout=3600, env=env)
+            console.shown(cargo_command(windows_rust, arguments), timeout=3600, env=env)
     except console.CommandFailed as error:
         sys.exit("{}\n(python3 ci/setup.py installs what is missing)".format(error))
 

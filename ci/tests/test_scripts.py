@@ -18,6 +18,13 @@ import toolchain
 import wine
 
 
+def setUpModule():
+    """The failures that these tests provoke are not to be read as the run's own."""
+    quiet = unittest.mock.patch.object(console, "line")
+    quiet.start()
+    unittest.addModuleCleanup(quiet.stop)
+
+
 class Versions(unittest.TestCase):
     def test_rust_version_of_the_workspace(self):
         self.assertEqual(toolchain.minimum_version('[workspace.package]\nrust-version = "1.95"\n'), (1, 95))
@@ -35,8 +42,8 @@ class Versions(unittest.TestCase):
 
 
 class Interpreters(unittest.TestCase):
-    GOOD = {"path": "/p", "version": [3, 13, 2], "implementation": "CPython", "free_threaded": False, "bits": 64,
-            "release": True, "venv": True}
+    GOOD = {"path": "/p", "prefix": "/", "version": [3, 13, 2], "implementation": "CPython", "free_threaded": False,
+            "bits": 64, "release": True, "venv": True}
 
     def test_what_is_served(self):
         one = pythons.from_answer(self.GOOD)
@@ -81,6 +88,14 @@ class WinePaths(unittest.TestCase):
         self.assertNotIn("DISPLAY", env)
         self.assertTrue(env["WINEPREFIX"].endswith("wine"))
         self.assertEqual(env["PATH"], "/bin")
+
+    @unittest.skipIf(os.name == "nt", "Wine runs on Linux")
+    def test_the_target_goes_behind_the_subcommand(self):
+        rust = toolchain.WindowsRust(toolchain.Rust("/nowhere/cargo", "/nowhere/rustc", (1, 96, 0)), None)
+        self.assertEqual(wine.cargo_command(rust, ["test", "-p", "x"]),
+                         ["/nowhere/cargo", "test", "--target", toolchain.WINDOWS_TARGET, "-p", "x"])
+        self.assertEqual(wine.cargo_command(rust, ["nextest", "run", "-p", "x"]),
+                         ["/nowhere/cargo", "nextest", "run", "--target", toolchain.WINDOWS_TARGET, "-p", "x"])
 
     def test_flags_that_would_replace_the_sysroot_are_dropped(self):
         rust = toolchain.Rust("/usr/bin/cargo", "/usr/bin/rustc", (1, 96, 0))
