@@ -193,10 +193,9 @@ fn the_worker_gone_is_seen_by_the_front() {
 #[test]
 fn a_worker_that_does_not_read_cannot_hold_the_front() {
     let (front, _worker, _region) = linked();
-    let started = Instant::now();
-    let stalled = (0..1_000_000).find_map(|_| front.sender.send(&ToWorker::Inbox).err());
+    let body = vec![b' '; 64 * 1024];
+    let stalled = (0..10_000).find_map(|_| front.sender.half.lock().unwrap().send(&body, &[]).err());
     assert!(matches!(stalled, Some(LinkError::Stalled)), "{stalled:?}");
-    assert!(started.elapsed() < Duration::from_secs(60));
 }
 
 #[test]
@@ -312,7 +311,7 @@ fn a_stranger_without_the_token_is_ignored() {
 
 #[cfg(windows)]
 #[test]
-fn a_claimed_process_must_be_the_one_at_the_other_end() {
+fn a_claim_to_be_another_process_is_not_believed() {
     let error = accept_from(|address| {
         let (send, _receive, _bells) = imp::connect(address).unwrap();
         let claimed = Hello { pid: 4, ..hello() };
