@@ -164,6 +164,12 @@ fn many_threads_leave_whole_lines_each_in_its_threads_order() {
 
 #[test]
 fn two_writers_of_one_file_never_tear_each_others_lines() {
+    if std::env::var_os("CARME_TEST_WINE").is_some() {
+        eprintln!(
+            "skipped: Wine looks for a file's end and then writes there, instead of appending in one step"
+        );
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");
     let writers = [file(&path), file(&path)];
@@ -356,20 +362,22 @@ fn lines_wait_for_a_disk_that_recovers_and_continue_in_the_middle() {
 
 #[test]
 fn in_a_new_file_a_torn_line_starts_again() {
-    let steps = vec![
-        Step::Take(6),
-        Step::Fail(io::ErrorKind::StorageFull),
-        Step::Fail(io::ErrorKind::StorageFull),
-    ];
-    let (writer, script) = scripted(steps, driven());
+    let full = || Step::Fail(io::ErrorKind::StorageFull);
+    let (writer, script) = scripted(
+        vec![Step::Take(usize::MAX), Step::Take(6), full(), full()],
+        driven(),
+    );
+    // From now on the thread lingers, and the next lines are one batch.
+    writer.line(b"zero");
+    writer.flush().unwrap();
     for line in ["one", "two", "three"] {
         writer.line(line.as_bytes());
     }
     assert!(writer.flush().is_err());
     writer.reopen();
     writer.flush().unwrap();
-    assert_eq!(files(&script), ["one\ntw", "two\nthree\n"]);
-    assert_eq!(writer.close(), Totals { written: 3, lost: 0 });
+    assert_eq!(files(&script), ["zero\none\ntw", "two\nthree\n"]);
+    assert_eq!(writer.close(), Totals { written: 4, lost: 0 });
 }
 
 #[test]
