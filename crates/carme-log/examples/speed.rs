@@ -80,6 +80,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "render and line        {:6.0} ns a line",
         begun.elapsed().as_nanos() as f64 / f64::from(LINES)
     );
-    println!("{:?}", writer.close());
+    println!(
+        "{:?}, the last one\n{}",
+        writer.close(),
+        String::from_utf8_lossy(&line)
+    );
     Ok(())
 }
