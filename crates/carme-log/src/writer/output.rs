@@ -81,10 +81,19 @@ struct LogFile {
 impl LogFile {
     fn open(path: PathBuf) -> io::Result<Self> {
         let file = imp::append(&path)?;
-        let kind = file.metadata()?;
-        let at_once = if kind.is_file() { usize::MAX } else { PIPE_AT_ONCE };
+        // Windows tells nothing about a device such as NUL.
+        let length = file
+            .metadata()
+            .ok()
+            .filter(|kind| kind.is_file())
+            .map(|kind| kind.len());
+        let at_once = if length.is_some() {
+            usize::MAX
+        } else {
+            PIPE_AT_ONCE
+        };
         // Not being allowed to read one's own log is no reason not to write it.
-        let mid_line = kind.is_file() && kind.len() > 0 && ends_mid_line(&path).unwrap_or(false);
+        let mid_line = length.is_some_and(|length| length > 0) && ends_mid_line(&path).unwrap_or(false);
         Ok(LogFile {
             path,
             file,

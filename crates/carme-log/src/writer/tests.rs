@@ -253,6 +253,18 @@ fn a_line_that_a_dead_writer_left_unfinished_is_ended_first() {
 }
 
 #[test]
+fn the_null_device_is_a_destination_too() {
+    let writer = file(std::path::Path::new(if cfg!(windows) {
+        "NUL"
+    } else {
+        "/dev/null"
+    }));
+    writer.line(b"into the void");
+    writer.flush().unwrap();
+    assert_eq!(writer.close(), Totals { written: 1, lost: 0 });
+}
+
+#[test]
 fn a_file_that_cannot_be_opened_is_named_with_the_cure() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("logs").join("access.log");
