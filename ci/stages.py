@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 import console
+import skips
 import toolchain
 import wine as wine_module
 import windows_python
@@ -34,7 +35,10 @@ class Skipped(Exception):
 
 @dataclass(frozen=True)
 class Stage:
-    """`run` takes the `Setup`; it raises `console.CommandFailed` or `Skipped`."""
+    """`run` takes the `Setup`; it raises `console.CommandFailed` or `Skipped`.
+
+    It returns `[(test, reason), …]` if it leaves single tests out, else None.
+    """
 
     name: str
     title: str
@@ -122,10 +126,11 @@ def windows_test(setup):
     with setup.wine.session():
         if setup.components["nextest"]:
             _windows_cargo(setup, "nextest", "run", "--workspace", "--profile", "wine", "--no-fail-fast",
-                           timeout=TESTING)
+                           *skips.nextest_arguments(), timeout=TESTING)
         else:
-            _windows_cargo(setup, "test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast",
-                           timeout=TESTING)
+            _windows_cargo(setup, "test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast", "--",
+                           *skips.libtest_arguments(), timeout=TESTING)
+    return skips.UNDER_WINE
 
 
 STAGES = [

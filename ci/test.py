@@ -30,19 +30,19 @@ PASSED, FAILED, SKIPPED = "passed", "FAILED", "skipped"
 
 
 def run(stages, setup):
-    """Runs the stages in order and returns `[(name, outcome, reason, seconds), …]`."""
+    """Runs the stages in order and returns `[(name, outcome, reason, seconds, left_out), …]`."""
     results = []
     for stage in stages:
         console.heading("{}: {}".format(stage.name, stage.title))
         watch = console.Stopwatch()
-        outcome, reason = PASSED, ""
+        outcome, reason, left_out = PASSED, "", None
         try:
-            stage.run(setup)
+            left_out = stage.run(setup)
         except Skipped as skipped:
             outcome, reason = SKIPPED, str(skipped)
         except console.CommandFailed as failed:
             outcome, reason = FAILED, str(failed)
-        results.append((stage.name, outcome, reason, watch.seconds))
+        results.append((stage.name, outcome, reason, watch.seconds, left_out or []))
         console.line("-- {} {} after {}{}".format(
             stage.name, outcome, console.duration(watch.seconds), ": " + reason if reason else ""))
     return results
@@ -50,14 +50,16 @@ def run(stages, setup):
 
 def summary(results):
     """The lines of the account at the end."""
-    for name, outcome, reason, seconds in results:
+    for name, outcome, reason, seconds, left_out in results:
         yield "  {:<8} {:<15} {:>12}{}".format(
             outcome, name, console.duration(seconds), "  " + reason.splitlines()[0] if reason else "")
+        for test, why in left_out:
+            yield "             without {}: {}".format(test, why)
 
 
 def exit_code(results, no_skips):
     bad = {FAILED, SKIPPED} if no_skips else {FAILED}
-    return 1 if any(outcome in bad for _, outcome, _, _ in results) else 0
+    return 1 if any(result[1] in bad for result in results) else 0
 
 
 def chosen(names):

@@ -10,8 +10,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import console
+import debian
 import pins
+import places
 import pythons
+import skips
 import stages
 import test as test_command
 import toolchain
@@ -104,6 +107,33 @@ class WinePaths(unittest.TestCase):
         self.assertEqual(env["CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUSTFLAGS"], "--sysroot " + str(Path("/sysroot")))
 
 
+class Skips(unittest.TestCase):
+    def test_every_test_left_out_exists_and_has_a_reason(self):
+        sources = "".join(path.read_text(encoding="utf-8") for folder in ("crates", "tests")
+                          for path in (places.ROOT / folder).rglob("*.rs"))
+        for name, why in skips.UNDER_WINE:
+            self.assertIn("fn {}(".format(name), sources)
+            self.assertGreater(len(why), 20)
+
+    def test_arguments(self):
+        with unittest.mock.patch.object(skips, "UNDER_WINE", [("a", ""), ("b", "")]):
+            self.assertEqual(skips.nextest_arguments(), ["-E", "not (test(/\\ba$/) | test(/\\bb$/))"])
+            self.assertEqual(skips.libtest_arguments(), ["--skip", "a", "--skip", "b"])
+        with unittest.mock.patch.object(skips, "UNDER_WINE", []):
+            self.assertEqual(skips.nextest_arguments() + skips.libtest_arguments(), [])
+
+
+@unittest.skipIf(os.name == "nt", "Debian's tools and user ids")
+class Packages(unittest.TestCase):
+    def test_without_root_the_error_is_the_command_to_type(self):
+        with unittest.mock.patch.object(os, "geteuid", return_value=1000), \
+                unittest.mock.patch.object(debian.shutil, "which", return_value=None), \
+                unittest.mock.patch.object(debian, "_is_installed", return_value=False):
+            with self.assertRaises(console.CommandFailed) as raised:
+                debian.install(["wine64"])
+        self.assertIn("sudo apt-get install --no-install-recommends wine64", str(raised.exception))
+
+
 class Commands(unittest.TestCase):
     def test_failure_names_command_and_output(self):
         with self.assertRaises(console.CommandFailed) as raised:
@@ -162,15 +192,18 @@ class Running(unittest.TestCase):
 
         def passes(setup):
             ran.append("passes")
+            return [("one_test", "Wine differs")]
 
         results = test_command.run(
             [stages.Stage(one.__name__, "", one) for one in (fails, skips, passes)], setup=None)
         self.assertEqual(ran, ["fails", "skips", "passes"])
-        self.assertEqual([outcome for _, outcome, _, _ in results], ["FAILED", "skipped", "passed"])
+        self.assertEqual([result[1] for result in results], ["FAILED", "skipped", "passed"])
         self.assertEqual(test_command.exit_code(results, no_skips=False), 1)
         self.assertEqual(test_command.exit_code(results[1:], no_skips=False), 0)
         self.assertEqual(test_command.exit_code(results[1:], no_skips=True), 1)
-        self.assertIn("no Wine", list(test_command.summary(results))[1])
+        rows = list(test_command.summary(results))
+        self.assertIn("no Wine", rows[1])
+        self.assertIn("without one_test: Wine differs", rows[3])
 
     def test_stages_are_chosen_by_name_in_their_order(self):
         self.assertEqual([stage.name for stage in test_command.chosen(["loom", "fmt"])], ["fmt", "loom"])
