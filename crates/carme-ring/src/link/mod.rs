@@ -202,7 +202,11 @@ impl Invitation {
     /// Waits until the worker has connected, proved itself and said hello. Call it after the spawn.
     ///
     /// `alive` is asked now and then where the operating system does not tell by itself that the worker has ended.
-    pub fn accept(self, deadline: Instant, alive: impl Fn() -> bool) -> Result<FrontLink, LinkError> {
+    pub fn accept(
+        self,
+        deadline: Instant,
+        alive: impl Fn() -> bool,
+    ) -> Result<(FrontLink, ControlReceiver), LinkError> {
         let mut connected = self.0.accept(deadline, &alive)?;
         let mut receiver = Receiver::<ToFront>::new(connected.receive);
         let (first, _) = receiver.receive_by(Some(deadline))?;
@@ -217,18 +221,18 @@ impl Invitation {
         let peer = connected
             .worker_ends
             .identify(&mut connected.send, &mut receiver.half, hello.pid)?;
-        Ok(FrontLink {
+        let link = FrontLink {
             hello,
             peer,
             sender: Sender::new(connected.send),
-            receiver,
             bells: connected.bells,
             worker_ends: connected.worker_ends,
-        })
+        };
+        Ok((link, receiver))
     }
 }
 
-/// The front's side of a link whose worker has said hello.
+/// The front's side of a link whose worker has said hello, but for its receiver, which a thread of its own reads.
 pub struct FrontLink {
     /// What the worker said of itself.
     pub hello: Hello,
@@ -236,8 +240,6 @@ pub struct FrontLink {
     pub peer: Peer,
     /// Control messages to the worker.
     pub sender: ControlSender,
-    /// Control messages from the worker.
-    pub receiver: ControlReceiver,
     /// The bells.
     pub bells: FrontBells,
     worker_ends: imp::WorkerEnds,

@@ -44,15 +44,41 @@ fn welcome() -> Welcome {
     }
 }
 
+/// All of a front's side.
+struct Front {
+    hello: Hello,
+    peer: Peer,
+    sender: ControlSender,
+    receiver: ControlReceiver,
+    bells: FrontBells,
+}
+
 /// A front and a worker that have greeted each other, the region's first handle kept by the front.
-fn linked() -> (FrontLink, WorkerLink, Region) {
+fn linked() -> (Front, WorkerLink, Region) {
     let invitation = Invitation::new().unwrap();
     let address = imp::Address::of(&invitation.0);
     let worker = thread::spawn(move || WorkerLink::connect(address, hello()).unwrap());
-    let mut front = invitation.accept(deadline(), || true).unwrap();
+    let (mut link, receiver) = invitation.accept(deadline(), || true).unwrap();
     let region = Region::create(GEOMETRY).unwrap();
-    front.welcome(welcome(), region.handle().unwrap()).unwrap();
-    (front, worker.join().unwrap(), region)
+    link.welcome(welcome(), region.handle().unwrap()).unwrap();
+    let FrontLink {
+        hello,
+        peer,
+        sender,
+        bells,
+        ..
+    } = link;
+    (
+        Front {
+            hello,
+            peer,
+            sender,
+            receiver,
+            bells,
+        },
+        worker.join().unwrap(),
+        region,
+    )
 }
 
 /// What the front makes of a worker that sends this in place of a well-formed hello.
@@ -303,7 +329,7 @@ fn a_stranger_without_the_token_is_ignored() {
         drop(strangers);
         link.unwrap()
     });
-    let mut front = invitation.accept(deadline(), || true).unwrap();
+    let (mut front, _receiver) = invitation.accept(deadline(), || true).unwrap();
     let region = Region::create(GEOMETRY).unwrap();
     front.welcome(welcome(), region.handle().unwrap()).unwrap();
     assert_eq!(worker.join().unwrap().welcome, welcome());
