@@ -18,7 +18,7 @@ import argparse
 import contextlib
 import shutil
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Optional
 
 import console
@@ -39,7 +39,6 @@ class Setup:
     free_threaded: list
     wine: Optional[wine_module.Wine] = None
     windows_rust: Optional[toolchain.WindowsRust] = None
-    windows_pythons: list = field(default_factory=list)
     no_windows: str = ""
 
 
@@ -121,8 +120,7 @@ def _windows(setup, install):
                             str(windows_rust.sysroot or "its own standard library"))
             found, status = wine_module.ready(install)
             console.finding(status, found.version, str(found.prefix))
-            setup.windows_pythons = windows_python.prepare(found, [setup.pythons[0], "-m", "pip"])
-            if not setup.windows_pythons:
+            if not windows_python.prepare(found, [setup.pythons[0], "-m", "pip"]):
                 raise console.CommandFailed("no Windows CPython runs under Wine")
             setup.windows_rust, setup.wine = windows_rust, found
             return

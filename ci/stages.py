@@ -13,7 +13,6 @@ import console
 import skips
 import toolchain
 import wine as wine_module
-import windows_python
 from places import CI, ROOT, loom_target_dir, target_dir
 
 # Seconds after which a command is ended as hung. Single tests have shorter limits of their own under nextest.
@@ -103,8 +102,6 @@ def loom(setup):
 
 def _windows_cargo(setup, subcommand, *arguments, timeout=COMPILING):
     env = wine_module.cargo_environment(setup.wine, setup.windows_rust, os.environ)
-    env["CARME_TEST_PYTHONS"] = windows_python.as_variable(setup.windows_pythons)
-    env.pop("CARME_BIN", None)  # it names a program of this machine
     console.shown(wine_module.cargo_command(setup.windows_rust, [subcommand] + list(arguments)), timeout, env, ROOT)
 
 

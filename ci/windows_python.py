@@ -15,7 +15,6 @@ from pathlib import Path
 
 import console
 import pins
-import wine as wine_module
 from places import cache_dir
 
 
@@ -29,9 +28,14 @@ def present():
     return [home / "python.exe" for home in homes if (home / "carme-ci.json").exists()]
 
 
+def windows_path(path):
+    """An absolute path of this machine as Windows programs under Wine name it: `/` is drive Z:."""
+    return "Z:" + str(Path(path).absolute()).replace("/", "\\")
+
+
 def as_variable(interpreters):
     """CARME_TEST_PYTHONS for Windows programs under Wine."""
-    return ";".join(map(wine_module.windows_path, interpreters))
+    return ";".join(map(windows_path, interpreters))
 
 
 def prepare(wine, pip):

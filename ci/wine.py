@@ -11,11 +11,11 @@ import platform
 import shutil
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import console
 import debian
 import toolchain
+import windows_python
 from places import CI, cache_dir, windows_target_dir
 
 PACKAGE = "wine64"
@@ -71,11 +71,6 @@ class Wine:
                 with contextlib.suppress(BlockingIOError):
                     fcntl.flock(sessions, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     console.detached([self.server, "-k", "-w"], env=env)
-
-
-def windows_path(path):
-    """An absolute path of this machine as Windows programs under Wine name it: `/` is drive Z:."""
-    return "Z:" + str(Path(path).absolute()).replace("/", "\\")
 
 
 def why_impossible():
@@ -134,7 +129,9 @@ def _make_prefix(wine):
 def cargo_environment(wine, windows_rust, base):
     """`base` for `cargo … --target x86_64-pc-windows-gnu` whose test programs run under `wine`."""
     env = windows_rust.environment(wine.environment(base))
-    env.update(CARGO_TARGET_DIR=str(windows_target_dir()), CARME_TEST_WINE=wine.version)
+    env.pop("CARME_BIN", None)  # it names a program of this machine
+    env.update(CARGO_TARGET_DIR=str(windows_target_dir()), CARME_TEST_WINE=wine.version,
+               CARME_TEST_PYTHONS=windows_python.as_variable(windows_python.present()))
     return env
 
 
@@ -152,16 +149,17 @@ def main(arguments):
     rust = toolchain.host()
     if rust is None:
         sys.exit("cargo and rustc are not on PATH: install Rust, https://rustup.rs")
-    import windows_python
     try:
         windows_rust, _ = toolchain.for_windows(rust, install=False)
         wine, _ = ready(install=False)
-        env = cargo_environment(wine, windows_rust, os.environ)
-        env["CARME_TEST_PYTHONS"] = windows_python.as_variable(windows_python.present())
+    except console.CommandFailed as error:
+        sys.exit("{}\n(python3 ci/setup.py installs what is missing)".format(error))
+    env = cargo_environment(wine, windows_rust, os.environ)
+    try:
         with wine.session():
             console.shown(cargo_command(windows_rust, arguments), timeout=3600, env=env)
     except console.CommandFailed as error:
-        sys.exit("{}\n(python3 ci/setup.py installs what is missing)".format(error))
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import skips
 import stages
 import test as test_command
 import toolchain
+import windows_python
 import wine
 
 
@@ -82,7 +83,7 @@ class Interpreters(unittest.TestCase):
 class WinePaths(unittest.TestCase):
     @unittest.skipIf(os.name == "nt", "the paths of Wine's host are not Windows paths")
     def test_spelling(self):
-        self.assertEqual(wine.windows_path("/root/a b/python.exe"), "Z:\\root\\a b\\python.exe")
+        self.assertEqual(windows_python.windows_path("/root/a b/python.exe"), "Z:\\root\\a b\\python.exe")
 
     def test_environment_of_windows_programs(self):
         env = wine.Wine("/usr/lib/wine/wine64", "/usr/lib/wine/wineserver64", "wine-8.0").environment(
