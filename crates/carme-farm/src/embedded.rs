@@ -1,0 +1,189 @@
+//! The files of the worker that the program carries inside itself: a native library and a little Python.
+//!
+//! What it owes its callers: the files that it names are, byte for byte, those of this program, and lie in a folder that
+//! only this user (or whoever installed the program) can write.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+use unix as imp;
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+use windows as imp;
+
+/// One file, with its path relative to the folder.
+#[derive(Clone, Copy, Debug)]
+pub struct EmbeddedFile {
+    /// For instance `carme_worker/start.py`.
+    pub path: &'static str,
+    /// Its content.
+    pub bytes: &'static [u8],
+}
+
+/// All the worker's files.
+#[derive(Clone, Copy, Debug)]
+pub struct Embedded {
+    /// Hexadecimal SHA-256 of all files: names the folder, so that programs of different builds keep apart.
+    pub digest: &'static str,
+    /// The native library.
+    pub library: EmbeddedFile,
+    /// The script that the interpreter is started with.
+    pub start: EmbeddedFile,
+    /// The modules that the script needs.
+    pub modules: &'static [EmbeddedFile],
+}
+
+/// The worker's files on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerFiles {
+    /// The native library.
+    pub library: PathBuf,
+    /// The script that the interpreter is started with.
+    pub start: PathBuf,
+}
+
+/// No folder could take the worker's files.
+#[derive(Debug, thiserror::Error)]
+#[error("the worker's files could not be put anywhere: {}", .0.iter().map(|(path, error)| format!("{}: {error}", path.display())).collect::<Vec<_>>().join("; "))]
+pub struct InstallError(Vec<(PathBuf, io::Error)>);
+
+/// The name of the folder beside the program.
+const BESIDE: &str = "carme-worker";
+
+impl Embedded {
+    /// Finds the files beside the program or in this user's cache, and puts them there if they are missing or differ.
+    pub fn install(&self) -> Result<WorkerFiles, InstallError> {
+        let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join(BESIDE)));
+        if let Some(files) = beside.filter(|folder| self.is_in(folder)) {
+            return Ok(self.files_in(&files));
+        }
+        self.install_in(imp::folders())
+    }
+
+    /// Puts the files into the first of these folders that can have them, each below a folder named by the digest.
+    fn install_in(&self, folders: impl IntoIterator<Item = PathBuf>) -> Result<WorkerFiles, InstallError> {
+        let mut errors = Vec::new();
+        for folder in folders {
+            let own = folder.join(format!("worker-{}", &self.digest[..self.digest.len().min(16)]));
+            match self.put_into(&folder, &own) {
+                Ok(()) => return Ok(self.files_in(&own)),
+                Err(error) => errors.push((own, error)),
+            }
+        }
+        Err(InstallError(errors))
+    }
+
+    fn put_into(&self, parent: &Path, folder: &Path) -> io::Result<()> {
+        imp::private_folder(parent)?;
+        imp::private_folder(folder)?;
+        for file in self.files() {
+            let path = folder.join(file.path);
+            if fs::read(&path).is_ok_and(|bytes| bytes == file.bytes) {
+                continue;
+            }
+            let parent = path.parent().unwrap_or(folder);
+            if parent != folder {
+                imp::private_folder(parent)?;
+            }
+            // Whole or not at all, also for another start at the same time.
+            let temporary = parent.join(format!(".{}.{}", std::process::id(), file_name(&path)));
+            let written = fs::File::create(&temporary)
+                .and_then(|mut new| new.write_all(file.bytes))
+                .and_then(|()| fs::rename(&temporary, &path));
+            if let Err(error) = written {
+                let _ = fs::remove_file(&temporary);
+                // Another start may have put it there meanwhile and have it open (Windows).
+                if !fs::read(&path).is_ok_and(|bytes| bytes == file.bytes) {
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether all the files are there as they should be.
+    fn is_in(&self, folder: &Path) -> bool {
+        self.files().all(|file| fs::read(folder.join(file.path)).is_ok_and(|bytes| bytes == file.bytes))
+    }
+
+    fn files(&self) -> impl Iterator<Item = &EmbeddedFile> {
+        [&self.library, &self.start].into_iter().chain(self.modules)
+    }
+
+    fn files_in(&self, folder: &Path) -> WorkerFiles {
+        WorkerFiles { library: folder.join(self.library.path), start: folder.join(self.start.path) }
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILES: Embedded = Embedded {
+        digest: "0123456789abcdef0123",
+        library: EmbeddedFile { path: "library.so", bytes: b"code" },
+        start: EmbeddedFile { path: "carme_worker/start.py", bytes: b"import this" },
+        modules: &[EmbeddedFile { path: "carme_worker/more.py", bytes: b"pass" }],
+    };
+
+    #[test]
+    fn files_are_put_where_they_can_be() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("a file");
+        fs::write(&file, "").unwrap();
+        let files = FILES.install_in([file.join("cannot be"), temp.path().join("cache")]).unwrap();
+        assert!(files.library.ends_with("cache/worker-0123456789abcdef/library.so"), "{files:?}");
+        assert_eq!(fs::read(&files.start).unwrap(), b"import this");
+        assert_eq!(fs::read(files.start.with_file_name("more.py")).unwrap(), b"pass");
+        assert_eq!(fs::read_dir(files.library.parent().unwrap()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_file_that_was_changed_is_replaced_and_others_are_left() {
+        let temp = tempfile::tempdir().unwrap();
+        let first = FILES.install_in([temp.path().to_owned()]).unwrap();
+        fs::write(&first.start, "import evil").unwrap();
+        let untouched = fs::metadata(&first.library).unwrap().modified().unwrap();
+        let second = FILES.install_in([temp.path().to_owned()]).unwrap();
+        assert_eq!(first, second);
+        assert_eq!(fs::read(&second.start).unwrap(), b"import this");
+        assert_eq!(fs::metadata(&first.library).unwrap().modified().unwrap(), untouched);
+    }
+
+    #[test]
+    fn nowhere_says_where_and_why() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("a file");
+        fs::write(&file, "").unwrap();
+        let error = FILES.install_in([file.clone()]).unwrap_err().to_string();
+        assert!(error.contains("a file"), "{error}");
+        assert!(error.starts_with("the worker's files could not be put anywhere: "), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_others_can_write_is_not_used() {
+        use std::os::unix::fs::PermissionsExt;
+        let temp = tempfile::tempdir().unwrap();
+        let open = temp.path().join("open");
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+        let error = FILES.install_in([open.clone()]).unwrap_err().to_string();
+        assert!(error.contains("others can write"), "{error}");
+
+        let link = temp.path().join("link");
+        fs::create_dir(temp.path().join("real")).unwrap();
+        std::os::unix::fs::symlink(temp.path().join("real"), &link).unwrap();
+        let error = FILES.install_in([link]).unwrap_err().to_string();
+        assert!(error.contains("not a folder"), "{error}");
+    }
+}

@@ -1,0 +1,110 @@
+//! A worker's process, whatever ends it.
+//!
+//! What it owes its callers:
+//! - The process dies with the front, however the front ends; so does what it has started, where the platform can tell.
+//! - It hears no Ctrl+C: the console's reaches the front alone.
+//! - [`Child::wait`] returns only when the process is dead, and by then everything in its group (Unix) or job (Windows)
+//!   has been ended too.
+//! - [`Child::kill`] can never hit another process that has got the same number.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::process::Command;
+use std::sync::Arc;
+
+#[cfg(test)]
+mod tests;
+#[cfg(unix)]
+#[allow(unsafe_code)]
+mod unix;
+#[cfg(unix)]
+use unix as imp;
+#[cfg(windows)]
+#[allow(unsafe_code)]
+mod windows;
+#[cfg(windows)]
+use windows as imp;
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// By a signal.
+    Signal(i32),
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // NTSTATUS values, such as an access violation's, are only known in hexadecimal.
+            Self::Code(code) if *code < 0 => write!(f, "exited with code {code:#010x}"),
+            Self::Code(code) => write!(f, "exited with code {code}"),
+            Self::Signal(signal) => match signal_name(*signal) {
+                Some(name) => write!(f, "was ended by {name}"),
+                None => write!(f, "was ended by signal {signal}"),
+            },
+        }
+    }
+}
+
+/// The names of the signals that end processes.
+fn signal_name(signal: i32) -> Option<&'static str> {
+    Some(match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        _ => return None,
+    })
+}
+
+/// A process that was started, and the reading ends of its output.
+pub struct Spawned {
+    /// The process.
+    pub child: Child,
+    /// Its standard output.
+    pub stdout: File,
+    /// Its standard error.
+    pub stderr: File,
+}
+
+/// A process that was started. Clones mean the same process.
+#[derive(Clone)]
+pub struct Child(Arc<imp::Child>);
+
+/// Starts a process with an empty standard input and piped output. Waits for the operating system; not for async code.
+pub fn spawn(command: Command) -> io::Result<Spawned> {
+    let (child, stdout, stderr) = imp::spawn(command)?;
+    Ok(Spawned { child: Child(Arc::new(child)), stdout, stderr })
+}
+
+impl Child {
+    /// The id of the process that was started; a launcher's, if the interpreter is behind one.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Whether it still runs, as far as has been seen.
+    pub fn alive(&self) -> bool {
+        self.0.alive()
+    }
+
+    /// Ends it and what it has started, at once. No harm if it has ended already.
+    pub fn kill(&self) {
+        self.0.kill();
+    }
+
+    /// Waits for its death; then ends what it has left behind. To be called once, in a thread that may wait.
+    pub fn wait(&self) -> io::Result<Exit> {
+        self.0.wait()
+    }
+}

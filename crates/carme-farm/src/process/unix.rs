@@ -1,0 +1,110 @@
+//! A session of its own, `PR_SET_PDEATHSIG` from a thread that never ends, and death seen before it is reaped.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
+
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, getpid, getppid, kill_process_group, setsid, waitid,
+};
+
+use super::Exit;
+
+pub(super) struct Child {
+    pid: Pid,
+    /// The process while it is not reaped: only until then its number is its own.
+    unreaped: Mutex<Option<std::process::Child>>,
+}
+
+pub(super) fn spawn(mut command: Command) -> io::Result<(Child, File, File)> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let front = getpid();
+    let prepare = move || {
+        // A session and a process group of its own: no terminal to send it signals, and one name for all it starts.
+        setsid()?;
+        #[cfg(target_os = "linux")]
+        {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            // The front may have ended before that took effect.
+            if getppid() != Some(front) {
+                return Err(io::Error::other("the front has ended"));
+            }
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = (front, getppid());
+        Ok(())
+    };
+    // SAFETY: the closure makes system calls that are async-signal-safe; `io::Error::other` allocates, but only on a
+    // path where the new process is about to exit and nobody is left to read the error.
+    unsafe { command.pre_exec(prepare) };
+    let mut child = on_spawning_thread(command)?;
+    let pid = Pid::from_child(&child);
+    let missing = || io::Error::other("a process was started without its pipes");
+    let stdout = OwnedFd::from(child.stdout.take().ok_or_else(missing)?);
+    let stderr = OwnedFd::from(child.stderr.take().ok_or_else(missing)?);
+    Ok((Child { pid, unreaped: Mutex::new(Some(child)) }, stdout.into(), stderr.into()))
+}
+
+/// Starts a process from the one thread that lives as long as the front: the kernel sends `PR_SET_PDEATHSIG` when the
+/// starting thread ends, not the process.
+fn on_spawning_thread(command: Command) -> io::Result<std::process::Child> {
+    type Started = io::Result<std::process::Child>;
+    static SPAWNER: OnceLock<mpsc::Sender<(Command, mpsc::Sender<Started>)>> = OnceLock::new();
+    let spawner = SPAWNER.get_or_init(|| {
+        let (send, receive) = mpsc::channel::<(Command, mpsc::Sender<Started>)>();
+        let run = move || {
+            while let Ok((mut command, reply)) = receive.recv() {
+                let _ = reply.send(command.spawn());
+            }
+        };
+        // Without the thread, the send below fails with the error that says so.
+        let _ = std::thread::Builder::new().name("spawner".into()).stack_size(256 * 1024).spawn(run);
+        send
+    });
+    let (reply, started) = mpsc::channel();
+    let gone = || io::Error::other("the thread that starts processes could not be started");
+    spawner.send((command, reply)).map_err(|_| gone())?;
+    started.recv().map_err(|_| gone())?
+}
+
+impl Child {
+    pub(super) fn id(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    pub(super) fn alive(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    pub(super) fn kill(&self) {
+        if self.lock().is_some() {
+            let _ = kill_process_group(self.pid, Signal::KILL);
+        }
+    }
+
+    pub(super) fn wait(&self) -> io::Result<Exit> {
+        // Sees the death and leaves the process unreaped, so that its group cannot be anybody else's yet.
+        loop {
+            match waitid(WaitId::Pid(self.pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
+                Ok(Some(_)) => break,
+                Ok(None) | Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        let mut unreaped = self.lock();
+        let Some(mut child) = unreaped.take() else { return Err(io::Error::other("waited for twice")) };
+        let _ = kill_process_group(self.pid, Signal::KILL);
+        let status = child.wait()?;
+        Ok(match (status.code(), status.signal()) {
+            (Some(code), _) => Exit::Code(code),
+            (None, signal) => Exit::Signal(signal.unwrap_or_default()),
+        })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<std::process::Child>> {
+        self.unreaped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
