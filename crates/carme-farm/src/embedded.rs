@@ -58,7 +58,9 @@ const BESIDE: &str = "carme-worker";
 impl Embedded {
     /// Finds the files beside the program or in this user's cache, and puts them there if they are missing or differ.
     pub fn install(&self) -> Result<WorkerFiles, InstallError> {
-        let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join(BESIDE)));
+        let beside = std::env::current_exe()
+            .ok()
+            .and_then(|exe| Some(exe.parent()?.join(BESIDE)));
         if let Some(files) = beside.filter(|folder| self.is_in(folder)) {
             return Ok(self.files_in(&files));
         }
@@ -108,7 +110,8 @@ impl Embedded {
 
     /// Whether all the files are there as they should be.
     fn is_in(&self, folder: &Path) -> bool {
-        self.files().all(|file| fs::read(folder.join(file.path)).is_ok_and(|bytes| bytes == file.bytes))
+        self.files()
+            .all(|file| fs::read(folder.join(file.path)).is_ok_and(|bytes| bytes == file.bytes))
     }
 
     fn files(&self) -> impl Iterator<Item = &EmbeddedFile> {
@@ -116,12 +119,18 @@ impl Embedded {
     }
 
     fn files_in(&self, folder: &Path) -> WorkerFiles {
-        WorkerFiles { library: folder.join(self.library.path), start: folder.join(self.start.path) }
+        WorkerFiles {
+            library: folder.join(self.library.path),
+            start: folder.join(self.start.path),
+        }
     }
 }
 
 fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 #[cfg(test)]
@@ -130,9 +139,18 @@ mod tests {
 
     const FILES: Embedded = Embedded {
         digest: "0123456789abcdef0123",
-        library: EmbeddedFile { path: "library.so", bytes: b"code" },
-        start: EmbeddedFile { path: "carme_worker/start.py", bytes: b"import this" },
-        modules: &[EmbeddedFile { path: "carme_worker/more.py", bytes: b"pass" }],
+        library: EmbeddedFile {
+            path: "library.so",
+            bytes: b"code",
+        },
+        start: EmbeddedFile {
+            path: "carme_worker/start.py",
+            bytes: b"import this",
+        },
+        modules: &[EmbeddedFile {
+            path: "carme_worker/more.py",
+            bytes: b"pass",
+        }],
     };
 
     #[test]
@@ -140,8 +158,15 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let file = temp.path().join("a file");
         fs::write(&file, "").unwrap();
-        let files = FILES.install_in([file.join("cannot be"), temp.path().join("cache")]).unwrap();
-        assert!(files.library.ends_with("cache/worker-0123456789abcdef/library.so"), "{files:?}");
+        let files = FILES
+            .install_in([file.join("cannot be"), temp.path().join("cache")])
+            .unwrap();
+        assert!(
+            files
+                .library
+                .ends_with("cache/worker-0123456789abcdef/library.so"),
+            "{files:?}"
+        );
         assert_eq!(fs::read(&files.start).unwrap(), b"import this");
         assert_eq!(fs::read(files.start.with_file_name("more.py")).unwrap(), b"pass");
         assert_eq!(fs::read_dir(files.library.parent().unwrap()).unwrap().count(), 2);
@@ -156,7 +181,10 @@ mod tests {
         let second = FILES.install_in([temp.path().to_owned()]).unwrap();
         assert_eq!(first, second);
         assert_eq!(fs::read(&second.start).unwrap(), b"import this");
-        assert_eq!(fs::metadata(&first.library).unwrap().modified().unwrap(), untouched);
+        assert_eq!(
+            fs::metadata(&first.library).unwrap().modified().unwrap(),
+            untouched
+        );
     }
 
     #[test]
@@ -166,7 +194,10 @@ mod tests {
         fs::write(&file, "").unwrap();
         let error = FILES.install_in([file.clone()]).unwrap_err().to_string();
         assert!(error.contains("a file"), "{error}");
-        assert!(error.starts_with("the worker's files could not be put anywhere: "), "{error}");
+        assert!(
+            error.starts_with("the worker's files could not be put anywhere: "),
+            "{error}"
+        );
     }
 
     #[cfg(unix)]

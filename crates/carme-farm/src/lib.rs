@@ -3,11 +3,15 @@
 #![deny(unsafe_code)]
 
 mod embedded;
+mod launch;
 mod output;
 mod pause;
 mod process;
 mod supervisor;
+mod workers;
 
 pub use embedded::{Embedded, EmbeddedFile, InstallError, WorkerFiles};
+pub use launch::{AppPlan, WorkerIdentity};
 pub use process::Exit;
 pub use supervisor::{About, Failure, State};
+pub use workers::Workers;

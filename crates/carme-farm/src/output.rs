@@ -42,8 +42,14 @@ impl LastLine {
     }
 }
 
-/// Reads a worker's stream until it ends, in a thread of its own.
-pub(crate) fn follow(from: File, stream: Stream, source: Source, last: LastLine) -> io::Result<()> {
+/// Reads a worker's stream until it ends, in a thread of its own; then calls `at_end`.
+pub(crate) fn follow(
+    from: File,
+    stream: Stream,
+    source: Source,
+    last: LastLine,
+    at_end: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
     let Source { app, route, pid } = source;
     let name = format!("out {route}");
     let run = move || {
@@ -56,8 +62,13 @@ pub(crate) fn follow(from: File, stream: Stream, source: Source, last: LastLine)
                 Stream::Error => tracing::error!(app = &*app, route = &*route, pid, "{line}"),
             }
         });
+        at_end();
     };
-    std::thread::Builder::new().name(name).stack_size(256 * 1024).spawn(run).map(drop)
+    std::thread::Builder::new()
+        .name(name)
+        .stack_size(256 * 1024)
+        .spawn(run)
+        .map(drop)
 }
 
 /// Hands out what can be read, a line at a time, as text without line ends and control characters.
@@ -87,14 +98,15 @@ fn readable(line: &[u8]) -> String {
     if !text.contains(|c: char| c.is_control() && c != '\t') {
         return text.into_owned();
     }
-    text.chars().fold(String::with_capacity(text.len() + 16), |mut escaped, c| {
-        match c {
-            '\t' => escaped.push(c),
-            c if c.is_control() => escaped.extend(c.escape_default()),
-            c => escaped.push(c),
-        }
-        escaped
-    })
+    text.chars()
+        .fold(String::with_capacity(text.len() + 16), |mut escaped, c| {
+            match c {
+                '\t' => escaped.push(c),
+                c if c.is_control() => escaped.extend(c.escape_default()),
+                c => escaped.push(c),
+            }
+            escaped
+        })
 }
 
 #[cfg(test)]
@@ -117,13 +129,22 @@ mod tests {
     fn a_long_line_is_broken_and_nothing_is_lost() {
         let long = vec![b'x'; LONGEST as usize * 2 + 5];
         let broken = lines_of(&[&long[..], b"\nend\n"].concat());
-        assert_eq!(broken.iter().map(String::len).collect::<Vec<_>>(), [LONGEST as usize, LONGEST as usize, 5, 3]);
+        assert_eq!(
+            broken.iter().map(String::len).collect::<Vec<_>>(),
+            [LONGEST as usize, LONGEST as usize, 5, 3]
+        );
     }
 
     #[test]
     fn what_is_no_text_is_made_text() {
-        assert_eq!(lines_of(b"a\x1b[31m\tb\0\xff\n"), ["a\\u{1b}[31m\tb\\u{0}\u{fffd}"]);
+        assert_eq!(
+            lines_of(b"a\x1b[31m\tb\0\xff\n"),
+            ["a\\u{1b}[31m\tb\\u{0}\u{fffd}"]
+        );
         // What one line could pretend to be.
-        assert_eq!(lines_of("x\r2026 [error]\u{85}\n".as_bytes()), ["x\\r2026 [error]\\u{85}"]);
+        assert_eq!(
+            lines_of("x\r2026 [error]\u{85}\n".as_bytes()),
+            ["x\\r2026 [error]\\u{85}"]
+        );
     }
 }

@@ -21,7 +21,9 @@ impl Pauses {
         if ready_for >= PROVED {
             self.failures = 0;
         }
-        let pause = FIRST.saturating_mul(1u32.checked_shl(self.failures.min(31)).unwrap_or(u32::MAX)).min(LONGEST);
+        let pause = FIRST
+            .saturating_mul(1u32.checked_shl(self.failures.min(31)).unwrap_or(u32::MAX))
+            .min(LONGEST);
         self.failures = self.failures.saturating_add(1);
         pause
     }
@@ -34,8 +36,15 @@ mod tests {
     #[test]
     fn double_up_to_half_a_minute() {
         let mut pauses = Pauses::default();
-        let millis: Vec<u128> = (0..11).map(|_| pauses.after(Duration::ZERO).as_millis()).collect();
-        assert_eq!(millis, [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000]);
+        let millis: Vec<u128> = (0..11)
+            .map(|_| pauses.after(Duration::ZERO).as_millis())
+            .collect();
+        assert_eq!(
+            millis,
+            [
+                100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000
+            ]
+        );
         assert!((0..100).all(|_| pauses.after(Duration::from_secs(59)) == LONGEST));
     }
 

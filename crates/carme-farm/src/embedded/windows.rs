@@ -6,8 +6,13 @@ use std::path::{Path, PathBuf};
 
 /// Where the files may go, best first.
 pub(super) fn folders() -> impl Iterator<Item = PathBuf> {
-    let local = std::env::var_os("LOCALAPPDATA").map(PathBuf::from).filter(|path| path.is_absolute());
-    local.into_iter().chain([std::env::temp_dir()]).map(|folder| folder.join("carme"))
+    let local = std::env::var_os("LOCALAPPDATA")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
+    local
+        .into_iter()
+        .chain([std::env::temp_dir()])
+        .map(|folder| folder.join("carme"))
 }
 
 /// Makes sure that a folder is there.
@@ -16,6 +21,9 @@ pub(super) fn private_folder(path: &Path) -> io::Result<()> {
     if std::fs::symlink_metadata(path)?.is_dir() {
         Ok(())
     } else {
-        Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is not a folder"))
+        Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "it is not a folder",
+        ))
     }
 }

@@ -68,43 +68,72 @@ fn signal_name(signal: i32) -> Option<&'static str> {
 }
 
 /// A process that was started, and the reading ends of its output.
-pub struct Spawned {
+pub(crate) struct Spawned {
     /// The process.
-    pub child: Child,
+    pub(crate) child: Child,
     /// Its standard output.
-    pub stdout: File,
+    pub(crate) stdout: File,
     /// Its standard error.
-    pub stderr: File,
+    pub(crate) stderr: File,
 }
 
 /// A process that was started. Clones mean the same process.
 #[derive(Clone)]
-pub struct Child(Arc<imp::Child>);
+pub(crate) struct Child(Arc<imp::Child>);
 
 /// Starts a process with an empty standard input and piped output. Waits for the operating system; not for async code.
-pub fn spawn(command: Command) -> io::Result<Spawned> {
+pub(crate) fn spawn(command: Command) -> io::Result<Spawned> {
     let (child, stdout, stderr) = imp::spawn(command)?;
-    Ok(Spawned { child: Child(Arc::new(child)), stdout, stderr })
+    Ok(Spawned {
+        child: Child(Arc::new(child)),
+        stdout,
+        stderr,
+    })
 }
 
 impl Child {
     /// The id of the process that was started; a launcher's, if the interpreter is behind one.
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.0.id()
     }
 
     /// Whether it still runs, as far as has been seen.
-    pub fn alive(&self) -> bool {
+    pub(crate) fn alive(&self) -> bool {
         self.0.alive()
     }
 
     /// Ends it and what it has started, at once. No harm if it has ended already.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         self.0.kill();
     }
 
     /// Waits for its death; then ends what it has left behind. To be called once, in a thread that may wait.
-    pub fn wait(&self) -> io::Result<Exit> {
+    pub(crate) fn wait(&self) -> io::Result<Exit> {
         self.0.wait()
+    }
+}
+
+/// An interpreter that is not the process that was started, but one that a launcher has started.
+pub(crate) struct Peer(imp::Peer);
+
+impl Peer {
+    /// Takes hold of the process at the other end of a link.
+    pub(crate) fn open(peer: &carme_ring::link::Peer) -> io::Result<Self> {
+        imp::Peer::open(peer).map(Self)
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.pid()
+    }
+
+    /// Ends it.
+    pub(crate) fn kill(&self) {
+        self.0.kill();
+    }
+
+    /// Waits for its death, in a thread that may wait.
+    pub(crate) fn wait(&self) {
+        self.0.wait();
     }
 }

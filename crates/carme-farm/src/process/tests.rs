@@ -5,29 +5,47 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
-/// A command that any of the platform's machines has.
-fn shell(unix: &str, windows: &str) -> Command {
-    if cfg!(windows) {
-        let mut command = Command::new(std::env::var_os("ComSpec").unwrap());
-        command.args(["/d", "/c", windows]);
-        command
-    } else {
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", unix]);
-        command
+/// A script that any of the platform's machines can run, and the folder that holds it.
+struct Script(tempfile::TempDir);
+
+impl Script {
+    fn new(unix: &str, windows: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (name, text) = if cfg!(windows) {
+            ("it.bat", format!("@echo off\r\n{windows}\r\n"))
+        } else {
+            ("it.sh", unix.to_owned())
+        };
+        std::fs::write(folder.path().join(name), text).unwrap();
+        Self(folder)
+    }
+
+    fn command(&self) -> Command {
+        if cfg!(windows) {
+            let mut command = Command::new(std::env::var_os("ComSpec").unwrap());
+            command.args(["/d", "/c"]).arg(self.0.path().join("it.bat"));
+            command
+        } else {
+            let mut command = Command::new("/bin/sh");
+            command.arg(self.0.path().join("it.sh"));
+            command
+        }
     }
 }
 
 #[test]
 fn output_and_exit_code_arrive() {
-    let mut command = shell("echo \"out $CARME_TEST\"; echo err >&2; exit 3", "echo out %CARME_TEST%&echo err>&2&exit 3");
+    let script = Script::new(
+        "echo \"out $CARME_TEST\"; echo err >&2; exit 3",
+        "echo out %CARME_TEST%\r\necho err>&2\r\nexit 3",
+    );
+    let mut command = script.command();
     command.env("CARME_TEST", "a b");
     let mut spawned = spawn(command).unwrap();
     let (mut out, mut err) = (String::new(), String::new());
     spawned.stdout.read_to_string(&mut out).unwrap();
     spawned.stderr.read_to_string(&mut err).unwrap();
     assert_eq!((out.trim_end(), err.trim_end()), ("out a b", "err"));
-    assert!(spawned.child.alive());
     assert_eq!(spawned.child.wait().unwrap(), Exit::Code(3));
     assert!(!spawned.child.alive());
     spawned.child.kill();
@@ -35,7 +53,8 @@ fn output_and_exit_code_arrive() {
 
 #[test]
 fn standard_input_is_empty() {
-    let spawned = spawn(shell("read line; echo got=$line", "set /p line=& echo got=%line%")).unwrap();
+    let script = Script::new("read line; echo got=$line", "set /p line=\r\necho got=%line%");
+    let spawned = spawn(script.command()).unwrap();
     let mut line = String::new();
     BufReader::new(spawned.stdout).read_line(&mut line).unwrap();
     assert!(line.starts_with("got="), "{line:?}");
@@ -45,7 +64,11 @@ fn standard_input_is_empty() {
 #[test]
 fn a_killed_process_is_dead_and_takes_its_children_along() {
     // The grandchild holds the pipe: its end is the end of them all.
-    let mut spawned = spawn(shell("sleep 1000 & echo up; wait", "echo up& ping -n 1000 127.0.0.1 >&2")).unwrap();
+    let script = Script::new(
+        "sleep 1000 & echo up; wait",
+        "echo up\r\nping -n 1000 127.0.0.1 >&2",
+    );
+    let mut spawned = spawn(script.command()).unwrap();
     let mut up = [0; 2];
     spawned.stdout.read_exact(&mut up).unwrap();
     let started = Instant::now();
@@ -62,7 +85,8 @@ fn a_killed_process_is_dead_and_takes_its_children_along() {
 
 #[test]
 fn what_a_dead_process_leaves_behind_is_ended() {
-    let mut spawned = spawn(shell("sleep 1000 & exit 0", "start /b ping -n 1000 127.0.0.1& exit 0")).unwrap();
+    let script = Script::new("sleep 1000 & exit 0", "start /b ping -n 1000 127.0.0.1\r\nexit 0");
+    let mut spawned = spawn(script.command()).unwrap();
     assert_eq!(spawned.child.wait().unwrap(), Exit::Code(0));
     spawned.stdout.read_to_end(&mut Vec::new()).unwrap();
 }
@@ -75,7 +99,8 @@ fn a_program_that_does_not_exist_is_an_error() {
 #[cfg(unix)]
 #[test]
 fn it_is_in_a_session_of_its_own() {
-    let mut spawned = spawn(shell("ps -o sid= -p $$ | tr -d ' '", "")).unwrap();
+    let script = Script::new("ps -o sid= -p $$ | tr -d ' '", "");
+    let mut spawned = spawn(script.command()).unwrap();
     let mut sid = String::new();
     spawned.stdout.read_to_string(&mut sid).unwrap();
     spawned.child.wait().unwrap();

@@ -20,7 +20,10 @@ pub(super) struct Child {
 }
 
 pub(super) fn spawn(mut command: Command) -> io::Result<(Child, File, File)> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let front = getpid();
     let prepare = move || {
         // A session and a process group of its own: no terminal to send it signals, and one name for all it starts.
@@ -45,7 +48,14 @@ pub(super) fn spawn(mut command: Command) -> io::Result<(Child, File, File)> {
     let missing = || io::Error::other("a process was started without its pipes");
     let stdout = OwnedFd::from(child.stdout.take().ok_or_else(missing)?);
     let stderr = OwnedFd::from(child.stderr.take().ok_or_else(missing)?);
-    Ok((Child { pid, unreaped: Mutex::new(Some(child)) }, stdout.into(), stderr.into()))
+    Ok((
+        Child {
+            pid,
+            unreaped: Mutex::new(Some(child)),
+        },
+        stdout.into(),
+        stderr.into(),
+    ))
 }
 
 /// Starts a process from the one thread that lives as long as the front: the kernel sends `PR_SET_PDEATHSIG` when the
@@ -61,7 +71,10 @@ fn on_spawning_thread(command: Command) -> io::Result<std::process::Child> {
             }
         };
         // Without the thread, the send below fails with the error that says so.
-        let _ = std::thread::Builder::new().name("spawner".into()).stack_size(256 * 1024).spawn(run);
+        let _ = std::thread::Builder::new()
+            .name("spawner".into())
+            .stack_size(256 * 1024)
+            .spawn(run);
         send
     });
     let (reply, started) = mpsc::channel();
@@ -88,14 +101,19 @@ impl Child {
     pub(super) fn wait(&self) -> io::Result<Exit> {
         // Sees the death and leaves the process unreaped, so that its group cannot be anybody else's yet.
         loop {
-            match waitid(WaitId::Pid(self.pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
+            match waitid(
+                WaitId::Pid(self.pid),
+                WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+            ) {
                 Ok(Some(_)) => break,
                 Ok(None) | Err(rustix::io::Errno::INTR) => {}
                 Err(e) => return Err(e.into()),
             }
         }
         let mut unreaped = self.lock();
-        let Some(mut child) = unreaped.take() else { return Err(io::Error::other("waited for twice")) };
+        let Some(mut child) = unreaped.take() else {
+            return Err(io::Error::other("waited for twice"));
+        };
         let _ = kill_process_group(self.pid, Signal::KILL);
         let status = child.wait()?;
         Ok(match (status.code(), status.signal()) {
@@ -107,4 +125,71 @@ impl Child {
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<std::process::Child>> {
         self.unreaped.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+#[cfg(target_os = "linux")]
+pub(super) struct Peer {
+    pid: u32,
+    descriptor: OwnedFd,
+}
+
+#[cfg(target_os = "linux")]
+impl Peer {
+    pub(super) fn open(peer: &carme_ring::link::Peer) -> io::Result<Self> {
+        let descriptor = rustix::process::pidfd_open(pid(peer)?, rustix::process::PidfdFlags::empty())?;
+        Ok(Self {
+            pid: peer.pid,
+            descriptor,
+        })
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    pub(super) fn kill(&self) {
+        let _ = rustix::process::pidfd_send_signal(&self.descriptor, Signal::KILL);
+    }
+
+    pub(super) fn wait(&self) {
+        use rustix::event::{PollFd, PollFlags, poll};
+        // Readable when it is dead.
+        while let Err(rustix::io::Errno::INTR) =
+            poll(&mut [PollFd::new(&self.descriptor, PollFlags::IN)], None)
+        {}
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) struct Peer {
+    pid: Pid,
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Peer {
+    pub(super) fn open(peer: &carme_ring::link::Peer) -> io::Result<Self> {
+        Ok(Self { pid: pid(peer)? })
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    pub(super) fn kill(&self) {
+        let _ = rustix::process::kill_process(self.pid, Signal::KILL);
+    }
+
+    pub(super) fn wait(&self) {
+        // Not a child of the front, and no descriptor to wait for: it can only be looked at.
+        while rustix::process::test_kill_process(self.pid).is_ok() {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+}
+
+fn pid(peer: &carme_ring::link::Peer) -> io::Result<Pid> {
+    i32::try_from(peer.pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }

@@ -12,6 +12,7 @@ use std::os::windows::ffi::OsStrExt;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::process::Command;
 use std::ptr::{null, null_mut};
+use std::sync::Arc;
 
 use windows_sys::Win32::Foundation::{
     HANDLE, HANDLE_FLAG_INHERIT, SetHandleInformation, WAIT_FAILED, WAIT_OBJECT_0,
@@ -45,7 +46,11 @@ pub(super) fn spawn(command: Command) -> io::Result<(Child, File, File)> {
     let (stdout, output) = std::io::pipe()?;
     let (stderr, error) = std::io::pipe()?;
     let child = create(&command, [input, output.into(), error.into()])?;
-    Ok((child, OwnedHandle::from(stdout).into(), OwnedHandle::from(stderr).into()))
+    Ok((
+        child,
+        OwnedHandle::from(stdout).into(),
+        OwnedHandle::from(stderr).into(),
+    ))
 }
 
 /// Starts the process with these as its standard handles, in a job of its own.
@@ -72,7 +77,10 @@ fn create(command: &Command, standard: [OwnedHandle; 3]) -> io::Result<Child> {
     let program = wide(command.get_program())?;
     let mut line = command_line(command)?;
     let environment = environment(command)?;
-    let directory = command.get_current_dir().map(|d| wide(d.as_os_str())).transpose()?;
+    let directory = command
+        .get_current_dir()
+        .map(|d| wide(d.as_os_str()))
+        .transpose()?;
     // A console of its own without a window: the console's Ctrl+C reaches the front alone.
     let flags = CREATE_NO_WINDOW
         | CREATE_NEW_PROCESS_GROUP
@@ -98,11 +106,18 @@ fn create(command: &Command, standard: [OwnedHandle; 3]) -> io::Result<Child> {
     })?;
     // SAFETY: both were just opened by the call for this process alone.
     let (process, thread) = unsafe {
-        (OwnedHandle::from_raw_handle(information.hProcess), OwnedHandle::from_raw_handle(information.hThread))
+        (
+            OwnedHandle::from_raw_handle(information.hProcess),
+            OwnedHandle::from_raw_handle(information.hThread),
+        )
     };
     // SAFETY: the handles are open; the process has not run yet.
     let started = unsafe {
-        succeeded(AssignProcessToJobObject(job.as_raw_handle(), process.as_raw_handle())).and_then(|()| {
+        succeeded(AssignProcessToJobObject(
+            job.as_raw_handle(),
+            process.as_raw_handle(),
+        ))
+        .and_then(|()| {
             if ResumeThread(thread.as_raw_handle()) == u32::MAX {
                 return Err(io::Error::last_os_error());
             }
@@ -114,7 +129,11 @@ fn create(command: &Command, standard: [OwnedHandle; 3]) -> io::Result<Child> {
         unsafe { TerminateProcess(process.as_raw_handle(), KILLED) };
         return Err(error);
     }
-    Ok(Child { id: information.dwProcessId, process, job })
+    Ok(Child {
+        id: information.dwProcessId,
+        process,
+        job,
+    })
 }
 
 /// A job whose processes end with its last handle, which only the front has.
@@ -152,7 +171,9 @@ impl Attributes {
         let mut bytes = 0;
         // SAFETY: with no list the call only tells the size, and fails by design.
         unsafe { InitializeProcThreadAttributeList(null_mut(), 1, 0, &mut bytes) };
-        let attributes = Self { memory: vec![0; bytes.div_ceil(size_of::<usize>())] };
+        let attributes = Self {
+            memory: vec![0; bytes.div_ceil(size_of::<usize>())],
+        };
         // SAFETY: the memory has the size that was asked for.
         succeeded(unsafe { InitializeProcThreadAttributeList(attributes.list(), 1, 0, &mut bytes) })?;
         // SAFETY: the list is initialized; the handles outlive it, as the caller promises.
@@ -211,15 +232,50 @@ impl Child {
     }
 }
 
+pub(super) struct Peer {
+    pid: u32,
+    process: carme_ring::link::WorkerProcess,
+}
+
+impl Peer {
+    pub(super) fn open(peer: &carme_ring::link::Peer) -> io::Result<Self> {
+        Ok(Self {
+            pid: peer.pid,
+            process: Arc::clone(&peer.process),
+        })
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    pub(super) fn kill(&self) {
+        // SAFETY: an open process handle with the right to terminate.
+        unsafe { TerminateProcess(self.process.as_raw_handle(), KILLED) };
+    }
+
+    pub(super) fn wait(&self) {
+        // SAFETY: an open process handle with the right to synchronize.
+        unsafe { WaitForSingleObject(self.process.as_raw_handle(), INFINITE) };
+    }
+}
+
 fn succeeded(result: i32) -> io::Result<()> {
-    if result == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result == 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// With a zero at its end, and none before it.
 fn wide(text: &OsStr) -> io::Result<Vec<u16>> {
     let mut wide: Vec<u16> = text.encode_wide().collect();
     if wide.contains(&0) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a NUL in a path, argument or variable"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "a NUL in a path, argument or variable",
+        ));
     }
     wide.push(0);
     Ok(wide)
@@ -241,9 +297,16 @@ fn command_line(command: &Command) -> io::Result<Vec<u16>> {
 fn append_quoted(line: &mut Vec<u16>, argument: &[u16]) {
     const QUOTE: u16 = b'"' as u16;
     const BACKSLASH: u16 = b'\\' as u16;
+    let argument = argument.strip_suffix(&[0]).unwrap_or(argument);
+    // Only where it must be: `cmd` does not read its own options in quotes.
+    let needed = [b' ', b'\t', b'"'].map(u16::from);
+    if !argument.is_empty() && !argument.iter().any(|unit| needed.contains(unit)) {
+        line.extend_from_slice(argument);
+        return;
+    }
     line.push(QUOTE);
     let mut backslashes = 0;
-    for &unit in argument.iter().take_while(|unit| **unit != 0) {
+    for &unit in argument {
         if unit == BACKSLASH {
             backslashes += 1;
         } else {
@@ -261,8 +324,9 @@ fn append_quoted(line: &mut Vec<u16>, argument: &[u16]) {
 
 /// This process's environment with the command's changes, as one block. Names are the same in either case.
 fn environment(command: &Command) -> io::Result<Vec<u16>> {
-    let mut variables: BTreeMap<OsString, (OsString, OsString)> =
-        std::env::vars_os().map(|(name, value)| (name.to_ascii_uppercase(), (name, value))).collect();
+    let mut variables: BTreeMap<OsString, (OsString, OsString)> = std::env::vars_os()
+        .map(|(name, value)| (name.to_ascii_uppercase(), (name, value)))
+        .collect();
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => variables.insert(name.to_ascii_uppercase(), (name.to_owned(), value.to_owned())),
@@ -299,7 +363,8 @@ mod tests {
         for (plain, expected) in [
             ("", r#""""#),
             ("a b", r#""a b""#),
-            (r"C:\dir\", r#""C:\dir\\""#),
+            (r"C:\dir\", r"C:\dir\"),
+            (r"C:\my dir\", r#""C:\my dir\\""#),
             (r#"say "hi""#, r#""say \"hi\"""#),
             (r#"back\"slash"#, r#""back\\\"slash""#),
         ] {

@@ -40,6 +40,8 @@ pub(crate) trait Launch: Send + Sync + 'static {
 pub(crate) trait Worker: Send + 'static {
     /// The worker's process id, or its launcher's before the hello.
     fn pid(&self) -> u32;
+    /// The last line of its standard error: often why it ended.
+    fn last_words(&self) -> String;
     /// What happens next. Cancel safe. Nothing comes after [`Event::Exited`].
     fn event(&mut self) -> impl Future<Output = Event> + Send;
     /// It takes no more requests, and exits when it has answered those it has.
@@ -116,7 +118,11 @@ pub struct Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
-        if self.traceback.is_empty() { Ok(()) } else { write!(f, "\n{}", self.traceback.trim_end()) }
+        if self.traceback.is_empty() {
+            Ok(())
+        } else {
+            write!(f, "\n{}", self.traceback.trim_end())
+        }
     }
 }
 
@@ -166,10 +172,17 @@ impl<L: Launch> Place<L> {
             };
             let pause = pauses.after(ready_for);
             if self.begun.load(Ordering::Relaxed) {
-                tracing::error!(app = &*self.app, route = &*self.route, "{failure}; starting another in {pause:?}");
+                tracing::error!(
+                    app = &*self.app,
+                    route = &*self.route,
+                    "{failure}; starting another in {pause:?}"
+                );
             }
             let again_at = Instant::now() + pause;
-            self.state.send_replace(State::Failed { failure: Arc::new(failure), again_at });
+            self.state.send_replace(State::Failed {
+                failure: Arc::new(failure),
+                again_at,
+            });
             if self.rest_until(again_at).await {
                 break;
             }
@@ -200,7 +213,10 @@ impl<L: Launch> Place<L> {
             Err(end) => return end,
         };
         let since = Instant::now();
-        self.state.send_replace(State::Ready { pid: worker.pid(), about });
+        self.state.send_replace(State::Ready {
+            pid: worker.pid(),
+            about,
+        });
         self.begun.store(true, Ordering::Relaxed);
         tokio::select! {
             event = worker.event() => {
@@ -238,14 +254,13 @@ impl<L: Launch> Place<L> {
             event = timeout_at(deadline, worker.event()) => match event {
                 Ok(Event::Ready(about)) => return Ok(about),
                 Ok(Event::Exited(exit)) => {
-                    let message = format!("{} before its app was imported", self.describe(worker, exit));
-                    return Err(failed(message, Duration::ZERO));
+                    return Err(failed(too_early(self.describe(worker, exit), worker), Duration::ZERO));
                 }
                 Ok(Event::ImportFailed { message, traceback }) => Failure { message, traceback },
                 Ok(Event::Broken(reason)) => plain(format!("worker {} was ended: {reason}", worker.pid())),
                 Ok(Event::Closed) => {
                     let message = self.let_it_end(worker).await;
-                    return Err(failed(format!("{message} before its app was imported"), Duration::ZERO));
+                    return Err(failed(too_early(message, worker), Duration::ZERO));
                 }
                 Err(_) => plain(format!(
                     "worker {} was ended: its app was not imported within {:?} (startup_timeout)",
@@ -262,7 +277,10 @@ impl<L: Launch> Place<L> {
             },
         };
         end(worker).await;
-        Err(End::Failed { failure, ready_for: Duration::ZERO })
+        Err(End::Failed {
+            failure,
+            ready_for: Duration::ZERO,
+        })
     }
 
     /// Gives a worker that has closed its connections the time to die by itself, so that its exit code is known.
@@ -321,10 +339,23 @@ async fn end<W: Worker>(worker: &mut W) {
     while !matches!(worker.event().await, Event::Exited(_)) {}
 }
 
+/// The end of a worker that was never ready, with what it said of it.
+fn too_early(end: String, worker: &impl Worker) -> String {
+    let last_words = worker.last_words();
+    let colon = if last_words.is_empty() { "" } else { ": " };
+    format!("{end} before its app was imported{colon}{last_words}")
+}
+
 fn plain(message: String) -> Failure {
-    Failure { message, traceback: String::new() }
+    Failure {
+        message,
+        traceback: String::new(),
+    }
 }
 
 fn failed(message: String, ready_for: Duration) -> End {
-    End::Failed { failure: plain(message), ready_for }
+    End::Failed {
+        failure: plain(message),
+        ready_for,
+    }
 }

@@ -16,7 +16,10 @@ struct Journal(Arc<Mutex<Vec<(u128, String)>>>, Instant);
 
 impl Journal {
     fn note(&self, what: impl Into<String>) {
-        self.0.lock().unwrap().push((self.1.elapsed().as_millis(), what.into()));
+        self.0
+            .lock()
+            .unwrap()
+            .push((self.1.elapsed().as_millis(), what.into()));
     }
 
     fn all(&self) -> Vec<(u128, String)> {
@@ -39,13 +42,19 @@ struct Actor {
     ending: Option<Instant>,
     /// Only a kill ends it.
     deaf: bool,
+    last_words: String,
 }
 
 impl Launch for Actors {
     type Worker = Actor;
 
     async fn launch(&self) -> Result<Actor, String> {
-        let script = self.scripts.lock().unwrap().pop_front().expect("no more workers were expected");
+        let script = self
+            .scripts
+            .lock()
+            .unwrap()
+            .pop_front()
+            .expect("no more workers were expected");
         let script = match script {
             Ok(script) => script,
             Err(error) => {
@@ -64,13 +73,24 @@ impl Launch for Actors {
                 (at, event)
             })
             .collect();
-        Ok(Actor { pid: *pid, script, journal: self.journal.clone(), ending: None, deaf: self.deaf })
+        Ok(Actor {
+            pid: *pid,
+            script,
+            journal: self.journal.clone(),
+            ending: None,
+            deaf: self.deaf,
+            last_words: String::new(),
+        })
     }
 }
 
 impl Worker for Actor {
     fn pid(&self) -> u32 {
         self.pid
+    }
+
+    fn last_words(&self) -> String {
+        self.last_words.clone()
     }
 
     async fn event(&mut self) -> Event {
@@ -160,18 +180,32 @@ fn stage_with(scripts: Vec<Result<Script, String>>, deaf: bool) -> Stage {
         commands: receiver,
         begun: Arc::default(),
     };
-    Stage { journal, state, commands, task: tokio::spawn(place.keep()) }
+    Stage {
+        journal,
+        state,
+        commands,
+        task: tokio::spawn(place.keep()),
+    }
 }
 
 impl Stage {
     async fn failure(&mut self) -> String {
-        let state = self.state.wait_for(|s| matches!(s, State::Failed { .. })).await.unwrap().clone();
-        let State::Failed { failure, .. } = state else { unreachable!() };
+        let state = self
+            .state
+            .wait_for(|s| matches!(s, State::Failed { .. }))
+            .await
+            .unwrap()
+            .clone();
+        let State::Failed { failure, .. } = state else {
+            unreachable!()
+        };
         failure.to_string()
     }
 
     async fn drain(self, grace: Duration) -> Vec<(u128, String)> {
-        self.commands.send(Command::Drain(Instant::now() + grace)).unwrap();
+        self.commands
+            .send(Command::Drain(Instant::now() + grace))
+            .unwrap();
         self.task.await.unwrap();
         assert_eq!(*self.state.borrow(), State::Stopped);
         self.journal.all()
@@ -179,22 +213,44 @@ impl Stage {
 }
 
 fn journal(entries: &[(u128, &str)]) -> Vec<(u128, String)> {
-    entries.iter().map(|(at, what)| (*at, (*what).to_owned())).collect()
+    entries
+        .iter()
+        .map(|(at, what)| (*at, (*what).to_owned()))
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]
 async fn ready_then_drained() {
     let mut stage = stage(vec![Ok(vec![(millis(80), ready())])]);
-    stage.state.wait_for(|s| matches!(s, State::Ready { pid: 1, .. })).await.unwrap();
-    assert_eq!(stage.drain(secs(30)).await, journal(&[(0, "launch 1"), (80, "drain 1"), (1080, "end 1")]));
+    stage
+        .state
+        .wait_for(|s| matches!(s, State::Ready { pid: 1, .. }))
+        .await
+        .unwrap();
+    assert_eq!(
+        stage.drain(secs(30)).await,
+        journal(&[(0, "launch 1"), (80, "drain 1"), (1080, "end 1")])
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn crashes_are_answered_with_growing_pauses() {
     let dies = || Ok(vec![(millis(10), crash())]);
-    let mut stage = stage(vec![dies(), dies(), Err("no python".into()), Ok(vec![(millis(10), ready())])]);
-    assert_eq!(stage.failure().await, "worker 1 was ended by SIGSEGV before its app was imported");
-    stage.state.wait_for(|s| matches!(s, State::Ready { .. })).await.unwrap();
+    let mut stage = stage(vec![
+        dies(),
+        dies(),
+        Err("no python".into()),
+        Ok(vec![(millis(10), ready())]),
+    ]);
+    assert_eq!(
+        stage.failure().await,
+        "worker 1 was ended by SIGSEGV before its app was imported"
+    );
+    stage
+        .state
+        .wait_for(|s| matches!(s, State::Ready { .. }))
+        .await
+        .unwrap();
     let expected = journal(&[
         (0, "launch 1"),
         (10, "end 1"),
@@ -212,55 +268,97 @@ async fn pauses_are_short_again_after_a_minute_of_service() {
     let lives = |time| Ok(vec![(millis(0), ready()), (time, crash())]);
     let stage = stage(vec![dies(), dies(), lives(secs(60)), lives(secs(1)), Ok(vec![])]);
     sleep(secs(62)).await;
-    let launches: Vec<_> =
-        stage.journal.all().into_iter().filter(|(_, what)| what.starts_with("launch")).map(|(at, _)| at).collect();
+    let launches: Vec<_> = stage
+        .journal
+        .all()
+        .into_iter()
+        .filter(|(_, what)| what.starts_with("launch"))
+        .map(|(at, _)| at)
+        .collect();
     assert_eq!(launches, [0, 100, 300, 60_400, 61_600]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_app_that_cannot_be_imported_says_so() {
-    let failed = Event::ImportFailed { message: "No module named 'nope'".into(), traceback: "Traceback…\n".into() };
+    let failed = Event::ImportFailed {
+        message: "No module named 'nope'".into(),
+        traceback: "Traceback…\n".into(),
+    };
     let mut stage = stage(vec![Ok(vec![(millis(5), failed)]), Ok(vec![])]);
     assert_eq!(stage.failure().await, "No module named 'nope'\nTraceback…");
-    assert_eq!(stage.journal.all(), journal(&[(0, "launch 1"), (5, "kill 1"), (5, "end 1")]));
+    assert_eq!(
+        stage.journal.all(),
+        journal(&[(0, "launch 1"), (5, "kill 1"), (5, "end 1")])
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_is_not_ready_in_time_is_replaced() {
     let mut stage = stage(vec![Ok(vec![]), Ok(vec![])]);
     let failure = stage.failure().await;
-    assert!(failure.contains("not imported within 30s (startup_timeout)"), "{failure}");
-    assert_eq!(stage.journal.all(), journal(&[(0, "launch 1"), (30_000, "kill 1"), (30_000, "end 1")]));
+    assert!(
+        failure.contains("not imported within 30s (startup_timeout)"),
+        "{failure}"
+    );
+    assert_eq!(
+        stage.journal.all(),
+        journal(&[(0, "launch 1"), (30_000, "kill 1"), (30_000, "end 1")])
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_lies_is_killed_and_the_reason_is_told() {
     let lies = Event::Broken("a message of 4294967295 bytes was announced".into());
-    let mut stage = stage(vec![Ok(vec![(millis(1), ready()), (millis(1), lies)]), Ok(vec![])]);
-    assert_eq!(stage.failure().await, "worker 1 was ended: a message of 4294967295 bytes was announced");
-    assert_eq!(stage.journal.all(), journal(&[(0, "launch 1"), (2, "kill 1"), (2, "end 1")]));
+    let mut stage = stage(vec![
+        Ok(vec![(millis(1), ready()), (millis(1), lies)]),
+        Ok(vec![]),
+    ]);
+    assert_eq!(
+        stage.failure().await,
+        "worker 1 was ended: a message of 4294967295 bytes was announced"
+    );
+    assert_eq!(
+        stage.journal.all(),
+        journal(&[(0, "launch 1"), (2, "kill 1"), (2, "end 1")])
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_closed_its_connection_may_still_exit_by_itself() {
-    let script = vec![(millis(1), ready()), (millis(1), Event::Closed), (secs(1), Event::Exited(Exit::Code(7)))];
+    let script = vec![
+        (millis(1), ready()),
+        (millis(1), Event::Closed),
+        (secs(1), Event::Exited(Exit::Code(7))),
+    ];
     let mut stage = stage(vec![Ok(script), Ok(vec![])]);
     assert_eq!(stage.failure().await, "worker 1 exited with code 7");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_closed_its_connection_and_stays_is_killed() {
-    let mut stage = stage(vec![Ok(vec![(millis(1), ready()), (millis(1), Event::Closed)]), Ok(vec![])]);
+    let mut stage = stage(vec![
+        Ok(vec![(millis(1), ready()), (millis(1), Event::Closed)]),
+        Ok(vec![]),
+    ]);
     let failure = stage.failure().await;
-    assert!(failure.contains("it had closed its control connection"), "{failure}");
-    assert_eq!(stage.journal.all(), journal(&[(0, "launch 1"), (5002, "kill 1"), (5002, "end 1")]));
+    assert!(
+        failure.contains("it had closed its control connection"),
+        "{failure}"
+    );
+    assert_eq!(
+        stage.journal.all(),
+        journal(&[(0, "launch 1"), (5002, "kill 1"), (5002, "end 1")])
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_drain_ends_a_start() {
     let stage = stage(vec![Ok(vec![])]);
     sleep(secs(1)).await;
-    assert_eq!(stage.drain(secs(30)).await, journal(&[(0, "launch 1"), (1000, "kill 1"), (1000, "end 1")]));
+    assert_eq!(
+        stage.drain(secs(30)).await,
+        journal(&[(0, "launch 1"), (1000, "kill 1"), (1000, "end 1")])
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -275,7 +373,15 @@ async fn a_drain_that_takes_too_long_ends_in_a_stop() {
     let stage = stage(vec![Ok(vec![(millis(0), ready())])]);
     sleep(secs(1)).await;
     let told = stage.drain(millis(500)).await;
-    assert_eq!(told, journal(&[(0, "launch 1"), (1000, "drain 1"), (1500, "stop 1"), (1500, "end 1")]));
+    assert_eq!(
+        told,
+        journal(&[
+            (0, "launch 1"),
+            (1000, "drain 1"),
+            (1500, "stop 1"),
+            (1500, "end 1")
+        ])
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -283,18 +389,39 @@ async fn a_worker_that_does_not_listen_is_killed() {
     let stage = stage_with(vec![Ok(vec![(millis(0), ready())])], true);
     sleep(secs(1)).await;
     let told = stage.drain(secs(10)).await;
-    let expected = [(0, "launch 1"), (1000, "drain 1"), (11_000, "stop 1"), (13_000, "kill 1"), (13_000, "end 1")];
+    let expected = [
+        (0, "launch 1"),
+        (1000, "drain 1"),
+        (11_000, "stop 1"),
+        (13_000, "kill 1"),
+        (13_000, "end 1"),
+    ];
     assert_eq!(told, journal(&expected));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_replacement_on_command_comes_after_the_death() {
-    let mut stage = stage(vec![Ok(vec![(millis(0), ready())]), Ok(vec![(millis(3), ready())])]);
+    let mut stage = stage(vec![
+        Ok(vec![(millis(0), ready())]),
+        Ok(vec![(millis(3), ready())]),
+    ]);
     sleep(secs(1)).await;
-    stage.commands.send(Command::Replace("the shared memory is damaged".into())).unwrap();
+    stage
+        .commands
+        .send(Command::Replace("the shared memory is damaged".into()))
+        .unwrap();
     assert_eq!(stage.failure().await, "the shared memory is damaged");
-    stage.state.wait_for(|s| matches!(s, State::Ready { pid: 2, .. })).await.unwrap();
-    let expected = journal(&[(0, "launch 1"), (1000, "kill 1"), (1000, "end 1"), (1100, "launch 2")]);
+    stage
+        .state
+        .wait_for(|s| matches!(s, State::Ready { pid: 2, .. }))
+        .await
+        .unwrap();
+    let expected = journal(&[
+        (0, "launch 1"),
+        (1000, "kill 1"),
+        (1000, "end 1"),
+        (1100, "launch 2"),
+    ]);
     assert_eq!(stage.journal.all(), expected);
 }
 
@@ -304,5 +431,8 @@ async fn a_farm_that_is_dropped_leaves_nothing_running() {
     sleep(secs(1)).await;
     drop(stage.commands);
     stage.task.await.unwrap();
-    assert_eq!(stage.journal.all(), journal(&[(0, "launch 1"), (1000, "kill 1"), (1000, "end 1")]));
+    assert_eq!(
+        stage.journal.all(),
+        journal(&[(0, "launch 1"), (1000, "kill 1"), (1000, "end 1")])
+    );
 }

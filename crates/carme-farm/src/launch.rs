@@ -1,0 +1,548 @@
+//! Real workers: the interpreter's process, its link, its output, and what it says passed on to the dispatcher.
+//!
+//! Two threads wait for each worker, one on its control connection and one for its death; both tell the worker's task.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use carme_ring::control::{AppSettings, Hello, Interface, ToFront, ToWorker, Welcome};
+use carme_ring::link::{ControlReceiver, ControlSender, FrontBells, FrontLink, Invitation, LinkError};
+use carme_ring::os::{OwnedHandle, ordinary_file};
+use carme_ring::{Geometry, Region, StreamId, WorkerIndex};
+use tokio::sync::mpsc;
+use tokio::time::timeout_at;
+
+use crate::embedded::WorkerFiles;
+use crate::output::{self, LastLine, Source, Stream};
+use crate::process::{self, Child, Exit, Peer, Spawned};
+use crate::supervisor::{About, Event, Launch, Worker};
+
+#[cfg(test)]
+mod tests;
+
+/// Tells the interpreter's start script where the native library is.
+pub(crate) const LIBRARY_VARIABLE: &str = "CARME_WORKER_LIBRARY";
+
+/// What a dead worker's connections and output may still hold is read for that long.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// The oldest Python that the worker library can be loaded by.
+const OLDEST_PYTHON: (u8, u8) = (3, 9);
+
+/// Who a worker is, for logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerIdentity {
+    /// Its route, for instance `site_1`.
+    pub route: Arc<str>,
+    /// Its process id.
+    pub pid: u32,
+}
+
+/// The dispatcher, as workers need it.
+pub(crate) trait Desk: Clone + Send + Sync + 'static {
+    /// The region that the app's workers share now.
+    fn region(&self) -> (Arc<Region>, Geometry);
+    /// A worker has said hello; it has this place from now on.
+    fn attach(
+        &self,
+        place: WorkerIndex,
+        worker: WorkerIdentity,
+        bells: FrontBells,
+        control: ControlSender,
+    ) -> std::io::Result<()>;
+    /// Whether the worker takes requests.
+    fn serving(&self, place: WorkerIndex, serving: bool);
+    /// The worker's process is confirmed dead.
+    fn died(&self, place: WorkerIndex);
+    /// The worker wants the body of this request as a file.
+    fn need_file(&self, place: WorkerIndex, stream: StreamId);
+    /// The worker has sent the body of this response as a file.
+    fn file_from_worker(
+        &self,
+        place: WorkerIndex,
+        stream: StreamId,
+        file: std::fs::File,
+        offset: u64,
+        length: u64,
+    );
+}
+
+/// How to start the workers of an app.
+#[derive(Clone, Debug)]
+pub struct AppPlan {
+    /// The app's name.
+    pub name: Arc<str>,
+    /// The interpreter.
+    pub python: PathBuf,
+    /// What it imports: `module:attribute`, `module`, or a path to a file, with or without `:attribute`.
+    pub target: String,
+    /// How the app is called.
+    pub interface: Interface,
+    /// Where it runs.
+    pub directory: PathBuf,
+    /// Changes to the environment; `None` removes a variable.
+    pub environment: Vec<(OsString, Option<OsString>)>,
+    /// Processes.
+    pub workers: u16,
+    /// Threads of each process at most.
+    pub threads: u16,
+    /// `sys.setswitchinterval` in microseconds; `None` leaves Python's own.
+    pub switch_interval_us: Option<u32>,
+    /// The route of the nth worker, with `{n}` for its number from 1.
+    pub route: String,
+    /// What a worker may take from its start until its app is imported.
+    pub startup_timeout: Duration,
+}
+
+impl AppPlan {
+    /// The route of the worker at this place.
+    pub fn route(&self, place: WorkerIndex) -> Arc<str> {
+        self.route
+            .replace("{n}", &(u32::from(place.0) + 1).to_string())
+            .into()
+    }
+}
+
+/// Starts the workers of one place.
+pub(crate) struct Launcher<D> {
+    pub(crate) plan: Arc<AppPlan>,
+    pub(crate) files: Arc<WorkerFiles>,
+    pub(crate) desk: D,
+    pub(crate) place: WorkerIndex,
+    pub(crate) route: Arc<str>,
+}
+
+impl<D: Desk> Launcher<D> {
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.plan.python);
+        // Lines must come out as they are printed.
+        command
+            .arg("-u")
+            .arg(&self.files.start)
+            .current_dir(&self.plan.directory);
+        for (name, value) in &self.plan.environment {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.env(LIBRARY_VARIABLE, &self.files.library);
+        command
+    }
+}
+
+impl<D: Desk> Launch for Launcher<D> {
+    type Worker = LiveWorker<D>;
+
+    async fn launch(&self) -> Result<LiveWorker<D>, String> {
+        let mut command = self.command();
+        let route = Arc::clone(&self.route);
+        // The supervisor's own deadline comes first, and its words are better.
+        let deadline = Instant::now() + self.plan.startup_timeout + Duration::from_secs(1);
+        let (news, events) = mpsc::channel(64);
+        let own_news = news.clone();
+        let app = Arc::clone(&self.plan.name);
+        let last_line = LastLine::default();
+        let last = last_line.clone();
+        let started = tokio::task::spawn_blocking(move || -> std::io::Result<Child> {
+            let invitation = Invitation::new()?;
+            invitation.prepare(&mut command);
+            let Spawned {
+                child,
+                stdout,
+                stderr,
+            } = process::spawn(command)?;
+            let source = Source {
+                app,
+                route,
+                pid: child.id(),
+            };
+            let output_ended = || {
+                let news = news.clone();
+                move || drop(news.blocking_send(News::OutputEnded))
+            };
+            let threads = output::follow(
+                stdout,
+                Stream::Output,
+                source.clone(),
+                last.clone(),
+                output_ended(),
+            )
+            .and_then(|()| output::follow(stderr, Stream::Error, source.clone(), last, output_ended()))
+            .and_then(|()| watch_for_death(&child, &source.route, news.clone()))
+            .and_then(|()| listen(invitation, deadline, &child, &source.route, news));
+            if let Err(error) = threads {
+                child.kill();
+                return Err(error);
+            }
+            Ok(child)
+        });
+        let child = match started.await {
+            Ok(Ok(child)) => child,
+            Ok(Err(error)) => return Err(self.cannot_start(&error)),
+            Err(panic) => return Err(format!("a worker could not be started: {panic}")),
+        };
+        Ok(LiveWorker {
+            plan: Arc::clone(&self.plan),
+            desk: self.desk.clone(),
+            place: self.place,
+            route: Arc::clone(&self.route),
+            child,
+            events,
+            last_line,
+            outputs: 2,
+            link: Link::Awaited,
+            python: String::new(),
+            peer: None,
+            news: own_news,
+            death: Death::default(),
+            ended: None,
+        })
+    }
+}
+
+impl<D> Launcher<D> {
+    fn cannot_start(&self, error: &std::io::Error) -> String {
+        let python = self.plan.python.display();
+        let directory = self.plan.directory.display();
+        if self.plan.directory.is_dir() {
+            format!("{python} could not be started: {error}")
+        } else {
+            format!("{python} could not be started: the app's directory {directory} is not there")
+        }
+    }
+}
+
+/// What the threads tell a worker's task.
+enum News {
+    Greeted(Box<FrontLink>),
+    Said(ToFront, Vec<OwnedHandle>),
+    LinkEnded(LinkError),
+    OutputEnded,
+    ChildEnded(std::io::Result<Exit>),
+    PeerEnded,
+}
+
+/// Waits for the process's death in a thread of its own.
+fn watch_for_death(child: &Child, route: &str, news: mpsc::Sender<News>) -> std::io::Result<()> {
+    let child = child.clone();
+    thread(format!("end {route}"), move || {
+        let _ = news.blocking_send(News::ChildEnded(child.wait()));
+    })
+}
+
+/// Waits for the worker's hello, then reads what it says, in a thread of its own.
+fn listen(
+    invitation: Invitation,
+    deadline: Instant,
+    child: &Child,
+    route: &str,
+    news: mpsc::Sender<News>,
+) -> std::io::Result<()> {
+    let child = child.clone();
+    thread(format!("link {route}"), move || {
+        let end = match invitation.accept(deadline, || child.alive()) {
+            Ok((link, receiver)) => match news.blocking_send(News::Greeted(Box::new(link))) {
+                Ok(()) => read(receiver, &news),
+                Err(_) => return,
+            },
+            Err(error) => error,
+        };
+        let _ = news.blocking_send(News::LinkEnded(end));
+    })
+}
+
+/// Passes on what the worker says, until it says no more.
+fn read(mut receiver: ControlReceiver, news: &mpsc::Sender<News>) -> LinkError {
+    loop {
+        match receiver.receive() {
+            Ok((message, handles)) => {
+                if news.blocking_send(News::Said(message, handles)).is_err() {
+                    return LinkError::Closed;
+                }
+            }
+            Err(error) => return error,
+        }
+    }
+}
+
+fn thread(name: String, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    std::thread::Builder::new()
+        .name(name)
+        .stack_size(256 * 1024)
+        .spawn(run)
+        .map(drop)
+}
+
+/// Where a worker's link is.
+enum Link {
+    /// The worker has not said hello.
+    Awaited,
+    /// It has its place at the desk.
+    Open(ControlSender),
+    /// It has its place, and its connection has ended.
+    Ended { attached: bool },
+}
+
+/// A worker's process and its link.
+pub(crate) struct LiveWorker<D> {
+    plan: Arc<AppPlan>,
+    desk: D,
+    place: WorkerIndex,
+    route: Arc<str>,
+    child: Child,
+    events: mpsc::Receiver<News>,
+    last_line: LastLine,
+    /// Streams of output that are still open.
+    outputs: u8,
+    link: Link,
+    /// For instance `CPython 3.13.1`, once it has said so.
+    python: String,
+    /// The interpreter itself, where it is not the process that was started.
+    peer: Option<Arc<Peer>>,
+    news: mpsc::Sender<News>,
+    death: Death,
+    ended: Option<Ended>,
+}
+
+/// What is known of the end of a worker's processes.
+#[derive(Default)]
+struct Death {
+    child: Option<Exit>,
+    peer: bool,
+}
+
+/// A dead process, and until when its last words are awaited.
+#[derive(Clone, Copy)]
+struct Ended {
+    exit: Exit,
+    last_words_until: tokio::time::Instant,
+}
+
+impl<D: Desk> Worker for LiveWorker<D> {
+    fn pid(&self) -> u32 {
+        self.peer
+            .as_ref()
+            .map_or_else(|| self.child.id(), |peer| peer.pid())
+    }
+
+    fn last_words(&self) -> String {
+        self.last_line.get()
+    }
+
+    async fn event(&mut self) -> Event {
+        loop {
+            let news = match self.ended {
+                Some(Ended { exit, .. }) if self.outputs == 0 && matches!(self.link, Link::Ended { .. }) => {
+                    return self.gone(exit);
+                }
+                Some(Ended {
+                    exit,
+                    last_words_until,
+                }) => match timeout_at(last_words_until, self.events.recv()).await {
+                    Ok(Some(news)) => news,
+                    Ok(None) | Err(_) => return self.gone(exit),
+                },
+                None => match self.events.recv().await {
+                    Some(news) => news,
+                    None => return Event::Broken("nobody waits for it any more".to_owned()),
+                },
+            };
+            if let Some(event) = self.take(news) {
+                return event;
+            }
+        }
+    }
+
+    fn drain(&mut self) {
+        if matches!(self.link, Link::Open(_)) {
+            self.desk.serving(self.place, false);
+        }
+        self.say(&ToWorker::Drain);
+    }
+
+    fn stop(&mut self) {
+        self.say(&ToWorker::Stop);
+    }
+
+    fn kill(&mut self) {
+        self.child.kill();
+        if let Some(peer) = &self.peer {
+            peer.kill();
+        }
+    }
+}
+
+impl<D: Desk> LiveWorker<D> {
+    /// Tells the worker. One that cannot be told has ended, or does not listen and will be killed for that.
+    fn say(&self, message: &ToWorker) {
+        if let Link::Open(control) = &self.link
+            && let Err(error) = control.send(message)
+        {
+            tracing::debug!(
+                app = &*self.plan.name,
+                route = &*self.route,
+                "{message:?} was not sent: {error}"
+            );
+        }
+    }
+
+    fn take(&mut self, news: News) -> Option<Event> {
+        match news {
+            News::Greeted(link) => self.greet(*link).err().map(Event::Broken),
+            News::Said(message, handles) => self.hear(message, handles),
+            News::LinkEnded(error) => {
+                let attached = matches!(self.link, Link::Open(_));
+                self.link = Link::Ended { attached };
+                match error {
+                    // The process is dead: its exit is the news.
+                    _ if self.ended.is_some() => None,
+                    LinkError::Closed => Some(Event::Closed),
+                    error => Some(Event::Broken(error.to_string())),
+                }
+            }
+            News::OutputEnded => {
+                self.outputs -= 1;
+                None
+            }
+            News::ChildEnded(Err(error)) => {
+                Some(Event::Broken(format!("its end could not be awaited: {error}")))
+            }
+            News::ChildEnded(Ok(exit)) => {
+                self.death.child = Some(exit);
+                // The launcher of an interpreter is dead: what counts is the interpreter.
+                if let Some(peer) = &self.peer {
+                    peer.kill();
+                }
+                self.look_whether_dead();
+                None
+            }
+            News::PeerEnded => {
+                self.death.peer = true;
+                self.look_whether_dead();
+                None
+            }
+        }
+    }
+
+    /// The worker has said hello: gives it its place, or says why it cannot be served.
+    fn greet(&mut self, mut link: FrontLink) -> Result<(), String> {
+        let Hello { python, .. } = &link.hello;
+        let name = match python.implementation.as_str() {
+            "cpython" => "CPython",
+            other => other,
+        };
+        let (major, minor, micro) = python.version;
+        self.python = format!("{name} {major}.{minor}.{micro}");
+        if name != "CPython" || python.free_threaded || (major, minor) < OLDEST_PYTHON {
+            let build = if python.free_threaded {
+                "a free-threaded "
+            } else {
+                ""
+            };
+            return Err(format!(
+                "carme serves apps from CPython 3.9 and later with the GIL, and {} is {build}{}",
+                python.executable, self.python
+            ));
+        }
+        if link.peer.pid != self.child.id() {
+            let peer =
+                Arc::new(Peer::open(&link.peer).map_err(|e| format!("its process cannot be opened: {e}"))?);
+            let (waiting, news) = (Arc::clone(&peer), self.news.clone());
+            thread(format!("end {}", self.route), move || {
+                waiting.wait();
+                let _ = news.blocking_send(News::PeerEnded);
+            })
+            .map_err(|e| format!("its end cannot be awaited: {e}"))?;
+            self.peer = Some(peer);
+        }
+        let (region, geometry) = self.desk.region();
+        let handle = region.handle().ok_or("the region has no handle")?;
+        let welcome = Welcome {
+            index: self.place,
+            geometry,
+            app: AppSettings {
+                target: self.plan.target.clone(),
+                interface: self.plan.interface,
+                threads: self.plan.threads,
+                switch_interval_us: self.plan.switch_interval_us,
+                route: self.route.to_string(),
+                multiprocess: self.plan.workers > 1,
+            },
+        };
+        link.welcome(welcome, handle)
+            .map_err(|e| format!("it could not be welcomed: {e}"))?;
+        let FrontLink { sender, bells, .. } = link;
+        let identity = WorkerIdentity {
+            route: Arc::clone(&self.route),
+            pid: self.pid(),
+        };
+        self.desk
+            .attach(self.place, identity, bells, sender.clone())
+            .map_err(|e| format!("it could not be attached: {e}"))?;
+        self.link = Link::Open(sender);
+        Ok(())
+    }
+
+    fn hear(&mut self, message: ToFront, handles: Vec<OwnedHandle>) -> Option<Event> {
+        match message {
+            ToFront::Hello(_) => Some(Event::Broken("it said hello twice".to_owned())),
+            ToFront::Ready { interface, title, .. } => {
+                self.desk.serving(self.place, true);
+                let interface = match interface {
+                    Interface::Asgi => "ASGI",
+                    Interface::Wsgi | Interface::Auto => "WSGI",
+                };
+                Some(Event::Ready(About {
+                    title,
+                    interface: interface.to_owned(),
+                    python: self.python.clone(),
+                }))
+            }
+            ToFront::ImportFailed { message, traceback } => Some(Event::ImportFailed { message, traceback }),
+            ToFront::NeedFile { stream } => {
+                self.desk.need_file(self.place, StreamId(stream));
+                None
+            }
+            ToFront::File {
+                stream,
+                offset,
+                length,
+            } => {
+                // The link has checked that there is exactly one.
+                let file = handles.into_iter().next().map(ordinary_file)?;
+                match file {
+                    Ok(file) => {
+                        self.desk
+                            .file_from_worker(self.place, StreamId(stream), file, offset, length);
+                        None
+                    }
+                    Err(error) => Some(Event::Broken(format!("what it sent as a file is none: {error}"))),
+                }
+            }
+        }
+    }
+
+    fn look_whether_dead(&mut self) {
+        if let Some(exit) = self.death.child
+            && (self.peer.is_none() || self.death.peer)
+        {
+            self.ended = Some(Ended {
+                exit,
+                last_words_until: tokio::time::Instant::now() + LAST_WORDS,
+            });
+        }
+    }
+
+    /// The process is dead and has said all that it had to say.
+    fn gone(&mut self, exit: Exit) -> Event {
+        if matches!(self.link, Link::Open(_) | Link::Ended { attached: true }) {
+            self.desk.died(self.place);
+        }
+        self.link = Link::Ended { attached: false };
+        Event::Exited(exit)
+    }
+}
