@@ -117,8 +117,8 @@ elif role == "file":
     handle = file.fileno()
     if os.name == "nt":
         import msvcrt
-        handle = msvcrt.get_osfhandle(handle)
-        file.detach() if hasattr(file, "detach") else None
+        # A handle for the front, which closes it here.
+        handle = msvcrt.get_osfhandle(os.dup(handle))
     link.send({"type": "need_file", "stream": 6})
     link.send({"type": "file", "stream": 7, "offset": 2, "length": 5}, handle)
 elif role == "crash":
