@@ -2,6 +2,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod dispatch;
 mod embedded;
 mod launch;
 mod output;

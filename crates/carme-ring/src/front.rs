@@ -212,6 +212,11 @@ impl FrontRing {
         Ok(waiting)
     }
 
+    /// Where the queue's head was when it was last looked at; it counts every request that was ever taken or passed.
+    pub fn passed(&self) -> u64 {
+        self.head_seen
+    }
+
     /// Passes withdrawn requests at the head of the queue, so that the order has room again.
     pub fn pass_withdrawn(&mut self) -> Result<(), Poisoned> {
         self.region.pass_dead_entries()?;

@@ -1,0 +1,52 @@
+//! Settling every queue whenever the front's runtime comes to rest and when it goes on.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::app::App;
+
+/// The queues of one runtime, for its `on_thread_park` and `on_thread_unpark`. A current-thread runtime needs both;
+/// without them workers are woken late.
+#[derive(Clone, Default)]
+pub struct Hooks(Arc<Mutex<Vec<App>>>);
+
+impl Hooks {
+    /// Makes a queue one of this runtime's.
+    pub fn add(&self, app: App) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(app);
+    }
+
+    fn each(&self, f: impl Fn(&App)) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .for_each(f);
+    }
+
+    /// Sets both hooks of a runtime that is being built.
+    pub fn install(&self, builder: &mut tokio::runtime::Builder) {
+        let (park, unpark) = (self.clone(), self.clone());
+        builder
+            .on_thread_park(move || park.each(App::rest))
+            .on_thread_unpark(move || unpark.each(App::go_on));
+    }
+}
+
+impl App {
+    /// The runtime is about to sleep. What comes in now wakes a task, so that it does not.
+    fn rest(&self) {
+        let mut state = self.lock();
+        state.settle();
+        if state.ring.as_ref().is_some_and(|ring| !ring.may_sleep()) {
+            state.drain_all();
+        }
+    }
+
+    fn go_on(&self) {
+        let mut state = self.lock();
+        if let Some(ring) = &state.ring {
+            ring.awake();
+        }
+        state.drain_all();
+    }
+}

@@ -1,0 +1,280 @@
+//! What is done once a batch and not once a request: waking workers, reading what they sent, noting whose what is.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use carme_ring::{Collected, InboxMessage, Poisoned, Rung, StreamId, Withdrawal, clock};
+
+use super::app::State;
+use super::body::Aborted;
+use super::exchange::{Account, Answer, Failure};
+use super::streams::Phase;
+
+/// Requests after which workers are woken although the runtime has not come to rest.
+const BATCH: u32 = 32;
+
+impl State {
+    pub(super) fn after_submit(&mut self) {
+        self.unannounced += 1;
+        if self.unannounced >= BATCH {
+            self.settle();
+        }
+    }
+
+    /// Wakes workers for what was submitted, and takes in what they have sent.
+    pub(super) fn settle(&mut self) {
+        self.wake_workers(false);
+        self.drain_all();
+    }
+
+    pub(super) fn wake_workers(&mut self, stalled: bool) {
+        self.unannounced = 0;
+        let Some(ring) = &mut self.ring else { return };
+        let workers = &self.workers;
+        let woken = ring.wake(stalled, |worker, which| {
+            if let Some(Some(attached)) = workers.get(worker.get()) {
+                match which {
+                    Rung::Leader => attached.leader.ring(),
+                    Rung::Second => attached.second.ring(),
+                }
+            }
+        });
+        let head = ring.passed();
+        if self.overdue && self.ticked_at != Some(head) {
+            self.overdue = false;
+            ring.set_overdue(false);
+        }
+        match woken {
+            Ok(true) if self.stalled_at != Some(head) => {
+                self.stalled_at = Some(head);
+                self.signals.held_back.notify_one();
+            }
+            Ok(_) => {}
+            Err(damage) => self.damaged(damage),
+        }
+    }
+
+    /// A moment after a wake-up was held back: if the queue has not moved, it is not held back any longer.
+    pub(super) fn look_for_stall(&mut self) {
+        let Some(ring) = &mut self.ring else { return };
+        match ring.queued() {
+            Ok(waiting) => {
+                let moved = self.stalled_at != Some(ring.passed());
+                self.stalled_at = None;
+                if waiting > 0 {
+                    self.wake_workers(!moved);
+                }
+            }
+            Err(damage) => self.damaged(damage),
+        }
+    }
+
+    /// Now and then while there are streams: slots come back, waiting ends, and a queue that does not move is anybody's.
+    pub(super) fn tick(&mut self) {
+        self.drain_all();
+        self.collect_all();
+        self.end_waits();
+        self.submit_backlog();
+        if let Some(ring) = &mut self.ring {
+            match ring.queued() {
+                Ok(0) => self.ticked_at = None,
+                Ok(_) => {
+                    let head = ring.passed();
+                    if self.ticked_at == Some(head) {
+                        self.overdue = true;
+                        ring.set_overdue(true);
+                        self.wake_workers(true);
+                    }
+                    self.ticked_at = Some(head);
+                }
+                Err(damage) => self.damaged(damage),
+            }
+        }
+        self.post_owed();
+    }
+
+    /// Notes whose every request is and takes back the slots that have been read.
+    pub(super) fn collect_all(&mut self) {
+        if self.ring.is_none() {
+            return;
+        }
+        for id in self.streams.ids() {
+            if let Err(damage) = self.collect(id) {
+                return self.damaged(damage);
+            }
+        }
+        if let Some(ring) = &mut self.ring
+            && let Err(damage) = ring.pass_withdrawn()
+        {
+            self.damaged(damage);
+        }
+    }
+
+    pub(super) fn collect(&mut self, id: StreamId) -> Result<(), Poisoned> {
+        let (Some(ring), Some(stream)) = (&mut self.ring, self.streams.get_mut(id)) else {
+            return Ok(());
+        };
+        if !matches!(stream.phase, Phase::Submitted(_)) {
+            return Ok(());
+        }
+        let Phase::Submitted(ticket) = std::mem::replace(&mut stream.phase, Phase::InFlight) else {
+            return Ok(());
+        };
+        match ring.collect(ticket)? {
+            Collected::Queued(ticket) | Collected::Taken(ticket, _) => {
+                stream.phase = Phase::Submitted(ticket)
+            }
+            Collected::Read(worker, taken_at) => {
+                let identity = self
+                    .workers
+                    .get(worker.get())
+                    .and_then(|w| w.as_ref())
+                    .map(|w| w.identity.clone());
+                let identity = identity.ok_or(Poisoned {
+                    worker: None,
+                    what: "a request was read by a worker that does not exist",
+                })?;
+                stream.worker = Some((worker, identity));
+                stream.taken_at = taken_at;
+                if stream.abandoned {
+                    self.tell(worker, InboxMessage::Gone { stream: id });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn end_waits(&mut self) {
+        let now = clock::now();
+        let limit = self.limits.queue_timeout.as_nanos() as u64;
+        for id in self.streams.ids() {
+            let Some(stream) = self.streams.get(id) else {
+                continue;
+            };
+            if now.saturating_sub(stream.submitted_at) > limit {
+                self.end_untaken(id, &Failure::QueueTimeout);
+            }
+        }
+    }
+
+    /// Ends a request that nobody has taken.
+    fn end_untaken(&mut self, id: StreamId, failure: &Failure) {
+        let Some(stream) = self.streams.get_mut(id) else {
+            return;
+        };
+        let ended = match std::mem::replace(&mut stream.phase, Phase::Ended) {
+            Phase::Backlogged => true,
+            Phase::Submitted(ticket) => {
+                let Some(ring) = &mut self.ring else { return };
+                match ring.withdraw(ticket) {
+                    Ok(Withdrawal::Withdrawn) => true,
+                    Ok(Withdrawal::TooLate(ticket)) => {
+                        stream.phase = Phase::Submitted(ticket);
+                        false
+                    }
+                    Err(damage) => return self.damaged(damage),
+                }
+            }
+            other => {
+                stream.phase = other;
+                false
+            }
+        };
+        if ended {
+            stream.ended_at = clock::now();
+            stream.answer = Some(Err(failure.clone()));
+            stream.wake();
+            if stream.abandoned {
+                self.streams.remove(id);
+            }
+        }
+    }
+
+    pub(super) fn fail_untaken(&mut self, failure: &Failure) {
+        for id in self.streams.ids() {
+            self.end_untaken(id, failure);
+        }
+        self.backlog.clear();
+    }
+
+    pub(super) fn poll_answer(
+        &mut self,
+        id: StreamId,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Answer, Failure>> {
+        let Some(stream) = self.streams.get_mut(id) else {
+            return Poll::Ready(Err(Failure::Stopping));
+        };
+        if !stream.file_expected
+            && let Some(answer) = stream.answer.take()
+        {
+            return Poll::Ready(answer);
+        }
+        stream.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    pub(super) fn poll_chunk(
+        &mut self,
+        id: StreamId,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Aborted>>> {
+        let Some(stream) = self.streams.get_mut(id) else {
+            return Poll::Ready(None);
+        };
+        let Some(next) = stream.body.pop() else {
+            stream.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        if let (Some(bytes), Some((worker, _))) = (stream.body.credit(), &stream.worker) {
+            let worker = *worker;
+            self.tell(worker, InboxMessage::Credit { stream: id, bytes });
+        }
+        Poll::Ready(next.transpose())
+    }
+
+    /// Nothing more comes for this stream, and nothing of it is in the ring.
+    pub(super) fn is_over(&self, id: StreamId) -> bool {
+        self.streams
+            .get(id)
+            .is_none_or(|s| matches!(s.phase, Phase::Ended) && s.answer.is_none() && s.body.is_empty())
+    }
+
+    pub(super) fn remove(&mut self, id: StreamId) -> Account {
+        self.streams
+            .remove(id)
+            .map_or_else(Account::default, |stream| stream.account(clock::now()))
+    }
+
+    pub(super) fn account(&self, id: StreamId) -> Account {
+        self.streams
+            .get(id)
+            .map_or_else(Account::default, |stream| stream.account(clock::now()))
+    }
+
+    /// The client has left.
+    pub(super) fn abandon(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(id) else {
+            return;
+        };
+        stream.abandoned = true;
+        stream.waker = None;
+        if matches!(stream.phase, Phase::Ended) {
+            self.streams.remove(id);
+            return;
+        }
+        self.end_untaken(id, &Failure::Stopping);
+        let Some(stream) = self.streams.get(id) else {
+            return;
+        };
+        match (&stream.phase, &stream.worker) {
+            // Taken by somebody; whoever it is will be told when that is known.
+            (Phase::Submitted(_), _) => {}
+            (_, Some((worker, _))) => {
+                let worker = *worker;
+                self.tell(worker, InboxMessage::Gone { stream: id });
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! The workers that are attached to a queue, and what the supervisor tells of them.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::sync::Arc;
+
+use carme_ring::control::ToWorker;
+use carme_ring::link::{ControlSender, FrontBells, Ringer};
+use carme_ring::{Collected, FrontRing, InboxMessage, Poisoned, Region, StreamId, WorkerIndex, clock};
+use tokio::task::AbortHandle;
+
+use super::app::{App, State};
+use super::body::Aborted;
+use super::exchange::{Failure, Identity};
+use super::streams::Phase;
+
+pub(super) struct Attached {
+    pub(super) identity: Identity,
+    pub(super) leader: Ringer,
+    pub(super) second: Ringer,
+    control: ControlSender,
+    bell: AbortHandle,
+    /// Messages that found no room in its inbox.
+    owed: VecDeque<InboxMessage>,
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.bell.abort();
+    }
+}
+
+impl App {
+    /// The region, to give to a new worker; `None` while a damaged one is being replaced.
+    pub fn region(&self) -> Option<Arc<Region>> {
+        self.lock().ring.as_ref().map(|ring| ring.region().clone())
+    }
+
+    /// Makes a place ready for a new worker, before that is given the region. Whoever had it must be certainly dead.
+    pub fn prepare(&self, worker: WorkerIndex) {
+        let mut state = self.lock();
+        if let Some(ring) = &mut state.ring {
+            ring.clear(worker);
+        }
+    }
+
+    /// A worker is ready: it may take requests from now on. Call it within the front's runtime.
+    pub fn attach(
+        &self,
+        worker: WorkerIndex,
+        identity: Identity,
+        bells: FrontBells,
+        control: ControlSender,
+    ) -> std::io::Result<()> {
+        let bell = super::pump::listen(self, bells.front)?;
+        let attached = Attached {
+            identity,
+            leader: bells.leader,
+            second: bells.second,
+            control,
+            bell,
+            owed: VecDeque::new(),
+        };
+        let mut state = self.lock();
+        state.workers[worker.get()] = Some(attached);
+        if let Some(ring) = &mut state.ring {
+            ring.serve(worker, true);
+        }
+        state.settle();
+        Ok(())
+    }
+
+    /// Lets a worker take requests, or no more.
+    pub fn serve(&self, worker: WorkerIndex, serving: bool) {
+        let mut state = self.lock();
+        if let Some(ring) = &mut state.ring {
+            ring.serve(worker, serving);
+        }
+        state.wake_workers(false);
+    }
+
+    /// A worker's process is certainly dead: what it has said counts, what it had taken fails, its place is free.
+    pub fn died(&self, worker: WorkerIndex) {
+        self.lock().bury(worker);
+    }
+
+    /// The body of a request that this worker has and asks for.
+    pub fn body_for(&self, worker: WorkerIndex, stream: u64) -> Option<(std::io::Result<File>, u64)> {
+        let mut state = self.lock();
+        let id = StreamId(stream);
+        if let Err(damage) = state.collect(id) {
+            state.damaged(damage);
+            return None;
+        }
+        let stream = state.streams.get(id)?;
+        let (file, len) = stream.file.as_ref()?;
+        (stream.worker.as_ref()?.0 == worker).then(|| (file.try_clone(), *len))
+    }
+
+    /// A file that this worker gives as the body of a response.
+    pub fn body_from(&self, worker: WorkerIndex, stream: u64, file: File, offset: u64, len: u64) {
+        let mut state = self.lock();
+        let id = StreamId(stream);
+        if let Err(damage) = state.collect(id) {
+            return state.damaged(damage);
+        }
+        if let Some(stream) = state.streams.get_mut(id)
+            && stream.worker.as_ref().is_some_and(|(w, _)| *w == worker)
+        {
+            stream.file_came = Some((file, offset, len));
+            stream.match_file();
+            stream.wake();
+        }
+    }
+
+    /// Requests that this worker has and has not finished.
+    pub fn in_flight(&self, worker: WorkerIndex) -> usize {
+        let mut state = self.lock();
+        state.collect_all();
+        let of = |id: &StreamId| {
+            state.streams.get(*id).is_some_and(|s| {
+                s.worker.as_ref().is_some_and(|(w, _)| *w == worker) && !matches!(s.phase, Phase::Ended)
+            })
+        };
+        state.streams.ids().iter().filter(|id| of(id)).count()
+    }
+
+    /// Waits until the region is damaged; says how. Its workers must go then, and [`App::renew`] follows.
+    pub async fn damaged(&self) -> Poisoned {
+        loop {
+            let heard = self.0.signals.damaged.notified();
+            if let Some(damage) = self.lock().damage.clone() {
+                return damage;
+            }
+            heard.await;
+        }
+    }
+
+    /// A new region for the place of a damaged one. All workers of the old one must be certainly dead.
+    pub fn renew(&self) -> std::io::Result<()> {
+        let ring = FrontRing::new(Arc::new(Region::create(self.geometry())?));
+        let mut state = self.lock();
+        state.workers.iter_mut().for_each(|w| *w = None);
+        state.ring = Some(ring);
+        state.damage = None;
+        state.stalled_at = None;
+        state.ticked_at = None;
+        state.overdue = false;
+        state.submit_backlog();
+        Ok(())
+    }
+}
+
+impl State {
+    /// Puts a message into a worker's inbox, or keeps it for when there is room.
+    pub(super) fn tell(&mut self, worker: WorkerIndex, message: InboxMessage) {
+        let Some(Some(attached)) = self.workers.get_mut(worker.get()) else {
+            return;
+        };
+        attached.owed.push_back(message);
+        self.post_owed_to(worker);
+    }
+
+    pub(super) fn post_owed(&mut self) {
+        for index in 0..self.workers.len() {
+            self.post_owed_to(WorkerIndex(index as u16));
+        }
+    }
+
+    fn post_owed_to(&mut self, worker: WorkerIndex) {
+        let (Some(ring), Some(Some(attached))) = (&mut self.ring, self.workers.get_mut(worker.get())) else {
+            return;
+        };
+        let mut sleeps = false;
+        while let Some(message) = attached.owed.front() {
+            match ring.post(worker, *message) {
+                Ok(asleep) => sleeps |= asleep,
+                Err(carme_ring::Full) => break,
+            }
+            attached.owed.pop_front();
+        }
+        if sleeps {
+            self.ring_inbox(worker);
+        }
+    }
+
+    pub(super) fn ring_inbox(&mut self, worker: WorkerIndex) {
+        if let Some(Some(attached)) = self.workers.get(worker.get()) {
+            // A worker that does not hear is a worker that is going; its supervisor notices.
+            let _ = attached.control.send(&ToWorker::Inbox);
+        }
+    }
+
+    /// What a dead worker leaves behind is settled.
+    fn bury(&mut self, worker: WorkerIndex) {
+        self.drain(worker);
+        for id in self.streams.ids() {
+            let Some(stream) = self.streams.get_mut(id) else {
+                continue;
+            };
+            let its = match std::mem::replace(&mut stream.phase, Phase::InFlight) {
+                Phase::Submitted(ticket) => {
+                    let Some(ring) = &mut self.ring else { continue };
+                    match ring.collect(ticket) {
+                        Ok(Collected::Queued(ticket)) => {
+                            stream.phase = Phase::Submitted(ticket);
+                            false
+                        }
+                        Ok(Collected::Taken(ticket, by)) if by == worker => {
+                            ring.inherit(ticket);
+                            let identity = self.workers[worker.get()]
+                                .as_ref()
+                                .map(|w| (worker, w.identity.clone()));
+                            stream.worker = identity;
+                            true
+                        }
+                        Ok(Collected::Taken(ticket, _)) => {
+                            stream.phase = Phase::Submitted(ticket);
+                            false
+                        }
+                        Ok(Collected::Read(by, taken_at)) => {
+                            let identity = self.workers[by.get()].as_ref().map(|w| (by, w.identity.clone()));
+                            stream.worker = identity;
+                            stream.taken_at = taken_at;
+                            by == worker
+                        }
+                        Err(damage) => return self.damaged(damage),
+                    }
+                }
+                phase => {
+                    let ended = matches!(phase, Phase::Ended | Phase::Backlogged);
+                    stream.phase = phase;
+                    !ended && stream.worker.as_ref().is_some_and(|(w, _)| *w == worker)
+                }
+            };
+            let waits_for_file =
+                stream.file_expected && stream.worker.as_ref().is_some_and(|(w, _)| *w == worker);
+            if its || waits_for_file {
+                self.fail(id);
+            }
+        }
+        if let Some(ring) = &mut self.ring {
+            ring.clear(worker);
+        }
+        if let Some(place) = self.workers.get_mut(worker.get()) {
+            *place = None;
+        }
+        self.submit_backlog();
+        self.wake_workers(true);
+    }
+
+    /// A request whose worker died: 502, or a body that is cut off.
+    fn fail(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(id) else {
+            return;
+        };
+        stream.ended_at = clock::now();
+        if !matches!(stream.phase, Phase::Answering) || stream.file_expected {
+            stream.file_expected = false;
+            stream.answer = Some(Err(Failure::WorkerDied));
+        }
+        stream.phase = Phase::Ended;
+        stream.body.finish(Err(Aborted("the worker died".into())));
+        stream.wake();
+        if stream.abandoned {
+            self.streams.remove(id);
+        }
+    }
+
+    /// The region cannot be believed any more: what is in it fails, what waits in the front stays.
+    pub(super) fn damaged(&mut self, damage: Poisoned) {
+        if self.ring.take().is_none() {
+            return;
+        }
+        for id in self.streams.ids() {
+            let Some(stream) = self.streams.get(id) else {
+                continue;
+            };
+            if matches!(
+                stream.phase,
+                Phase::Submitted(_) | Phase::InFlight | Phase::Answering
+            ) || stream.file_expected
+            {
+                self.fail(id);
+            }
+        }
+        self.damage = Some(damage);
+        self.signals.damaged.notify_waiters();
+        self.signals.damaged.notify_one();
+    }
+}
