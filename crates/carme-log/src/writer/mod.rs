@@ -29,6 +29,8 @@ pub use report::{Trouble, What};
 pub enum Destination {
     /// This process's standard output.
     Stdout,
+    /// This process's standard error.
+    Stderr,
     /// A file, appended to and created if it does not exist; other processes may append to it and rename it.
     File(PathBuf),
 }
@@ -79,6 +81,9 @@ pub enum OpenError {
     /// Standard output is closed.
     #[error("cannot write the log to standard output: {0}")]
     Stdout(io::Error),
+    /// Standard error is closed.
+    #[error("cannot write the log to standard error: {0}")]
+    Stderr(io::Error),
     /// The thread that writes cannot be started.
     #[error("cannot start the thread that writes the log: {0}")]
     Thread(io::Error),

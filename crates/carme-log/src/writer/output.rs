@@ -23,7 +23,14 @@ pub(super) trait Output: Send {
 
 pub(super) fn open(destination: Destination) -> Result<Box<dyn Output>, OpenError> {
     match destination {
-        Destination::Stdout => Ok(Box::new(Stdout(imp::stdout().map_err(OpenError::Stdout)?))),
+        Destination::Stdout => {
+            let file = imp::stdout().map_err(OpenError::Stdout)?;
+            Ok(Box::new(Standard { file, name: "standard output" }))
+        }
+        Destination::Stderr => {
+            let file = imp::stderr().map_err(OpenError::Stderr)?;
+            Ok(Box::new(Standard { file, name: "standard error" }))
+        }
         Destination::File(path) => match LogFile::open(path.clone()) {
             Ok(file) => Ok(Box::new(file)),
             Err(source) => Err(OpenError::File { path, source }),
@@ -50,11 +57,15 @@ pub(super) fn cure(path: &Path, error: &io::Error) -> String {
     }
 }
 
-struct Stdout(File);
+/// Standard output or standard error.
+struct Standard {
+    file: File,
+    name: &'static str,
+}
 
-impl Output for Stdout {
+impl Output for Standard {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        self.file.write(bytes)
     }
 
     fn reopen(&mut self) -> io::Result<()> {
@@ -66,7 +77,7 @@ impl Output for Stdout {
     }
 
     fn name(&self) -> String {
-        "standard output".to_owned()
+        self.name.to_owned()
     }
 }
 
@@ -149,6 +160,11 @@ mod imp {
     pub(super) fn stdout() -> io::Result<File> {
         Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
     }
+
+    /// Standard error as a file.
+    pub(super) fn stderr() -> io::Result<File> {
+        Ok(File::from(io::stderr().as_fd().try_clone_to_owned()?))
+    }
 }
 
 #[cfg(windows)]
@@ -175,5 +191,10 @@ mod imp {
     /// Standard output without the standard library's buffer.
     pub(super) fn stdout() -> io::Result<File> {
         Ok(File::from(io::stdout().as_handle().try_clone_to_owned()?))
+    }
+
+    /// Standard error as a file.
+    pub(super) fn stderr() -> io::Result<File> {
+        Ok(File::from(io::stderr().as_handle().try_clone_to_owned()?))
     }
 }
