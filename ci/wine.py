@@ -44,8 +44,13 @@ class Wine:
             WINEPREFIX=str(self.prefix), WINEARCH="win64", WINEDEBUG="-all",
             WINEDLLOVERRIDES="mscoree,mshtml=;winemenubuilder.exe=d",  # no .NET, no browser, no desktop files
             LC_ALL="C.UTF-8",
-            CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER=self.loader)
+            CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER=self._runner())
         return env
+
+    def _runner(self):
+        """Cargo splits it at spaces, so a checkout whose path has one does without `wine_runner`."""
+        runner = [sys.executable, str(CI / "wine_runner.py"), self.loader]
+        return self.loader if any(" " in part for part in runner) else " ".join(runner)
 
     def run(self, *command, timeout=120):
         """Runs a Windows program in a session and returns its output."""

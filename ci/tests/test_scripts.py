@@ -20,6 +20,7 @@ import test as test_command
 import toolchain
 import windows_python
 import wine
+import wine_runner
 
 
 def setUpModule():
@@ -100,6 +101,19 @@ class WinePaths(unittest.TestCase):
                          ["/nowhere/cargo", "test", "--target", toolchain.WINDOWS_TARGET, "-p", "x"])
         self.assertEqual(wine.cargo_command(rust, ["nextest", "run", "-p", "x"]),
                          ["/nowhere/cargo", "nextest", "run", "--target", toolchain.WINDOWS_TARGET, "-p", "x"])
+
+    def test_a_program_that_wine_did_not_start_is_started_again(self):
+        def run(codes, took):
+            clock = iter(moment for turn in range(len(codes)) for moment in (turn, turn + took))
+            with unittest.mock.patch.object(wine_runner.subprocess, "call", side_effect=codes) as call, \
+                    unittest.mock.patch.object(wine_runner.time, "monotonic", side_effect=clock), \
+                    unittest.mock.patch.object(wine_runner.sys, "stderr"):
+                return wine_runner.run(["wine64", "test.exe"]), call.call_count
+
+        self.assertEqual(run([1, 101], 0.016), (101, 2))
+        self.assertEqual(run([1, 1, 1], 0.016), (1, 3))
+        self.assertEqual(run([101], 0.016), (101, 1))  # a test that failed
+        self.assertEqual(run([1], 0.2), (1, 1))  # a program that ran and ended with 1
 
     def test_flags_that_would_replace_the_sysroot_are_dropped(self):
         rust = toolchain.Rust("/usr/bin/cargo", "/usr/bin/rustc", (1, 96, 0))
