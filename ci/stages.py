@@ -4,6 +4,7 @@ Everything is compiled with the dev profile. The tests spend their time in proce
 build would cost far more minutes of compiling than it saves in running. Only loom's exhaustive searches want speed.
 """
 
+import functools
 import os
 import sys
 from dataclasses import dataclass
@@ -22,6 +23,11 @@ TESTING = 40 * 60
 # (crate, the cargo arguments that select its loom tests); they are compiled with `--cfg loom`.
 LOOM = [
     ("carme-ring", ["--test", "loom"]),
+]
+
+# Tests written in Python, run by each CPython that was found.
+PYTHON_TESTS = [
+    "examples/test_examples.py",
 ]
 
 # What `cargo build` must have made before the integration tests start the program.
@@ -87,17 +93,42 @@ def test(setup):
 
 def doc(setup):
     """The examples in the documentation, then the documentation itself: a broken link is an error."""
-    _cargo(setup, "test", "--workspace", "--doc", "--no-fail-fast")
-    _cargo(setup, "doc", "--workspace", "--no-deps", RUSTDOCFLAGS="-D warnings")
+    _one_by_one([
+        lambda: _cargo(setup, "test", "--workspace", "--doc", "--no-fail-fast"),
+        lambda: _cargo(setup, "doc", "--workspace", "--no-deps", RUSTDOCFLAGS="-D warnings"),
+    ])
+
+
+def python(setup):
+    """On every interpreter, the one part of the tests that is theirs alone."""
+    _one_by_one([
+        functools.partial(console.shown, [interpreter, "-B", ROOT / script], 600, cwd=ROOT)
+        for interpreter in setup.pythons for script in PYTHON_TESTS
+    ])
 
 
 def loom(setup):
     """Release, for speed, but with checks on and without the link-time optimisation that costs a minute."""
-    for crate, selection in LOOM:
-        _cargo(setup, "test", "--package", crate, "--release", *selection, "--no-fail-fast",
-               CARGO_TARGET_DIR=str(loom_target_dir()), RUSTFLAGS="--cfg loom",
-               CARGO_PROFILE_RELEASE_LTO="off", CARGO_PROFILE_RELEASE_CODEGEN_UNITS="16",
-               CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS="true", CARGO_PROFILE_RELEASE_DEBUG="0")
+    _one_by_one([
+        functools.partial(
+            _cargo, setup, "test", "--package", crate, "--release", *selection, "--no-fail-fast",
+            CARGO_TARGET_DIR=str(loom_target_dir()), RUSTFLAGS="--cfg loom",
+            CARGO_PROFILE_RELEASE_LTO="off", CARGO_PROFILE_RELEASE_CODEGEN_UNITS="16",
+            CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS="true", CARGO_PROFILE_RELEASE_DEBUG="0")
+        for crate, selection in LOOM
+    ])
+
+
+def _one_by_one(runs):
+    """Runs all of them, whichever fail, and then fails with what failed."""
+    failures = []
+    for run in runs:
+        try:
+            run()
+        except console.CommandFailed as failed:
+            failures.append(str(failed))
+    if failures:
+        raise console.CommandFailed("\n".join(failures))
 
 
 def _windows_cargo(setup, subcommand, *arguments, timeout=COMPILING):
@@ -135,6 +166,7 @@ STAGES = [
     Stage("fmt", "formatting", fmt),
     Stage("clippy", "lints", clippy),
     Stage("test", "unit and integration tests on this machine", test),
+    Stage("python", "the examples, on every CPython", python),
     Stage("doc", "documentation and its examples", doc),
     Stage("loom", "memory orderings, exhaustively", loom),
     Stage("windows-clippy", "lints for Windows", windows_clippy),

@@ -220,6 +220,15 @@ class Running(unittest.TestCase):
         self.assertIn("no Wine", rows[1])
         self.assertIn("without one_test: Wine differs", rows[3])
 
+    def test_the_commands_of_a_stage_do_not_hide_each_other(self):
+        def fails(what):
+            raise console.CommandFailed(what)
+
+        ran = []
+        with self.assertRaises(console.CommandFailed) as raised:
+            stages._one_by_one([lambda: fails("first"), lambda: ran.append("second"), lambda: fails("third")])
+        self.assertEqual((ran, str(raised.exception)), (["second"], "first\nthird"))
+
     def test_stages_are_chosen_by_name_in_their_order(self):
         self.assertEqual([stage.name for stage in test_command.chosen(["loom", "fmt"])], ["fmt", "loom"])
         self.assertEqual(test_command.chosen(None), stages.STAGES)
