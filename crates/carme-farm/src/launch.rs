@@ -3,6 +3,7 @@
 //! Two threads wait for each worker, one on its control connection and one for its death; both tell the worker's task.
 
 use std::ffi::OsString;
+use std::future::Future;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -12,9 +13,10 @@ use carme_ring::control::{AppSettings, Hello, Interface, ToFront, ToWorker, Welc
 use carme_ring::link::{ControlReceiver, ControlSender, FrontBells, FrontLink, Invitation, LinkError};
 use carme_ring::os::{OwnedHandle, ordinary_file};
 use carme_ring::{Geometry, Region, StreamId, WorkerIndex};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout_at;
 
+use crate::dispatch::{App, Identity};
 use crate::embedded::WorkerFiles;
 use crate::output::{self, LastLine, Source, Stream};
 use crate::process::{self, Child, Exit, Peer, Spawned};
@@ -32,24 +34,15 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// The oldest Python that the worker library can be loaded by.
 const OLDEST_PYTHON: (u8, u8) = (3, 9);
 
-/// Who a worker is, for logs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WorkerIdentity {
-    /// Its route, for instance `site_1`.
-    pub route: Arc<str>,
-    /// Its process id.
-    pub pid: u32,
-}
-
 /// The dispatcher, as workers need it.
 pub(crate) trait Desk: Clone + Send + Sync + 'static {
-    /// The region that the app's workers share now.
-    fn region(&self) -> (Arc<Region>, Geometry);
+    /// Readies a place for a new worker; returns the region that it shares, or nothing if that is damaged.
+    fn region_for(&self, place: WorkerIndex) -> Option<(Arc<Region>, Geometry)>;
     /// A worker has said hello; it has this place from now on.
     fn attach(
         &self,
         place: WorkerIndex,
-        worker: WorkerIdentity,
+        worker: Identity,
         bells: FrontBells,
         control: ControlSender,
     ) -> std::io::Result<()>;
@@ -68,6 +61,58 @@ pub(crate) trait Desk: Clone + Send + Sync + 'static {
         offset: u64,
         length: u64,
     );
+    /// Waits until the region is damaged; says how.
+    fn damaged(&self) -> impl Future<Output = String> + Send;
+    /// Makes a new region in place of a damaged one. No worker is alive.
+    fn renew(&self) -> std::io::Result<()>;
+}
+
+impl Desk for App {
+    fn region_for(&self, place: WorkerIndex) -> Option<(Arc<Region>, Geometry)> {
+        self.prepare(place);
+        Some((self.region()?, self.geometry()))
+    }
+
+    fn attach(
+        &self,
+        place: WorkerIndex,
+        worker: Identity,
+        bells: FrontBells,
+        control: ControlSender,
+    ) -> std::io::Result<()> {
+        self.attach(place, worker, bells, control)
+    }
+
+    fn serving(&self, place: WorkerIndex, serving: bool) {
+        self.serve(place, serving);
+    }
+
+    fn died(&self, place: WorkerIndex) {
+        self.died(place);
+    }
+
+    fn need_file(&self, place: WorkerIndex, stream: StreamId) {
+        self.need_file(place, stream);
+    }
+
+    fn file_from_worker(
+        &self,
+        place: WorkerIndex,
+        stream: StreamId,
+        file: std::fs::File,
+        offset: u64,
+        length: u64,
+    ) {
+        self.file_from_worker(place, stream, file, offset, length);
+    }
+
+    async fn damaged(&self) -> String {
+        self.damaged().await.to_string()
+    }
+
+    fn renew(&self) -> std::io::Result<()> {
+        self.renew()
+    }
 }
 
 /// How to start the workers of an app.
@@ -113,6 +158,8 @@ pub(crate) struct Launcher<D> {
     pub(crate) desk: D,
     pub(crate) place: WorkerIndex,
     pub(crate) route: Arc<str>,
+    /// Open while there is a region for workers to share.
+    pub(crate) gate: watch::Receiver<bool>,
 }
 
 impl<D: Desk> Launcher<D> {
@@ -138,6 +185,8 @@ impl<D: Desk> Launch for Launcher<D> {
     type Worker = LiveWorker<D>;
 
     async fn launch(&self) -> Result<LiveWorker<D>, String> {
+        // Fails only when the app is gone: then nobody wants a worker.
+        let _ = self.gate.clone().wait_for(|open| *open).await;
         let mut command = self.command();
         let route = Arc::clone(&self.route);
         // The supervisor's own deadline comes first, and its words are better.
@@ -459,7 +508,10 @@ impl<D: Desk> LiveWorker<D> {
             .map_err(|e| format!("its end cannot be awaited: {e}"))?;
             self.peer = Some(peer);
         }
-        let (region, geometry) = self.desk.region();
+        let (region, geometry) = self
+            .desk
+            .region_for(self.place)
+            .ok_or("the shared memory is damaged")?;
         let handle = region.handle().ok_or("the region has no handle")?;
         let welcome = Welcome {
             index: self.place,
@@ -476,7 +528,7 @@ impl<D: Desk> LiveWorker<D> {
         link.welcome(welcome, handle)
             .map_err(|e| format!("it could not be welcomed: {e}"))?;
         let FrontLink { sender, bells, .. } = link;
-        let identity = WorkerIdentity {
+        let identity = Identity {
             route: Arc::clone(&self.route),
             pid: self.pid(),
         };

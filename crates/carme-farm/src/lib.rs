@@ -12,7 +12,7 @@ mod supervisor;
 mod workers;
 
 pub use embedded::{Embedded, EmbeddedFile, InstallError, WorkerFiles};
-pub use launch::{AppPlan, WorkerIdentity};
+pub use launch::AppPlan;
 pub use process::Exit;
 pub use supervisor::{About, Failure, State};
 pub use workers::Workers;

@@ -2,21 +2,33 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use carme_ring::WorkerIndex;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::Instant;
 
+use crate::dispatch::App;
 use crate::embedded::WorkerFiles;
 use crate::launch::{AppPlan, Desk, Launcher};
 use crate::supervisor::{About, Command, Failure, Place, State};
+
+/// Between attempts to make a new region.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// The workers of one app. Dropping this ends them.
 pub struct Workers {
     plan: Arc<AppPlan>,
     places: Vec<Seat>,
     begun: Arc<AtomicBool>,
+    renewal: AbortHandle,
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.renewal.abort();
+    }
 }
 
 /// A place, as it is seen from outside.
@@ -28,10 +40,15 @@ struct Seat {
 }
 
 impl Workers {
-    /// Starts them all at once, and returns without waiting for them.
-    pub(crate) fn start<D: Desk>(plan: AppPlan, files: Arc<WorkerFiles>, desk: &D) -> Self {
+    /// Starts all workers of an app at once, and returns without waiting for them. Call it within the front's runtime.
+    pub fn start(plan: AppPlan, files: Arc<WorkerFiles>, app: &App) -> Self {
+        Self::keep(plan, files, app)
+    }
+
+    pub(crate) fn keep<D: Desk>(plan: AppPlan, files: Arc<WorkerFiles>, desk: &D) -> Self {
         let plan = Arc::new(plan);
         let begun = Arc::new(AtomicBool::new(false));
+        let (gate_sender, gate) = watch::channel(true);
         let places = (0..plan.workers).map(WorkerIndex).map(|place| {
             let route = plan.route(place);
             let (state_sender, state) = watch::channel(State::Starting);
@@ -42,6 +59,7 @@ impl Workers {
                 desk: desk.clone(),
                 place,
                 route: Arc::clone(&route),
+                gate: gate.clone(),
             };
             let place = Place {
                 launch,
@@ -59,8 +77,20 @@ impl Workers {
                 task: tokio::spawn(place.keep()),
             }
         });
-        let places = places.collect();
-        Self { plan, places, begun }
+        let places: Vec<Seat> = places.collect();
+        let commands = places.iter().map(|place| place.commands.downgrade()).collect();
+        let renewal = tokio::spawn(renew_when_damaged(
+            Arc::clone(&plan),
+            desk.clone(),
+            commands,
+            gate_sender,
+        ));
+        Self {
+            plan,
+            places,
+            begun,
+            renewal: renewal.abort_handle(),
+        }
     }
 
     /// How the app's start has turned out, as the first of its workers knows: it serves, or it failed.
@@ -103,21 +133,13 @@ impl Workers {
             .map(|place| (&place.route, place.state.borrow().clone()))
     }
 
-    /// Replaces all workers at once: the memory that they share cannot be trusted.
-    pub(crate) fn replace_all(&self, reason: &str) {
-        for place in &self.places {
-            // A place that has ended needs no telling.
-            let _ = place.commands.send(Command::Replace(reason.to_owned()));
-        }
-    }
-
     /// Lets the workers finish what they have taken until the deadline, ends those that have not, and returns when no
     /// process is left.
-    pub async fn drain(self, deadline: Instant) {
+    pub async fn drain(mut self, deadline: Instant) {
         for place in &self.places {
             let _ = place.commands.send(Command::Drain(deadline));
         }
-        for place in self.places {
+        for place in std::mem::take(&mut self.places) {
             if let Err(error) = place.task.await {
                 tracing::error!(
                     app = &*self.plan.name,
@@ -126,5 +148,34 @@ impl Workers {
                 );
             }
         }
+    }
+}
+
+/// Whenever the region is damaged: ends all workers, makes a new region when they are dead, and lets others start.
+async fn renew_when_damaged<D: Desk>(
+    plan: Arc<AppPlan>,
+    desk: D,
+    places: Vec<mpsc::WeakUnboundedSender<Command>>,
+    gate: watch::Sender<bool>,
+) {
+    loop {
+        let reason = desk.damaged().await;
+        tracing::error!(app = &*plan.name, "{reason}; all its workers are replaced");
+        gate.send_replace(false);
+        let (dead, mut all_dead) = mpsc::channel(1);
+        for place in places.iter().filter_map(mpsc::WeakUnboundedSender::upgrade) {
+            // A place that has ended has no worker.
+            let _ = place.send(Command::Replace {
+                reason: reason.clone(),
+                dead: dead.clone(),
+            });
+        }
+        drop(dead);
+        while all_dead.recv().await.is_some() {}
+        while let Err(error) = desk.renew() {
+            tracing::error!(app = &*plan.name, "no new shared memory can be had: {error}");
+            tokio::time::sleep(RENEWAL_PAUSE).await;
+        }
+        gate.send_replace(true);
     }
 }

@@ -18,7 +18,9 @@ const GEOMETRY: Geometry = Geometry {
 /// A dispatcher that writes down what it is told.
 #[derive(Clone)]
 struct Notebook {
-    region: Arc<Region>,
+    /// `None` while it is damaged.
+    region: Arc<Mutex<Option<Arc<Region>>>>,
+    damage: Arc<tokio::sync::Notify>,
     notes: mpsc::UnboundedSender<String>,
     kept: Arc<Mutex<Vec<(FrontBells, ControlSender)>>>,
 }
@@ -30,14 +32,15 @@ impl Notebook {
 }
 
 impl Desk for Notebook {
-    fn region(&self) -> (Arc<Region>, Geometry) {
-        (Arc::clone(&self.region), GEOMETRY)
+    fn region_for(&self, _: WorkerIndex) -> Option<(Arc<Region>, Geometry)> {
+        let region = self.region.lock().unwrap().clone()?;
+        Some((region, GEOMETRY))
     }
 
     fn attach(
         &self,
         place: WorkerIndex,
-        worker: WorkerIdentity,
+        worker: Identity,
         bells: FrontBells,
         control: ControlSender,
     ) -> std::io::Result<()> {
@@ -71,11 +74,24 @@ impl Desk for Notebook {
         file.take(length).read_to_string(&mut text).unwrap();
         self.note(format!("file {place} {} {text}", stream.0));
     }
+
+    async fn damaged(&self) -> String {
+        self.damage.notified().await;
+        *self.region.lock().unwrap() = None;
+        "the shared memory is damaged".to_owned()
+    }
+
+    fn renew(&self) -> std::io::Result<()> {
+        *self.region.lock().unwrap() = Some(Arc::new(Region::create(GEOMETRY)?));
+        self.note("renew".to_owned());
+        Ok(())
+    }
 }
 
 struct Trial {
     workers: Workers,
     notes: mpsc::UnboundedReceiver<String>,
+    damage: Arc<tokio::sync::Notify>,
     _folder: tempfile::TempDir,
 }
 
@@ -111,21 +127,11 @@ fn trial_of(change: impl FnOnce(&mut AppPlan), role: &str) -> Trial {
     let mut plan = plan(role, folder.path().to_owned());
     change(&mut plan);
     let (send, notes) = mpsc::unbounded_channel();
-    let region = Arc::new(Region::create(GEOMETRY).unwrap());
-    let desk = Notebook {
-        region,
-        notes: send,
-        kept: Arc::default(),
-    };
-    let files = WorkerFiles {
-        library: folder.path().join("no.so"),
-        start,
-    };
-    Trial {
-        workers: Workers::start(plan, Arc::new(files), &desk),
-        notes,
-        _folder: folder,
-    }
+    let region = Arc::new(Mutex::new(Some(Arc::new(Region::create(GEOMETRY).unwrap()))));
+    let damage = Arc::<tokio::sync::Notify>::default();
+    let desk = Notebook { region, damage: Arc::clone(&damage), notes: send, kept: Arc::default() };
+    let files = WorkerFiles { library: folder.path().join("no.so"), start };
+    Trial { workers: Workers::keep(plan, Arc::new(files), &desk), notes, damage, _folder: folder }
 }
 
 fn trial(role: &str) -> Trial {
@@ -170,11 +176,7 @@ async fn a_worker_serves_and_is_drained() {
         "{states:?}"
     );
     trial.noted(&["attach 0 site_1", "serving 0 true"]).await;
-    let Trial {
-        workers,
-        mut notes,
-        _folder,
-    } = trial;
+    let Trial { workers, mut notes, _folder, .. } = trial;
     workers
         .drain(tokio::time::Instant::now() + Duration::from_secs(60))
         .await;
@@ -188,10 +190,26 @@ async fn a_worker_behind_a_launcher_is_known_by_its_own_pid() {
     let mut trial = trial("launcher");
     trial.workers.first().await.unwrap();
     trial.noted(&["attach 0 site_1", "serving 0 true"]).await;
-    trial.workers.replace_all("a test");
-    trial
-        .noted(&["died 0", "attach 0 site_1", "serving 0 true"])
-        .await;
+    trial.damage.notify_one();
+    trial.noted(&["died 0", "renew", "attach 0 site_1", "serving 0 true"]).await;
+    trial.end().await;
+}
+
+#[tokio::test]
+async fn a_damaged_region_is_replaced_when_all_who_had_it_are_dead() {
+    let mut trial = trial_of(|plan| plan.workers = 2, "serve");
+    let mut notes = Vec::new();
+    for count in [4, 3, 4] {
+        for _ in 0..count {
+            notes.push(trial.notes.recv().await.unwrap());
+        }
+        if notes.len() == 4 {
+            trial.damage.notify_one();
+        }
+    }
+    notes[4..6].sort();
+    assert_eq!(notes[4..7], ["died 0", "died 1", "renew"]);
+    assert!(["serving 0 true", "serving 1 true"].iter().all(|s| notes[7..].contains(&(*s).to_owned())), "{notes:?}");
     trial.end().await;
 }
 

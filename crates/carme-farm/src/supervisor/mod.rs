@@ -129,13 +129,22 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// What a place can be told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Command {
     /// Drain, and end whatever is left then at this time.
     Drain(Instant),
     /// Replace the worker at once: its memory cannot be trusted.
-    Replace(String),
+    Replace {
+        /// Why, for the error log.
+        reason: String,
+        /// Dropped when the worker is dead.
+        dead: mpsc::Sender<Never>,
+    },
 }
+
+/// What is never sent: only the end of its channel means something.
+#[derive(Debug)]
+pub(crate) enum Never {}
 
 /// A place in the farm.
 pub(crate) struct Place<L> {
@@ -196,7 +205,8 @@ impl<L: Launch> Place<L> {
             tokio::select! {
                 () = sleep_until(time) => return false,
                 command = self.commands.recv() => match command {
-                    Some(Command::Replace(_)) => {}
+                    // There is no worker.
+                    Some(Command::Replace { .. }) => {}
                     Some(Command::Drain(_)) | None => return true,
                 },
             }
@@ -232,8 +242,9 @@ impl<L: Launch> Place<L> {
                 failed(message, ready_for)
             }
             command = self.commands.recv() => match command {
-                Some(Command::Replace(reason)) => {
+                Some(Command::Replace { reason, dead }) => {
                     end(&mut worker).await;
+                    drop(dead);
                     failed(reason, since.elapsed())
                 }
                 Some(Command::Drain(deadline)) => {
@@ -269,7 +280,11 @@ impl<L: Launch> Place<L> {
                 )),
             },
             command = self.commands.recv() => match command {
-                Some(Command::Replace(reason)) => plain(reason),
+                Some(Command::Replace { reason, dead }) => {
+                    end(worker).await;
+                    drop(dead);
+                    return Err(failed(reason, Duration::ZERO));
+                }
                 Some(Command::Drain(_)) | None => {
                     end(worker).await;
                     return Err(End::Stopped);

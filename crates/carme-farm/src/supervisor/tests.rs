@@ -406,10 +406,10 @@ async fn a_replacement_on_command_comes_after_the_death() {
         Ok(vec![(millis(3), ready())]),
     ]);
     sleep(secs(1)).await;
-    stage
-        .commands
-        .send(Command::Replace("the shared memory is damaged".into()))
-        .unwrap();
+    let (dead, mut all_dead) = mpsc::channel(1);
+    stage.commands.send(Command::Replace { reason: "the shared memory is damaged".into(), dead }).unwrap();
+    assert!(all_dead.recv().await.is_none());
+    assert_eq!(stage.journal.all().last().unwrap().1, "end 1");
     assert_eq!(stage.failure().await, "the shared memory is damaged");
     stage
         .state
