@@ -14,7 +14,7 @@ import console
 import skips
 import toolchain
 import wine as wine_module
-from places import CI, ROOT, loom_target_dir, target_dir
+from places import CI, ON_WINDOWS, ROOT, loom_target_dir, target_dir
 
 # Seconds after which a command is ended as hung. Single tests have shorter limits of their own under nextest.
 COMPILING = 45 * 60
@@ -99,6 +99,17 @@ def doc(setup):
     ])
 
 
+def guide(setup):
+    """Every example of the user's guide with the program just built, and the guide's links."""
+    program = target_dir() / "debug" / ("carme.exe" if ON_WINDOWS else "carme")
+    _one_by_one([
+        functools.partial(console.shown, [sys.executable, ROOT / "docs" / "check_links.py"], 60, cwd=ROOT),
+        lambda: _cargo(setup, "build", *EVERYTHING),
+        functools.partial(console.shown, [sys.executable, ROOT / "docs" / "check_examples.py", "--carme", program,
+                                          "--python", setup.pythons[0]], TESTING, cwd=ROOT),
+    ])
+
+
 def python(setup):
     """On every interpreter, the one part of the tests that is theirs alone."""
     _one_by_one([
@@ -168,6 +179,7 @@ STAGES = [
     Stage("test", "unit and integration tests on this machine", test),
     Stage("python", "the examples, on every CPython", python),
     Stage("doc", "documentation and its examples", doc),
+    Stage("guide", "the examples of the user's guide", guide),
     Stage("loom", "memory orderings, exhaustively", loom),
     Stage("windows-clippy", "lints for Windows", windows_clippy),
     Stage("windows-test", "unit and integration tests for Windows, under Wine", windows_test),

@@ -53,6 +53,8 @@ def summary(results):
     for name, outcome, reason, seconds, left_out in results:
         yield "  {:<8} {:<15} {:>12}{}".format(
             outcome, name, console.duration(seconds), "  " + reason.splitlines()[0] if reason else "")
+        for more in reason.splitlines()[1:]:
+            yield " " * 40 + more
         for test, why in left_out:
             yield "             without {}: {}".format(test, why)
 
