@@ -1,0 +1,6 @@
+//! `carme serve`.
+
+mod bind;
+mod descriptors;
+mod error_log;
+mod signals;
