@@ -23,7 +23,7 @@ use crate::process::{self, Child, Exit, Peer, Spawned};
 use crate::supervisor::{About, Event, Launch, Worker};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// Tells the interpreter's start script where the native library is.
 pub(crate) const LIBRARY_VARIABLE: &str = "CARME_WORKER_LIBRARY";

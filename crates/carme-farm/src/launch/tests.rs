@@ -96,7 +96,7 @@ struct Trial {
 }
 
 /// The interpreter that the tests are given, or the one of this machine.
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     let given = std::env::var_os("CARME_TEST_PYTHONS");
     let first = given.and_then(|list| std::env::split_paths(&list).next());
     first.unwrap_or_else(|| "python3".into())

@@ -106,3 +106,48 @@ fn it_is_in_a_session_of_its_own() {
     spawned.child.wait().unwrap();
     assert_eq!(sid.trim(), spawned.child.id().to_string());
 }
+
+/// Set for the copy of this program that plays the front.
+const FRONT: &str = "CARME_TEST_FRONT";
+
+/// Not a test by itself: the front of the next one, which is killed. Its worker connects to the address that it is given.
+#[test]
+fn a_front_that_will_be_killed() {
+    let Ok(address) = std::env::var(FRONT) else { return };
+    let (host, port) = address.rsplit_once(':').unwrap();
+    let script = format!(
+        "import socket, time; c = socket.create_connection(({host:?}, {port})); c.sendall(b'up'); time.sleep(1000)"
+    );
+    let mut command = Command::new(crate::launch::tests::python());
+    command.args(["-c", &script]).env_remove(FRONT);
+    // The thread that asked for the process may end; only the front's end counts.
+    let spawned = std::thread::spawn(|| spawn(command).unwrap()).join().unwrap();
+    let _ = spawned.child.wait();
+}
+
+#[test]
+fn a_process_dies_with_the_front_however_the_front_ends() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut front = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "process::tests::a_front_that_will_be_killed"])
+        .env(FRONT, listener.local_addr().unwrap().to_string())
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let (mut worker, _) = listener.accept().unwrap();
+    let mut up = [0; 2];
+    worker.read_exact(&mut up).unwrap();
+    // It lives on while the front does.
+    worker.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    assert!(worker.read(&mut up).is_err());
+    front.kill().unwrap();
+    front.wait().unwrap();
+    worker.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    // Its connection ends with it: by an end, or by a reset.
+    match worker.read(&mut up) {
+        Ok(n) => assert_eq!(n, 0),
+        Err(e) => assert_eq!(e.kind(), io::ErrorKind::ConnectionReset),
+    }
+}
