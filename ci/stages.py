@@ -28,6 +28,7 @@ LOOM = [
 # Tests written in Python, run by each CPython that was found.
 PYTHON_TESTS = [
     "examples/test_examples.py",
+    "docs/test_check_examples.py",
 ]
 
 # What `cargo build` must have made before the integration tests start the program.
