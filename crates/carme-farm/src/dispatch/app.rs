@@ -9,6 +9,7 @@ use bytes::Bytes;
 use carme_ring::frame::{BodyKind, RequestHead};
 use carme_ring::{FrontRing, Geometry, Poisoned, Refused, Region, StreamId};
 use http::HeaderMap;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::body::BodyBuffer;
@@ -78,6 +79,7 @@ pub(super) struct Inner {
     state: Mutex<State>,
     pub(super) signals: Arc<Signals>,
     geometry: Geometry,
+    pub(super) runtime: Handle,
 }
 
 /// An app's queue. Clones are the same queue.
@@ -114,6 +116,7 @@ impl App {
             state: Mutex::new(state),
             signals,
             geometry: new.geometry,
+            runtime: Handle::current(),
         }));
         super::pump::start(&app);
         Ok(app)

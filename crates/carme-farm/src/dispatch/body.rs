@@ -37,6 +37,7 @@ pub(super) struct BodyBuffer {
     /// Bytes received that the worker has no credit for yet.
     owed: u32,
     end: Option<Result<(), Aborted>>,
+    end_read: bool,
     limit: u64,
 }
 
@@ -51,6 +52,7 @@ impl BodyBuffer {
             disk_failed: false,
             owed: 0,
             end: None,
+            end_read: false,
             limit,
         }
     }
@@ -131,15 +133,17 @@ impl BodyBuffer {
             self.in_memory -= bytes.len();
             return Some(Ok(Some(bytes)));
         }
-        match self.end.clone()? {
+        let end = self.end.clone()?;
+        self.end_read = true;
+        match end {
             Ok(()) => Some(Ok(None)),
             Err(aborted) => Some(Err(aborted)),
         }
     }
 
-    /// All that came has been read.
-    pub(super) fn is_empty(&self) -> bool {
-        self.in_memory == 0 && self.spooled() == 0
+    /// Everything has been read, its end included.
+    pub(super) fn is_read(&self) -> bool {
+        self.end_read
     }
 
     /// Nothing more comes.

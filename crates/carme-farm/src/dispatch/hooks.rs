@@ -36,9 +36,12 @@ impl App {
     /// The runtime is about to sleep. What comes in now wakes a task, so that it does not.
     fn rest(&self) {
         let mut state = self.lock();
-        state.settle();
-        if state.ring.as_ref().is_some_and(|ring| !ring.may_sleep()) {
-            state.drain_all();
+        // Until there is nothing more to take in: what has no task to wake must not be slept on either.
+        loop {
+            state.settle();
+            if state.ring.as_ref().is_none_or(|ring| ring.may_sleep()) {
+                return;
+            }
         }
     }
 

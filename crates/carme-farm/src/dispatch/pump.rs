@@ -47,6 +47,7 @@ fn with<T>(weak: &Weak<Inner>, f: impl FnOnce(App) -> T) -> Option<T> {
 /// Hears a worker's bell until the worker is detached. The bell only wakes the runtime, which settles when it goes on;
 /// the task settles once more for the case that it never rested.
 pub(super) fn listen(app: &App, bell: Bell) -> io::Result<AbortHandle> {
+    let _runtime = app.0.runtime.enter();
     let stream = imp::Stream::from_std(bell.into_std()?)?;
     let weak = Arc::downgrade(&app.0);
     let task = tokio::spawn(async move {

@@ -107,6 +107,7 @@ impl Stream {
                         } else if ends {
                             answer.body = AnswerBody::Whole(body);
                         } else {
+                            self.streaming = true;
                             self.body.push(body);
                         }
                         self.answer = Some(Ok(answer));

@@ -21,10 +21,10 @@ impl State {
         }
     }
 
-    /// Wakes workers for what was submitted, and takes in what they have sent.
+    /// Takes in what workers have sent, and wakes them for what was submitted, that which had waited for slots included.
     pub(super) fn settle(&mut self) {
-        self.wake_workers(false);
         self.drain_all();
+        self.wake_workers(false);
     }
 
     pub(super) fn wake_workers(&mut self, stalled: bool) {
@@ -91,6 +91,7 @@ impl State {
             }
         }
         self.post_owed();
+        self.settle();
     }
 
     /// Notes whose every request is and takes back the slots that have been read.
@@ -235,9 +236,9 @@ impl State {
 
     /// Nothing more comes for this stream, and nothing of it is in the ring.
     pub(super) fn is_over(&self, id: StreamId) -> bool {
-        self.streams
-            .get(id)
-            .is_none_or(|s| matches!(s.phase, Phase::Ended) && s.answer.is_none() && s.body.is_empty())
+        self.streams.get(id).is_none_or(|s| {
+            matches!(s.phase, Phase::Ended) && s.answer.is_none() && (!s.streaming || s.body.is_read())
+        })
     }
 
     pub(super) fn remove(&mut self, id: StreamId) -> Account {

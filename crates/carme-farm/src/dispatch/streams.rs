@@ -37,6 +37,8 @@ pub(super) struct Stream {
     /// The answer waits for the file that is its body.
     pub(super) file_expected: bool,
     pub(super) file_came: Option<(File, u64, u64)>,
+    /// The answer's body comes in pieces.
+    pub(super) streaming: bool,
     pub(super) body: BodyBuffer,
     pub(super) waker: Option<Waker>,
     /// The client has left; the entry stays until the worker is done with it.
@@ -55,6 +57,7 @@ impl Stream {
             answer: None,
             file_expected: false,
             file_came: None,
+            streaming: false,
             body,
             waker: None,
             abandoned: false,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use carme_ring::control::ToWorker;
 use carme_ring::link::{ControlSender, FrontBells, Ringer};
+use carme_ring::os::borrow;
 use carme_ring::{Collected, FrontRing, InboxMessage, Poisoned, Region, StreamId, WorkerIndex, clock};
 use tokio::task::AbortHandle;
 
@@ -44,7 +45,7 @@ impl App {
         }
     }
 
-    /// A worker is ready: it may take requests from now on. Call it within the front's runtime.
+    /// A worker has said hello: it has this place from now on. It takes requests when [`App::serve`] says so.
     pub fn attach(
         &self,
         worker: WorkerIndex,
@@ -61,12 +62,7 @@ impl App {
             bell,
             owed: VecDeque::new(),
         };
-        let mut state = self.lock();
-        state.workers[worker.get()] = Some(attached);
-        if let Some(ring) = &mut state.ring {
-            ring.serve(worker, true);
-        }
-        state.settle();
+        self.lock().workers[worker.get()] = Some(attached);
         Ok(())
     }
 
@@ -76,7 +72,7 @@ impl App {
         if let Some(ring) = &mut state.ring {
             ring.serve(worker, serving);
         }
-        state.wake_workers(false);
+        state.settle();
     }
 
     /// A worker's process is certainly dead: what it has said counts, what it had taken fails, its place is free.
@@ -84,23 +80,28 @@ impl App {
         self.lock().bury(worker);
     }
 
-    /// The body of a request that this worker has and asks for.
-    pub fn body_for(&self, worker: WorkerIndex, stream: u64) -> Option<(std::io::Result<File>, u64)> {
+    /// A worker asks for the body of a request that it has: sends it the file.
+    pub fn need_file(&self, worker: WorkerIndex, id: StreamId) {
         let mut state = self.lock();
-        let id = StreamId(stream);
         if let Err(damage) = state.collect(id) {
-            state.damaged(damage);
-            return None;
+            return state.damaged(damage);
         }
-        let stream = state.streams.get(id)?;
-        let (file, len) = stream.file.as_ref()?;
-        (stream.worker.as_ref()?.0 == worker).then(|| (file.try_clone(), *len))
+        let Some((file, length)) = state.streams.get(id).and_then(|stream| {
+            let its = stream.worker.as_ref().is_some_and(|(w, _)| *w == worker);
+            stream.file.as_ref().filter(|_| its)
+        }) else {
+            return;
+        };
+        let Some(Some(attached)) = state.workers.get(worker.get()) else { return };
+        let message = ToWorker::File { stream: id.0, length: *length };
+        if let Err(error) = attached.control.send_with(&message, &[borrow(file)]) {
+            tracing::error!("{} pid {}: cannot be given a request's body: {error}", attached.identity.route, attached.identity.pid);
+        }
     }
 
-    /// A file that this worker gives as the body of a response.
-    pub fn body_from(&self, worker: WorkerIndex, stream: u64, file: File, offset: u64, len: u64) {
+    /// A worker gives a file as the body of a response.
+    pub fn file_from_worker(&self, worker: WorkerIndex, id: StreamId, file: File, offset: u64, len: u64) {
         let mut state = self.lock();
-        let id = StreamId(stream);
         if let Err(damage) = state.collect(id) {
             return state.damaged(damage);
         }

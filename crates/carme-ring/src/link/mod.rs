@@ -199,6 +199,12 @@ impl Invitation {
         self.0.prepare(command);
     }
 
+    /// In place of a process: what a thread of this one calls to be the worker, as tests do.
+    pub fn for_thread(&self) -> io::Result<impl FnOnce(Hello) -> Result<WorkerLink, LinkError> + Send + use<>> {
+        let address = imp::Address::of(&self.0)?;
+        Ok(move |hello| WorkerLink::connect(address, hello))
+    }
+
     /// Waits until the worker has connected, proved itself and said hello. Call it after the spawn.
     ///
     /// `alive` is asked now and then where the operating system does not tell by itself that the worker has ended.
@@ -302,10 +308,8 @@ impl WorkerLink {
     /// To be called once: it takes over what [`LINK_VARIABLE`] names.
     pub fn from_env(hello: Hello) -> Result<Self, LinkError> {
         let value = std::env::var(LINK_VARIABLE).map_err(|_| LinkError::Environment("is not set"))?;
-        Self::connect(
-            imp::Address::parse(&value).ok_or(LinkError::Environment("is damaged"))?,
-            hello,
-        )
+        let address = imp::Address::parse(&value).ok_or(LinkError::Environment("is damaged"))?;
+        Self::connect(address, hello)
     }
 
     fn connect(address: imp::Address, hello: Hello) -> Result<Self, LinkError> {

@@ -56,7 +56,7 @@ struct Front {
 /// A front and a worker that have greeted each other, the region's first handle kept by the front.
 fn linked() -> (Front, WorkerLink, Region) {
     let invitation = Invitation::new().unwrap();
-    let address = imp::Address::of(&invitation.0);
+    let address = imp::Address::of(&invitation.0).unwrap();
     let worker = thread::spawn(move || WorkerLink::connect(address, hello()).unwrap());
     let (mut link, receiver) = invitation.accept(deadline(), || true).unwrap();
     let region = Region::create(GEOMETRY).unwrap();
@@ -84,7 +84,7 @@ fn linked() -> (Front, WorkerLink, Region) {
 /// What the front makes of a worker that sends this in place of a well-formed hello.
 fn accept_from(liar: impl FnOnce(imp::Address) + Send + 'static) -> LinkError {
     let invitation = Invitation::new().unwrap();
-    let address = imp::Address::of(&invitation.0);
+    let address = imp::Address::of(&invitation.0).unwrap();
     let liar = thread::spawn(move || liar(address));
     let Err(error) = invitation.accept(deadline(), || true) else {
         panic!("the liar was believed")
@@ -289,7 +289,7 @@ fn half_a_hello_is_an_end() {
 #[test]
 fn silence_times_out() {
     let invitation = Invitation::new().unwrap();
-    let address = imp::Address::of(&invitation.0);
+    let address = imp::Address::of(&invitation.0).unwrap();
     let worker = imp::connect(address).unwrap();
     let accepted = invitation.accept(Instant::now() + Duration::from_millis(20), || true);
     assert!(matches!(accepted, Err(LinkError::TimedOut)));
@@ -319,7 +319,7 @@ fn damaged_addresses_are_refused() {
 #[test]
 fn a_stranger_without_the_token_is_ignored() {
     let invitation = Invitation::new().unwrap();
-    let address = imp::Address::of(&invitation.0);
+    let address = imp::Address::of(&invitation.0).unwrap();
     let real = address.clone();
     let worker = thread::spawn(move || {
         let strangers: Vec<_> = (0..40)

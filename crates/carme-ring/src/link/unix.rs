@@ -118,9 +118,8 @@ impl Address {
         Some(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    #[cfg(test)]
-    pub(super) fn of(invitation: &Invitation) -> Self {
-        Self(invitation.worker.try_clone().unwrap().into())
+    pub(super) fn of(invitation: &Invitation) -> io::Result<Self> {
+        Ok(Self(invitation.worker.try_clone()?.into()))
     }
 }
 

@@ -345,9 +345,8 @@ impl Address {
         })
     }
 
-    #[cfg(test)]
-    pub(super) fn of(invitation: &Invitation) -> Self {
-        invitation.address.clone()
+    pub(super) fn of(invitation: &Invitation) -> io::Result<Self> {
+        Ok(invitation.address.clone())
     }
 
     #[cfg(test)]

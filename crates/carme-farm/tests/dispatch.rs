@@ -1,0 +1,378 @@
+//! The queue with workers that are threads of the test: real shared memory, real bells, real control connections.
+
+use std::io::{Read, Seek, Write};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use carme_farm::dispatch::{
+    AnswerBody, App, Exchange, Failure, Hooks, Identity, Limits, NewApp, RequestBody,
+};
+use carme_ring::control::{AppSettings, Hello, Interface, Python, ToWorker, Welcome};
+use carme_ring::frame::{RequestHead, ResponseHead, Scheme, Version};
+use carme_ring::link::{ControlReceiver, Invitation, WorkerLink};
+use carme_ring::{Armed, Geometry, InboxMessage, Inline, RecordKind, StreamId, WINDOW, WorkerIndex, WorkerRing, flags};
+use http::HeaderMap;
+
+const GEOMETRY: Geometry =
+    Geometry { slots: 8, slot_bytes: 1024, workers: 2, outbox_bytes: 128 * 1024, inbox_bytes: 1024 };
+const LIMITS: Limits = Limits { queue: 100, queue_timeout: Duration::from_secs(30), response_buffer: 1 << 30 };
+
+/// Runs a test on a front's runtime.
+fn front<T>(limits: Limits, test: impl AsyncFnOnce(App) -> T) -> T {
+    let hooks = Hooks::default();
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all();
+    hooks.install(&mut builder);
+    builder.build().unwrap().block_on(async move {
+        let app = App::new(NewApp { geometry: GEOMETRY, limits }).unwrap();
+        hooks.add(app.clone());
+        tokio::time::timeout(Duration::from_secs(60), test(app)).await.expect("in time")
+    })
+}
+
+struct TestWorker {
+    ring: WorkerRing,
+    link: WorkerLink,
+}
+
+/// A worker in a place of the app, serving; it is the test's to drive. The receiver keeps its connection open.
+fn attach(app: &App, place: u16) -> (TestWorker, ControlReceiver) {
+    let index = WorkerIndex(place);
+    let invitation = Invitation::new().unwrap();
+    let connect = invitation.for_thread().unwrap();
+    let hello = Hello::new(Python { version: (3, 13, 0), implementation: "cpython".into(), ..Python::default() });
+    let worker = thread::spawn(move || {
+        let mut link = connect(hello).unwrap();
+        let region = std::mem::replace(&mut link.region, carme_ring::Region::private(GEOMETRY).unwrap());
+        TestWorker { ring: WorkerRing::new(region.into(), index), link }
+    });
+    let (mut link, receiver) = invitation.accept(Instant::now() + Duration::from_secs(20), || true).unwrap();
+    app.prepare(index);
+    let settings = AppSettings {
+        target: "test".into(),
+        interface: Interface::Wsgi,
+        threads: 1,
+        switch_interval_us: None,
+        route: format!("test_{place}"),
+        multiprocess: true,
+    };
+    let region = app.region().unwrap();
+    link.welcome(Welcome { index, geometry: GEOMETRY, app: settings }, region.handle().unwrap()).unwrap();
+    let worker = worker.join().unwrap();
+    let identity = Identity { route: format!("test_{place}").into(), pid: 4000 + u32::from(place) };
+    app.attach(index, identity, link.bells, link.sender).unwrap();
+    app.serve(index, true);
+    (worker, receiver)
+}
+
+impl TestWorker {
+    /// Waits for a request and reads it.
+    fn next(&self, buffer: &mut Vec<u8>) -> Inline {
+        loop {
+            if let Some(taken) = self.ring.take().unwrap() {
+                return self.ring.read(taken, buffer).unwrap();
+            }
+            if self.ring.arm_leader() == Armed::Sleep {
+                assert!(self.link.leader.wait().unwrap(), "the front is gone");
+            }
+        }
+    }
+
+    fn send(&self, kind: RecordKind, flags: u8, stream: StreamId, parts: &[&[u8]]) {
+        while self.ring.publish(kind, flags, stream, parts).is_err() {
+            self.ring.want_space();
+            self.ring_front();
+            thread::yield_now();
+        }
+        self.ring_front();
+    }
+
+    fn ring_front(&self) {
+        if self.ring.must_ring_front() {
+            self.link.front.ring();
+        }
+    }
+
+    fn respond(&self, stream: StreamId, body: &[u8]) {
+        let head = head(200, &[("content-type", "text/plain")]);
+        self.send(RecordKind::Response, flags::END, stream, &[&head, body]);
+        self.ring.finish();
+    }
+
+    /// Bytes that may be sent beyond the window, waiting for them.
+    fn credit(&mut self, stream: StreamId) -> u32 {
+        loop {
+            match self.ring.inbox_next().unwrap() {
+                Some(InboxMessage::Credit { stream: of, bytes }) if of == stream => return bytes,
+                Some(_) => {}
+                None if self.ring.inbox_may_sleep() => {
+                    assert!(matches!(self.link.receiver.receive().unwrap().0, ToWorker::Inbox));
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+fn head(status: u16, headers: &[(&str, &str)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    ResponseHead::encode(status, b"", headers.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())), &mut out);
+    out
+}
+
+fn submit(app: &App, path: &str, body: RequestBody) -> Exchange {
+    let mut head = RequestHead::new(Version::Http11, Scheme::Http);
+    (head.method, head.path) = (b"GET", path.as_bytes());
+    app.dispatch(head, &HeaderMap::new(), body)
+}
+
+async fn whole(exchange: &mut Exchange) -> Bytes {
+    match exchange.response().await.unwrap().body {
+        AnswerBody::Whole(bytes) => bytes,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A worker that answers every request with its path and body, until it gets one whose path is `end`.
+fn echo(worker: TestWorker) -> thread::JoinHandle<TestWorker> {
+    thread::spawn(move || {
+        let mut buffer = Vec::new();
+        loop {
+            let request = worker.next(&mut buffer);
+            let path = RequestHead::decode(&buffer[request.head.clone()]).unwrap().path.to_vec();
+            worker.respond(request.stream, &[&path, &buffer[request.body.clone()]].concat());
+            if path == b"end" {
+                return worker;
+            }
+        }
+    })
+}
+
+#[test]
+fn requests_are_answered_by_whoever_is_free_and_accounted_for() {
+    front(LIMITS, async |app| {
+        let (one, _keep) = attach(&app, 0);
+        let (two, _keep2) = attach(&app, 1);
+        let threads = [echo(one), echo(two)];
+        let mut exchanges: Vec<_> =
+            (0..500).map(|i| submit(&app, &i.to_string(), RequestBody::Memory(vec![b'x'; i].into()))).collect();
+        assert!(matches!(exchanges[400].response().await, Err(Failure::QueueFull)), "100 may wait");
+        let mut routes = std::collections::BTreeSet::new();
+        for (i, exchange) in exchanges.iter_mut().enumerate().take(100) {
+            assert_eq!(whole(exchange).await, format!("{i}{}", "x".repeat(i)));
+            let account = exchange.account();
+            assert!(account.queued + account.worked < Duration::from_secs(60));
+            routes.insert(account.worker.unwrap().route);
+        }
+        drop(exchanges);
+        assert!(!routes.is_empty());
+        for _ in 0..2 {
+            whole(&mut submit(&app, "end", RequestBody::Empty)).await;
+        }
+        threads.into_iter().for_each(|t| drop(t.join().unwrap()));
+        assert_eq!(app.streams(), 0, "nothing is left in the table");
+    });
+}
+
+#[test]
+fn a_request_waits_as_long_as_it_may_and_its_client_may_leave() {
+    let limits = Limits { queue: 2, queue_timeout: Duration::from_millis(50), ..LIMITS };
+    front(limits, async |app| {
+        let mut first = submit(&app, "1", RequestBody::Empty);
+        let second = submit(&app, "2", RequestBody::Empty);
+        let mut third = submit(&app, "3", RequestBody::Empty);
+        assert_eq!(third.response().await.unwrap_err(), Failure::QueueFull);
+        drop(second);
+        let mut fourth = submit(&app, "4", RequestBody::Empty);
+        assert_eq!(first.response().await.unwrap_err(), Failure::QueueTimeout);
+        assert_eq!(fourth.response().await.unwrap_err(), Failure::QueueTimeout);
+        assert!(first.account().worker.is_none() && first.account().queued >= Duration::from_millis(50));
+        assert_eq!(app.streams(), 0);
+    });
+}
+
+#[test]
+fn a_death_fails_what_was_taken_and_nothing_else() {
+    front(LIMITS, async |app| {
+        let (dying, keep) = attach(&app, 0);
+        let mut answered = submit(&app, "answered", RequestBody::Empty);
+        let mut read = submit(&app, "read", RequestBody::Empty);
+        let mut taken = submit(&app, "taken", RequestBody::Empty);
+        let mut streaming = submit(&app, "streaming", RequestBody::Empty);
+        let mut waiting = submit(&app, "waiting", RequestBody::Empty);
+        let dying = tokio::task::spawn_blocking(move || {
+            let mut buffer = Vec::new();
+            let first = dying.next(&mut buffer);
+            dying.respond(first.stream, b"done");
+            dying.next(&mut buffer);
+            let _not_read = dying.ring.take().unwrap().unwrap();
+            let third = dying.next(&mut buffer);
+            dying.send(RecordKind::Response, 0, third.stream, &[&head(200, &[]), b"some"]);
+            dying
+        })
+        .await
+        .unwrap();
+        let AnswerBody::Stream = streaming.response().await.unwrap().body else { panic!() };
+        drop((dying, keep));
+        app.died(WorkerIndex(0));
+        assert_eq!(whole(&mut answered).await, "done");
+        assert_eq!(read.response().await.unwrap_err(), Failure::WorkerDied);
+        assert_eq!(taken.response().await.unwrap_err(), Failure::WorkerDied);
+        assert_eq!(taken.account().worker.unwrap().pid, 4000);
+        let chunk = std::future::poll_fn(|cx| streaming.poll_chunk(cx)).await;
+        assert_eq!(chunk.unwrap().unwrap(), "some");
+        assert!(std::future::poll_fn(|cx| streaming.poll_chunk(cx)).await.unwrap().is_err(), "cut off");
+        let (next, _keep) = attach(&app, 0);
+        let next = echo(next);
+        assert_eq!(whole(&mut waiting).await, "waiting");
+        whole(&mut submit(&app, "end", RequestBody::Empty)).await;
+        next.join().unwrap();
+        drop((answered, read, taken, streaming, waiting));
+        assert_eq!(app.streams(), 0);
+    });
+}
+
+#[test]
+fn a_slow_reader_holds_nobody_up_until_the_buffer_is_full() {
+    let size = 8 * WINDOW as usize;
+    front(Limits { response_buffer: 1 << 30, ..LIMITS }, async |app| {
+        let (mut worker, _keep) = attach(&app, 0);
+        let mut exchange = submit(&app, "", RequestBody::Empty);
+        let sent: Vec<u8> = (0..size).map(|i| (i / 7) as u8).collect();
+        let expected = sent.clone();
+        let (done, finished) = mpsc::channel();
+        let sender = thread::spawn(move || {
+            let request = worker.next(&mut Vec::new());
+            worker.send(RecordKind::Response, 0, request.stream, &[&head(200, &[])]);
+            let mut window = WINDOW;
+            for piece in sent.chunks(32 * 1024) {
+                while window < piece.len() as u32 {
+                    window += worker.credit(request.stream);
+                }
+                window -= piece.len() as u32;
+                worker.send(RecordKind::Body, 0, request.stream, &[piece]);
+            }
+            worker.send(RecordKind::Body, flags::END, request.stream, &[]);
+            worker.ring.finish();
+            done.send(()).unwrap();
+            worker
+        });
+        let AnswerBody::Stream = exchange.response().await.unwrap().body else { panic!() };
+        // Nobody reads yet, and the worker comes to its end all the same.
+        while finished.try_recv().is_err() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let mut got = Vec::new();
+        while let Some(chunk) = std::future::poll_fn(|cx| exchange.poll_chunk(cx)).await {
+            got.extend_from_slice(&chunk.unwrap());
+        }
+        assert!(got == expected, "{} of {} bytes, or others", got.len(), expected.len());
+        sender.join().unwrap();
+        assert_eq!(app.streams(), 0);
+    });
+}
+
+#[test]
+fn files_travel_both_ways_and_only_to_the_worker_that_has_the_request() {
+    front(LIMITS, async |app| {
+        let (worker, _keep) = attach(&app, 0);
+        let mut upload = tempfile::tempfile().unwrap();
+        upload.write_all(b"a large body").unwrap();
+        let mut exchange = submit(&app, "", RequestBody::File { file: upload, len: 12 });
+        let (stream, mut worker) = tokio::task::spawn_blocking(move || {
+            let stream = worker.next(&mut Vec::new()).stream;
+            (stream, worker)
+        })
+        .await
+        .unwrap();
+        app.need_file(WorkerIndex(1), stream);
+        app.need_file(WorkerIndex(0), stream);
+        let (message, handles) = worker.link.receiver.receive().unwrap();
+        assert_eq!(message, ToWorker::File { stream: stream.0, length: 12 });
+        let mut file = carme_ring::os::ordinary_file(handles.into_iter().next().unwrap()).unwrap();
+        file.rewind().unwrap();
+        let mut text = String::new();
+        file.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "a large body");
+        worker.send(RecordKind::Response, flags::END | flags::FILE, stream, &[&head(200, &[])]);
+        worker.ring.finish();
+        app.file_from_worker(WorkerIndex(1), stream, tempfile::tempfile().unwrap(), 0, 1);
+        app.file_from_worker(WorkerIndex(0), stream, file, 2, 5);
+        let AnswerBody::File { offset: 2, len: 5, .. } = exchange.response().await.unwrap().body else { panic!() };
+        assert_eq!(app.streams(), 0);
+    });
+}
+
+#[test]
+fn a_worker_that_lies_costs_its_own_requests_and_a_region() {
+    type Lie = fn(&TestWorker, StreamId);
+    let lies: [(&str, Lie); 4] = [
+        ("an unknown request", |w, _| w.send(RecordKind::Response, flags::END, StreamId(77), &[&head(200, &[])])),
+        ("a body without a head", |w, s| w.send(RecordKind::Body, 0, s, &[b"x"])),
+        ("an answer twice", |w, s| {
+            w.send(RecordKind::Response, 0, s, &[&head(200, &[])]);
+            w.send(RecordKind::Response, 0, s, &[&head(200, &[])]);
+        }),
+        ("a failure after the head", |w, s| {
+            w.send(RecordKind::Response, 0, s, &[&head(200, &[])]);
+            w.send(RecordKind::Failed, 0, s, &[b"x"]);
+        }),
+    ];
+    for (name, lie) in lies {
+        front(LIMITS, async |app| {
+            let (worker, keep) = attach(&app, 0);
+            let mut exchange = submit(&app, "", RequestBody::Empty);
+            let worker = tokio::task::spawn_blocking(move || {
+                let request = worker.next(&mut Vec::new());
+                lie(&worker, request.stream);
+                worker
+            })
+            .await
+            .unwrap();
+            let damage = app.damaged().await;
+            assert_eq!(damage.worker, Some(WorkerIndex(0)), "{name}");
+            match exchange.response().await {
+                Err(failure) => assert_eq!(failure, Failure::WorkerDied, "{name}"),
+                Ok(_) => assert!(std::future::poll_fn(|cx| exchange.poll_chunk(cx)).await.unwrap().is_err(), "{name}"),
+            }
+            let mut waiting = submit(&app, "waiting", RequestBody::Empty);
+            drop((worker, keep));
+            app.died(WorkerIndex(0));
+            app.renew().unwrap();
+            let (next, _keep) = attach(&app, 0);
+            let next = echo(next);
+            assert_eq!(whole(&mut waiting).await, "waiting", "{name}");
+            whole(&mut submit(&app, "end", RequestBody::Empty)).await;
+            next.join().unwrap();
+        });
+    }
+}
+
+#[test]
+fn what_is_no_http_is_no_answer() {
+    let bad: [(&str, Vec<u8>); 5] = [
+        ("status", head(99, &[])),
+        ("informational", head(100, &[])),
+        ("name", head(200, &[("a b", "x")])),
+        ("value", head(200, &[("a", "x\r\ny: z")])),
+        ("garbage", vec![1, 2, 3]),
+    ];
+    for (name, bytes) in bad {
+        front(LIMITS, async |app| {
+            let (worker, _keep) = attach(&app, 0);
+            let mut exchange = submit(&app, "", RequestBody::Empty);
+            let worker = thread::spawn(move || {
+                let request = worker.next(&mut Vec::new());
+                worker.send(RecordKind::Response, flags::END, request.stream, &[&bytes]);
+                worker.ring.finish();
+                worker
+            });
+            assert!(matches!(exchange.response().await, Err(Failure::InvalidResponse(_))), "{name}");
+            worker.join().unwrap();
+            drop(exchange);
+            assert_eq!(app.streams(), 0, "{name}");
+        });
+    }
+}
