@@ -17,7 +17,7 @@ use http::HeaderMap;
 
 const GEOMETRY: Geometry =
     Geometry { slots: 8, slot_bytes: 1024, workers: 2, outbox_bytes: 128 * 1024, inbox_bytes: 1024 };
-const LIMITS: Limits = Limits { queue: 100, queue_timeout: Duration::from_secs(30), response_buffer: 1 << 30 };
+const LIMITS: Limits = Limits { queue: 100, queue_timeout: Duration::from_secs(5), response_buffer: 1 << 30 };
 
 /// Runs a test on a front's runtime.
 fn front<T>(limits: Limits, test: impl AsyncFnOnce(App) -> T) -> T {

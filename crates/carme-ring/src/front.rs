@@ -339,22 +339,24 @@ impl FrontRing {
             word.load(Ordering::Relaxed) != 0 && word.swap(0, Ordering::AcqRel) != 0
         };
         let load = |w| self.region.own(WorkerIndex(w), Own::Load).load(Ordering::Relaxed);
-        let mut busy = false;
+        let (mut busy, mut coming) = (false, 0);
         for w in (0..count).filter(serving) {
             if load(w) != 0 {
                 busy = true;
-            } else if waiting > 0 {
-                // An idle worker that is not armed is awake and on its way to the queue.
-                if armed(w, Own::Leader) {
-                    ring(WorkerIndex(w), Rung::Leader);
-                }
+            } else if waiting > 0 && armed(w, Own::Leader) {
+                ring(WorkerIndex(w), Rung::Leader);
                 waiting -= 1;
+            } else {
+                // Not asleep, so on its way to the queue, or rung already.
+                coming += 1;
             }
         }
-        if stalled {
-            // Whoever was left the first request has not come for it: let anybody take it.
-            waiting = waiting.max(1);
-        }
+        // What comes for a request needs no busy worker beside it, unless it has not come for too long.
+        waiting = if stalled {
+            waiting.max(1)
+        } else {
+            waiting.saturating_sub(coming)
+        };
         if waiting == 0 || !busy {
             return Ok(false);
         }

@@ -200,7 +200,9 @@ impl Invitation {
     }
 
     /// In place of a process: what a thread of this one calls to be the worker, as tests do.
-    pub fn for_thread(&self) -> io::Result<impl FnOnce(Hello) -> Result<WorkerLink, LinkError> + Send + use<>> {
+    pub fn for_thread(
+        &self,
+    ) -> io::Result<impl FnOnce(Hello) -> Result<WorkerLink, LinkError> + Send + use<>> {
         let address = imp::Address::of(&self.0)?;
         Ok(move |hello| WorkerLink::connect(address, hello))
     }
