@@ -70,6 +70,14 @@ impl Format {
         })
     }
 
+    /// True if a line depends on the response's header fields, which callers may otherwise not have to keep.
+    pub fn reads_response_headers(&self) -> bool {
+        self.items.iter().any(|item| match item {
+            Item::Text(_) => false,
+            Item::Always(field) | Item::When { field, .. } => matches!(field, Field::ResponseHeader(_)),
+        })
+    }
+
     /// The same format with its times in UTC instead of the machine's time zone.
     #[must_use]
     pub fn utc(self) -> Self {

@@ -1,0 +1,253 @@
+//! From a request to its response: the way every request goes, in the order of the steps.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use carme_farm::dispatch::{Answer, Failure, RequestBody};
+use carme_ring::frame::{RequestHead, Scheme, Version};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use crate::app::{Application, Exchange};
+use crate::body::{self, BodyLimits};
+use crate::fault::Fault;
+use crate::guard::{Framing, Notes};
+use crate::location;
+use crate::outgoing::Outgoing;
+use crate::record::{Record, split_port};
+use crate::respond;
+use crate::site::Site;
+use crate::spool::Spool;
+use crate::state::{ConnectionState, NextHead};
+
+type Answered<A> = Response<Outgoing<<A as Application>::Exchange>>;
+
+/// Answers the request that hyper has just parsed on this connection.
+pub(crate) async fn serve<A: Application>(
+    connection: Arc<ConnectionState>,
+    site: Arc<Site<A>>,
+    request: Request<Incoming>,
+) -> Result<Answered<A>, Infallible> {
+    let (head, keepalives) = connection.begin_exchange();
+    let (parts, body) = request.into_parts();
+    let Some(mut head) = head else {
+        // Not reachable while hyper parses exactly what the guard lets through.
+        let fault = Fault::closing(
+            StatusCode::BAD_REQUEST,
+            "the front's two parsers disagree about this request",
+        );
+        let head = NextHead {
+            len: 0,
+            framing: Framing::Empty,
+            notes: Notes::default(),
+            raw_target: None,
+            refused: None,
+        };
+        return Ok(respond::fault(
+            Record::begin(connection, head, keepalives, parts),
+            &fault,
+        ));
+    };
+    let framing = head.framing;
+    let refusal = head.refused.as_ref().map(|refused| refused.refusal);
+    let raw_target = head.raw_target.take();
+    let mut record = Record::begin(connection, head, keepalives, parts);
+    record.raw_target = raw_target;
+    if let Some(refusal) = refusal {
+        return Ok(respond::fault(record, &refusal.into()));
+    }
+    match exchange(&site, &mut record, framing, body).await {
+        Ok(Outcome::Answered(exchange, answer)) => Ok(match respond::answer(record, exchange, answer) {
+            Ok(response) => response,
+            Err((record, fault)) => respond::fault(record, &fault),
+        }),
+        Ok(Outcome::Options) => Ok(respond::server_options(record)),
+        Err(fault) => Ok(respond::fault(record, &fault)),
+    }
+}
+
+enum Outcome<E> {
+    Answered(E, Answer),
+    /// `OPTIONS *`
+    Options,
+}
+
+async fn exchange<A: Application>(
+    site: &Site<A>,
+    record: &mut Record,
+    framing: Framing,
+    incoming: Incoming,
+) -> Result<Outcome<A::Exchange>, Fault> {
+    if record.raw_target.is_some() {
+        if record.method == Method::CONNECT {
+            // What follows may already be meant for the other end of the tunnel.
+            return Err(Fault::closing(
+                StatusCode::NOT_IMPLEMENTED,
+                "CONNECT is not served",
+            ));
+        }
+        if record.uri.path() == "*" {
+            record.close |= framing != Framing::Empty;
+            return Ok(Outcome::Options);
+        }
+        // RFC 9112 section 3.2.2: the authority of an absolute target replaces Host.
+        if let Some(Ok(host)) = record
+            .uri
+            .authority()
+            .map(|host| HeaderValue::from_str(host.as_str()))
+        {
+            record.headers.insert(header::HOST, host);
+        }
+    }
+    let uri = record.uri.clone();
+    let path = location::decode(uri.path().as_bytes());
+    let Some(found) = site.locations.find(&path) else {
+        // The body stays unread; hyper closes the connection if there is more of it than it has at hand.
+        return Err(Fault {
+            close: framing != Framing::Empty,
+            ..Fault::new(StatusCode::NOT_FOUND, "no location has this path")
+        });
+    };
+    let body = match framing {
+        Framing::Empty => RequestBody::Empty,
+        _ => {
+            let common = &site.common;
+            let head = encoded_len(record);
+            let limits = BodyLimits {
+                bytes: common.limits.body_bytes,
+                inline: found.app.max_inline_body(head),
+                memory: common.limits.body_memory,
+                timeout: common.limits.body_timeout,
+            };
+            let spool = Spool::new(common.spool_directory.as_deref());
+            let (body, len) = body::read(incoming, framing, limits, &spool).await?;
+            record.bytes_in += len;
+            if framing == Framing::Chunked {
+                // The application sees a body of known length.
+                record
+                    .headers
+                    .insert(header::CONTENT_LENGTH, HeaderValue::from(len));
+            }
+            body
+        }
+    };
+    if record.notes.hop_by_hop || record.notes.underscore {
+        remove_unseen(&mut record.headers);
+    }
+    let exchange = found
+        .app
+        .dispatch(request_head(record, &found, &uri), &record.headers, body);
+    if record.connection.common.access_logs.is_empty() {
+        record.headers = HeaderMap::new();
+    }
+    match (Waiting {
+        record: Some(record),
+        exchange: Some(exchange),
+    })
+    .await
+    {
+        (_, exchange, Ok(answer)) => Ok(Outcome::Answered(exchange, answer)),
+        (record, exchange, Err(failure)) => {
+            record.account = Some(exchange.account());
+            Err(failure.into())
+        }
+    }
+}
+
+/// Waits for the answer. If the client leaves meanwhile, notes who had the request, for the log line.
+struct Waiting<'a, E: Exchange> {
+    record: Option<&'a mut Record>,
+    exchange: Option<E>,
+}
+
+impl<'a, E: Exchange> Future for Waiting<'a, E> {
+    type Output = (&'a mut Record, E, Result<Answer, Failure>);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(exchange) = &mut self.exchange else {
+            return Poll::Pending;
+        };
+        let answer = ready!(exchange.poll_response(cx));
+        match (self.record.take(), self.exchange.take()) {
+            (Some(record), Some(exchange)) => Poll::Ready((record, exchange, answer)),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+impl<E: Exchange> Drop for Waiting<'_, E> {
+    fn drop(&mut self) {
+        if let (Some(record), Some(exchange)) = (&mut self.record, &self.exchange) {
+            record.account = Some(exchange.account());
+        }
+    }
+}
+
+/// The request as the application shall see it, besides its header fields.
+fn request_head<'a, A>(
+    record: &'a Record,
+    found: &location::Found<'a, A>,
+    uri: &'a http::Uri,
+) -> RequestHead<'a> {
+    let connection = &record.connection;
+    let ends = &connection.ends;
+    let version = if record.version == http::Version::HTTP_10 {
+        Version::Http10
+    } else {
+        Version::Http11
+    };
+    let host = record
+        .headers
+        .get(header::HOST)
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default();
+    let (host, host_port) = split_port(host);
+    let mut head = RequestHead::new(version, Scheme::Http);
+    head.method = record.method.as_str().as_bytes();
+    head.target = record.target();
+    head.script_name = found.script_name;
+    head.path = found.path_info;
+    head.query = uri.query().unwrap_or_default().as_bytes();
+    head.server_name = match &connection.common.server_name {
+        Some(name) => name.as_bytes(),
+        None if host.is_empty() => ends.local_text.as_bytes(),
+        None => host,
+    };
+    // A Unix socket has no port: what the client's client asked for, or that of plain HTTP.
+    head.server_port = ends.local.map_or(host_port.unwrap_or(80), |local| local.port());
+    head.remote_addr = ends.peer_text.as_bytes();
+    head.remote_port = ends.peer.map_or(0, |peer| peer.port());
+    head.request_id = record.id.as_str().as_bytes();
+    head
+}
+
+/// At least what the head takes in the ring: parts of the target count twice, and each field has two lengths.
+fn encoded_len(record: &Record) -> usize {
+    let fixed = 256 + record.connection.ends.local_text.len() + record.connection.ends.peer_text.len();
+    fixed + record.bytes_in as usize + 3 * record.target().len() + 12 * record.headers.len()
+}
+
+/// Removes what concerns only this connection, and names with `_`: in `environ` they would look like those with `-`,
+/// which is how a client would forge what a proxy sets.
+#[cold]
+fn remove_unseen(headers: &mut HeaderMap) {
+    let is_unseen = |name: &HeaderName| {
+        matches!(
+            name.as_str(),
+            "connection"
+                | "keep-alive"
+                | "proxy-connection"
+                | "te"
+                | "trailer"
+                | "transfer-encoding"
+                | "upgrade"
+        ) || name.as_str().contains('_')
+    };
+    let names: Vec<HeaderName> = headers.keys().filter(|name| is_unseen(name)).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}

@@ -1,0 +1,303 @@
+//! What the parts of one connection share: its task, the guard around its socket, the service that hyper calls.
+//!
+//! HTTP/1 answers one request at a time, so there is one exchange open on a connection at most. Everything here is
+//! touched by one task, except [`ConnectionState::signal`] and the deadline, which the server's own tasks use.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Poll, Waker};
+
+use crate::guard::{Framing, Notes, Refusal};
+use crate::record::Record;
+use crate::site::Common;
+
+/// The server stops: finish what is in flight.
+pub(crate) const DRAIN: u8 = 1;
+/// The server has waited long enough.
+pub(crate) const ABORT: u8 = 2;
+/// The deadline may have passed.
+pub(crate) const OVERDUE: u8 = 4;
+
+const NO_DEADLINE: u64 = u64::MAX;
+
+/// Both ends of a connection, written out once.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ends {
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) local: Option<SocketAddr>,
+    /// The peer's address without port; empty on a Unix socket.
+    pub(crate) peer_text: String,
+    /// Our address without port; `localhost` on a Unix socket.
+    pub(crate) local_text: String,
+}
+
+impl Ends {
+    pub(crate) fn tcp(peer: SocketAddr, local: SocketAddr) -> Self {
+        // A client of a dual-stack socket is the IPv4 client that it is.
+        let plain = |end: SocketAddr| SocketAddr::new(end.ip().to_canonical(), end.port());
+        let (peer, local) = (plain(peer), plain(local));
+        Ends {
+            peer: Some(peer),
+            local: Some(local),
+            peer_text: peer.ip().to_string(),
+            local_text: local.ip().to_string(),
+        }
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn unix() -> Self {
+        Ends {
+            local_text: "localhost".to_owned(),
+            ..Ends::default()
+        }
+    }
+}
+
+/// What a connection is doing, as far as deadlines are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// Between requests.
+    Idle,
+    /// Some of a head has come.
+    Head,
+    /// A head came too slowly; the guard has not seen to it yet.
+    LateHead,
+    /// An exchange is open. Bodies and applications have deadlines of their own.
+    Busy,
+    /// The client does not take what is being sent.
+    Blocked,
+    /// Everything is sent; what the client still sends is dropped.
+    Lingering,
+}
+
+impl Phase {
+    fn from_u8(number: u8) -> Self {
+        [
+            Phase::Idle,
+            Phase::Head,
+            Phase::LateHead,
+            Phase::Busy,
+            Phase::Blocked,
+            Phase::Lingering,
+        ][usize::from(number)]
+    }
+}
+
+/// A head that passed the guard, on its way to the service.
+#[derive(Debug)]
+pub(crate) struct NextHead {
+    /// Bytes, as received.
+    pub(crate) len: usize,
+    pub(crate) framing: Framing,
+    pub(crate) notes: Notes,
+    /// The target as received, where it is not in origin form.
+    pub(crate) raw_target: Option<Box<[u8]>>,
+    /// Set if hyper got a stand-in.
+    pub(crate) refused: Option<Box<Refused>>,
+}
+
+/// A request that did not pass the guard.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) refusal: Refusal,
+    /// Its first line, without line end.
+    pub(crate) line: Box<[u8]>,
+}
+
+pub(crate) struct ConnectionState {
+    pub(crate) common: Arc<Common>,
+    pub(crate) ends: Ends,
+    signals: AtomicU8,
+    phase: AtomicU8,
+    deadline: AtomicU64,
+    /// Bytes sent since the exchange began.
+    written: AtomicU64,
+    exchanges: AtomicU32,
+    finished: AtomicBool,
+    waker: OnceLock<Waker>,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    heads: VecDeque<NextHead>,
+    /// The exchange whose response hyper has in full, and the socket perhaps not.
+    finished: Option<Box<Record>>,
+}
+
+impl ConnectionState {
+    pub(crate) fn new(common: Arc<Common>, ends: Ends) -> Self {
+        let deadline = common.clock.deadline(common.limits.header_timeout);
+        ConnectionState {
+            common,
+            ends,
+            signals: AtomicU8::new(0),
+            phase: AtomicU8::new(Phase::Idle as u8),
+            deadline: AtomicU64::new(deadline),
+            written: AtomicU64::new(0),
+            exchanges: AtomicU32::new(0),
+            finished: AtomicBool::new(false),
+            waker: OnceLock::new(),
+            queue: Mutex::default(),
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // ----- signals from the server
+
+    /// Tells the connection's task something; safe from any thread.
+    pub(crate) fn signal(&self, signal: u8) {
+        self.signals.fetch_or(signal, std::sync::atomic::Ordering::AcqRel);
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// The signals since the last call.
+    pub(crate) fn signals(&self) -> u8 {
+        // The common case is a load.
+        if self.signals.load(std::sync::atomic::Ordering::Acquire) == 0 {
+            0
+        } else {
+            self.signals.swap(0, std::sync::atomic::Ordering::AcqRel)
+        }
+    }
+
+    /// From now on signals wake this task, which is the only one that polls the connection.
+    pub(crate) fn attend(&self, waker: &Waker) {
+        if self.waker.get().is_none() {
+            let _ = self.waker.set(waker.clone());
+        }
+    }
+
+    // ----- phases
+
+    pub(crate) fn phase(&self) -> Phase {
+        Phase::from_u8(self.phase.load(Relaxed))
+    }
+
+    pub(crate) fn is_overdue(&self, now: u64) -> bool {
+        self.deadline.load(Relaxed) <= now
+    }
+
+    fn enter(&self, phase: Phase, deadline: u64) {
+        self.deadline.store(deadline, Relaxed);
+        self.phase.store(phase as u8, Relaxed);
+    }
+
+    /// Part of a head is here.
+    pub(crate) fn begin_head(&self) {
+        if self.phase() == Phase::Idle {
+            self.enter(
+                Phase::Head,
+                self.common.clock.deadline(self.common.limits.header_timeout),
+            );
+        }
+    }
+
+    /// The time for a head is over.
+    pub(crate) fn give_up_head(&self) {
+        self.enter(Phase::LateHead, NO_DEADLINE);
+    }
+
+    pub(crate) fn head_is_late(&self) -> bool {
+        self.phase() == Phase::LateHead
+    }
+
+    pub(crate) fn begin_linger(&self) {
+        self.enter(
+            Phase::Lingering,
+            self.common.clock.deadline(self.common.limits.linger_timeout),
+        );
+    }
+
+    // ----- heads, from the guard to the service
+
+    pub(crate) fn push_head(&self, head: NextHead) {
+        self.queue().heads.push_back(head);
+    }
+
+    /// The head of the request that hyper has just parsed, and the number of requests before it.
+    pub(crate) fn begin_exchange(&self) -> (Option<NextHead>, u32) {
+        let (head, unsettled) = {
+            let mut queue = self.queue();
+            (queue.heads.pop_front(), queue.finished.take())
+        };
+        if let Some(record) = unsettled {
+            self.settle(record);
+        }
+        self.enter(Phase::Busy, NO_DEADLINE);
+        self.written.store(0, Relaxed);
+        let before = self.exchanges.load(Relaxed);
+        self.exchanges.store(before.wrapping_add(1), Relaxed);
+        (head, before)
+    }
+
+    // ----- the end of an exchange
+
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Relaxed)
+    }
+
+    /// The outcome of a write to the socket.
+    pub(crate) fn wrote(&self, polled: &Poll<io::Result<usize>>) {
+        match polled {
+            Poll::Ready(Ok(bytes)) => {
+                self.written.store(self.written() + *bytes as u64, Relaxed);
+                if self.phase() == Phase::Blocked {
+                    self.enter(Phase::Busy, NO_DEADLINE);
+                }
+            }
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => {
+                if self.phase() == Phase::Busy {
+                    self.enter(
+                        Phase::Blocked,
+                        self.common.clock.deadline(self.common.limits.send_timeout),
+                    );
+                }
+            }
+        }
+    }
+
+    /// hyper has the whole response; it counts as sent once the socket has taken it.
+    pub(crate) fn finish(&self, record: Box<Record>) {
+        self.queue().finished = Some(record);
+        self.finished.store(true, Relaxed);
+    }
+
+    /// Everything that hyper had is with the socket.
+    pub(crate) fn flushed(&self) {
+        if !self.finished.load(Relaxed) {
+            return;
+        }
+        self.finished.store(false, Relaxed);
+        let record = self.queue().finished.take();
+        if let Some(record) = record {
+            self.settle(record);
+            self.enter(
+                Phase::Idle,
+                self.common.clock.deadline(self.common.limits.keep_alive_timeout),
+            );
+        }
+    }
+
+    fn settle(&self, mut record: Box<Record>) {
+        record.sent();
+        drop(record);
+    }
+
+    /// The connection is over. A response that is not sent by now never will be.
+    pub(crate) fn close(&self) {
+        let record = self.queue().finished.take();
+        // Dropped outside the lock: it writes its log line.
+        drop(record);
+    }
+}
