@@ -122,8 +122,10 @@ pub struct AppPlan {
     pub name: Arc<str>,
     /// The interpreter.
     pub python: PathBuf,
-    /// What it imports: `module:attribute`, `module`, or a path to a file, with or without `:attribute`.
+    /// What it imports: `module:attribute`, `module:factory()` or `module`.
     pub target: String,
+    /// What goes first on `sys.path`.
+    pub import_root: PathBuf,
     /// How the app is called.
     pub interface: Interface,
     /// Where it runs.
@@ -518,6 +520,7 @@ impl<D: Desk> LiveWorker<D> {
             geometry,
             app: AppSettings {
                 target: self.plan.target.clone(),
+                import_root: self.plan.import_root.clone(),
                 interface: self.plan.interface,
                 threads: self.plan.threads,
                 switch_interval_us: self.plan.switch_interval_us,

@@ -52,6 +52,7 @@ fn attach(app: &App, place: u16) -> (TestWorker, ControlReceiver) {
     app.prepare(index);
     let settings = AppSettings {
         target: "test".into(),
+        import_root: "/".into(),
         interface: Interface::Wsgi,
         threads: 1,
         switch_interval_us: None,

@@ -4,6 +4,8 @@
 //! Both enums are the whole protocol. A handle belongs to the message that it arrives with; [`Message::handles`] says
 //! how many there must be, and a message with another number of them is refused.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Geometry, WorkerIndex};
@@ -70,8 +72,10 @@ pub enum Interface {
 /// The directory and the environment are not here: the process is started with them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppSettings {
-    /// What to import: `module:attribute`, `module`, or a path to a file, with or without `:attribute`.
+    /// What to import: `module:attribute`, `module:factory()` or `module`, whose usual names are tried.
     pub target: String,
+    /// What goes first on `sys.path`.
+    pub import_root: PathBuf,
     /// How to call it.
     pub interface: Interface,
     /// Threads at most.

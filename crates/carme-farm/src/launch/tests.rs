@@ -107,6 +107,7 @@ fn plan(role: &str, directory: PathBuf) -> AppPlan {
         name: "site".into(),
         python: python(),
         target: "mysite.wsgi".into(),
+        import_root: directory.clone(),
         interface: Interface::Auto,
         directory,
         environment: [("CARME_TEST_ROLE", role), ("CARME_TEST_EXTRA", "ü")]

@@ -35,6 +35,7 @@ fn welcome() -> Welcome {
         geometry: GEOMETRY,
         app: AppSettings {
             target: "mysite.wsgi:application".into(),
+            import_root: "/srv/site".into(),
             interface: Interface::Auto,
             threads: 10,
             switch_interval_us: None,
