@@ -1,1 +1,22 @@
-//! (begun)
+//! The Python side of a worker, in Rust: takes requests out of the ring, calls the app, sends its responses.
+//!
+//! Loaded by `python/carme_worker/start.py` as the module `carme_worker_native` into the app's own interpreter,
+//! CPython 3.9 or later (abi3).
+
+mod mail;
+mod report;
+mod roles;
+mod rules;
+#[cfg(feature = "testing")]
+mod testing;
+mod wsgi;
+
+use pyo3::prelude::*;
+
+/// The native half of a Carme worker.
+#[pymodule(gil_used = true)]
+fn carme_worker_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    #[cfg(feature = "testing")]
+    module.add_function(wrap_pyfunction!(testing::serve_once, module)?)?;
+    Ok(())
+}
