@@ -2,23 +2,22 @@
 //!
 //! Two threads wait for each worker, one on its control connection and one for its death; both tell the worker's task.
 
-use std::ffi::OsString;
-use std::future::Future;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use carme_ring::control::{AppSettings, Hello, Interface, ToFront, ToWorker, Welcome};
-use carme_ring::link::{ControlReceiver, ControlSender, FrontBells, FrontLink, Invitation, LinkError};
+use carme_ring::link::{ControlReceiver, ControlSender, FrontLink, Invitation, LinkError};
 use carme_ring::os::{OwnedHandle, ordinary_file};
-use carme_ring::{Geometry, Region, StreamId, WorkerIndex};
+use carme_ring::{StreamId, WorkerIndex};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout_at;
 
-use crate::dispatch::{App, Identity};
+use crate::desk::Desk;
+use crate::dispatch::Identity;
 use crate::embedded::WorkerFiles;
 use crate::output::{self, LastLine, Source, Stream};
+use crate::plan::AppPlan;
 use crate::process::{self, Child, Exit, Peer, Spawned};
 use crate::supervisor::{About, Event, Launch, Worker};
 
@@ -33,125 +32,6 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// The oldest Python that the worker library can be loaded by.
 const OLDEST_PYTHON: (u8, u8) = (3, 9);
-
-/// The dispatcher, as workers need it.
-pub(crate) trait Desk: Clone + Send + Sync + 'static {
-    /// Readies a place for a new worker; returns the region that it shares, or nothing if that is damaged.
-    fn region_for(&self, place: WorkerIndex) -> Option<(Arc<Region>, Geometry)>;
-    /// A worker has said hello; it has this place from now on.
-    fn attach(
-        &self,
-        place: WorkerIndex,
-        worker: Identity,
-        bells: FrontBells,
-        control: ControlSender,
-    ) -> std::io::Result<()>;
-    /// Whether the worker takes requests.
-    fn serving(&self, place: WorkerIndex, serving: bool);
-    /// The worker's process is confirmed dead.
-    fn died(&self, place: WorkerIndex);
-    /// The worker wants the body of this request as a file.
-    fn need_file(&self, place: WorkerIndex, stream: StreamId);
-    /// The worker has sent the body of this response as a file.
-    fn file_from_worker(
-        &self,
-        place: WorkerIndex,
-        stream: StreamId,
-        file: std::fs::File,
-        offset: u64,
-        length: u64,
-    );
-    /// Waits until the region is damaged; says how.
-    fn damaged(&self) -> impl Future<Output = String> + Send;
-    /// Makes a new region in place of a damaged one. No worker is alive.
-    fn renew(&self) -> std::io::Result<()>;
-}
-
-impl Desk for App {
-    fn region_for(&self, place: WorkerIndex) -> Option<(Arc<Region>, Geometry)> {
-        self.prepare(place);
-        Some((self.region()?, self.geometry()))
-    }
-
-    fn attach(
-        &self,
-        place: WorkerIndex,
-        worker: Identity,
-        bells: FrontBells,
-        control: ControlSender,
-    ) -> std::io::Result<()> {
-        self.attach(place, worker, bells, control)
-    }
-
-    fn serving(&self, place: WorkerIndex, serving: bool) {
-        self.serve(place, serving);
-    }
-
-    fn died(&self, place: WorkerIndex) {
-        self.died(place);
-    }
-
-    fn need_file(&self, place: WorkerIndex, stream: StreamId) {
-        self.need_file(place, stream);
-    }
-
-    fn file_from_worker(
-        &self,
-        place: WorkerIndex,
-        stream: StreamId,
-        file: std::fs::File,
-        offset: u64,
-        length: u64,
-    ) {
-        self.file_from_worker(place, stream, file, offset, length);
-    }
-
-    async fn damaged(&self) -> String {
-        self.damaged().await.to_string()
-    }
-
-    fn renew(&self) -> std::io::Result<()> {
-        self.renew()
-    }
-}
-
-/// How to start the workers of an app.
-#[derive(Clone, Debug)]
-pub struct AppPlan {
-    /// The app's name.
-    pub name: Arc<str>,
-    /// The interpreter.
-    pub python: PathBuf,
-    /// What it imports: `module:attribute`, `module:factory()` or `module`.
-    pub target: String,
-    /// What goes first on `sys.path`.
-    pub import_root: PathBuf,
-    /// How the app is called.
-    pub interface: Interface,
-    /// Where it runs.
-    pub directory: PathBuf,
-    /// Changes to the environment; `None` removes a variable.
-    pub environment: Vec<(OsString, Option<OsString>)>,
-    /// Processes.
-    pub workers: u16,
-    /// Threads of each process at most.
-    pub threads: u16,
-    /// `sys.setswitchinterval` in microseconds; `None` leaves Python's own.
-    pub switch_interval_us: Option<u32>,
-    /// The route of the nth worker, with `{n}` for its number from 1.
-    pub route: String,
-    /// What a worker may take from its start until its app is imported.
-    pub startup_timeout: Duration,
-}
-
-impl AppPlan {
-    /// The route of the worker at this place.
-    pub fn route(&self, place: WorkerIndex) -> Arc<str> {
-        self.route
-            .replace("{n}", &(u32::from(place.0) + 1).to_string())
-            .into()
-    }
-}
 
 /// Starts the workers of one place.
 pub(crate) struct Launcher<D> {

@@ -2,17 +2,19 @@
 
 #![deny(unsafe_code)]
 
+mod desk;
 pub mod dispatch;
 mod embedded;
 mod launch;
 mod output;
 mod pause;
+mod plan;
 mod process;
 mod supervisor;
 mod workers;
 
 pub use embedded::{Embedded, EmbeddedFile, InstallError, WorkerFiles};
-pub use launch::AppPlan;
+pub use plan::AppPlan;
 pub use process::Exit;
 pub use supervisor::{About, Failure, State};
 pub use workers::Workers;

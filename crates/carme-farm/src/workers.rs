@@ -9,9 +9,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::Instant;
 
+use crate::desk::Desk;
 use crate::dispatch::App;
 use crate::embedded::WorkerFiles;
-use crate::launch::{AppPlan, Desk, Launcher};
+use crate::launch::Launcher;
+use crate::plan::AppPlan;
 use crate::supervisor::{About, Command, Failure, Place, State};
 
 /// Between attempts to make a new region.

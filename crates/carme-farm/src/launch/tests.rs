@@ -1,7 +1,11 @@
 //! Real processes of a real Python, with a made-up worker in them and a desk that records.
 
 use std::io::{Read, Seek};
+use std::path::PathBuf;
 use std::sync::Mutex;
+
+use carme_ring::link::FrontBells;
+use carme_ring::{Geometry, Region};
 
 use super::*;
 use crate::supervisor::{Failure, State};
@@ -130,9 +134,22 @@ fn trial_of(change: impl FnOnce(&mut AppPlan), role: &str) -> Trial {
     let (send, notes) = mpsc::unbounded_channel();
     let region = Arc::new(Mutex::new(Some(Arc::new(Region::create(GEOMETRY).unwrap()))));
     let damage = Arc::<tokio::sync::Notify>::default();
-    let desk = Notebook { region, damage: Arc::clone(&damage), notes: send, kept: Arc::default() };
-    let files = WorkerFiles { library: folder.path().join("no.so"), start };
-    Trial { workers: Workers::keep(plan, Arc::new(files), &desk), notes, damage, _folder: folder }
+    let desk = Notebook {
+        region,
+        damage: Arc::clone(&damage),
+        notes: send,
+        kept: Arc::default(),
+    };
+    let files = WorkerFiles {
+        library: folder.path().join("no.so"),
+        start,
+    };
+    Trial {
+        workers: Workers::keep(plan, Arc::new(files), &desk),
+        notes,
+        damage,
+        _folder: folder,
+    }
 }
 
 fn trial(role: &str) -> Trial {
@@ -177,7 +194,12 @@ async fn a_worker_serves_and_is_drained() {
         "{states:?}"
     );
     trial.noted(&["attach 0 site_1", "serving 0 true"]).await;
-    let Trial { workers, mut notes, _folder, .. } = trial;
+    let Trial {
+        workers,
+        mut notes,
+        _folder,
+        ..
+    } = trial;
     workers
         .drain(tokio::time::Instant::now() + Duration::from_secs(60))
         .await;
@@ -192,7 +214,9 @@ async fn a_worker_behind_a_launcher_is_known_by_its_own_pid() {
     trial.workers.first().await.unwrap();
     trial.noted(&["attach 0 site_1", "serving 0 true"]).await;
     trial.damage.notify_one();
-    trial.noted(&["died 0", "renew", "attach 0 site_1", "serving 0 true"]).await;
+    trial
+        .noted(&["died 0", "renew", "attach 0 site_1", "serving 0 true"])
+        .await;
     trial.end().await;
 }
 
@@ -210,7 +234,12 @@ async fn a_damaged_region_is_replaced_when_all_who_had_it_are_dead() {
     }
     notes[4..6].sort();
     assert_eq!(notes[4..7], ["died 0", "died 1", "renew"]);
-    assert!(["serving 0 true", "serving 1 true"].iter().all(|s| notes[7..].contains(&(*s).to_owned())), "{notes:?}");
+    assert!(
+        ["serving 0 true", "serving 1 true"]
+            .iter()
+            .all(|s| notes[7..].contains(&(*s).to_owned())),
+        "{notes:?}"
+    );
     trial.end().await;
 }
 

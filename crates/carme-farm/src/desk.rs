@@ -1,0 +1,90 @@
+//! The dispatcher, as the workers' side of the farm needs it.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use carme_ring::link::{ControlSender, FrontBells};
+use carme_ring::{Geometry, Region, StreamId, WorkerIndex};
+
+use crate::dispatch::{App, Identity};
+
+/// The dispatcher, as workers need it.
+pub(crate) trait Desk: Clone + Send + Sync + 'static {
+    /// Readies a place for a new worker; returns the region that it shares, or nothing if that is damaged.
+    fn region_for(&self, place: WorkerIndex) -> Option<(Arc<Region>, Geometry)>;
+    /// A worker has said hello; it has this place from now on.
+    fn attach(
+        &self,
+        place: WorkerIndex,
+        worker: Identity,
+        bells: FrontBells,
+        control: ControlSender,
+    ) -> std::io::Result<()>;
+    /// Whether the worker takes requests.
+    fn serving(&self, place: WorkerIndex, serving: bool);
+    /// The worker's process is confirmed dead.
+    fn died(&self, place: WorkerIndex);
+    /// The worker wants the body of this request as a file.
+    fn need_file(&self, place: WorkerIndex, stream: StreamId);
+    /// The worker has sent the body of this response as a file.
+    fn file_from_worker(
+        &self,
+        place: WorkerIndex,
+        stream: StreamId,
+        file: std::fs::File,
+        offset: u64,
+        length: u64,
+    );
+    /// Waits until the region is damaged; says how.
+    fn damaged(&self) -> impl Future<Output = String> + Send;
+    /// Makes a new region in place of a damaged one. No worker is alive.
+    fn renew(&self) -> std::io::Result<()>;
+}
+
+impl Desk for App {
+    fn region_for(&self, place: WorkerIndex) -> Option<(Arc<Region>, Geometry)> {
+        self.prepare(place);
+        Some((self.region()?, self.geometry()))
+    }
+
+    fn attach(
+        &self,
+        place: WorkerIndex,
+        worker: Identity,
+        bells: FrontBells,
+        control: ControlSender,
+    ) -> std::io::Result<()> {
+        self.attach(place, worker, bells, control)
+    }
+
+    fn serving(&self, place: WorkerIndex, serving: bool) {
+        self.serve(place, serving);
+    }
+
+    fn died(&self, place: WorkerIndex) {
+        self.died(place);
+    }
+
+    fn need_file(&self, place: WorkerIndex, stream: StreamId) {
+        self.need_file(place, stream);
+    }
+
+    fn file_from_worker(
+        &self,
+        place: WorkerIndex,
+        stream: StreamId,
+        file: std::fs::File,
+        offset: u64,
+        length: u64,
+    ) {
+        self.file_from_worker(place, stream, file, offset, length);
+    }
+
+    async fn damaged(&self) -> String {
+        self.damaged().await.to_string()
+    }
+
+    fn renew(&self) -> std::io::Result<()> {
+        self.renew()
+    }
+}
