@@ -1,1 +1,11 @@
-//! (begun)
+//! What the integration tests share: a running `carme`, a client that shows bytes, and the interpreters to run apps with.
+
+#![forbid(unsafe_code)]
+
+pub mod client;
+pub mod process;
+pub mod python;
+pub mod server;
+
+pub use client::{Client, Response};
+pub use server::{Server, ServerBuilder, wait_until};

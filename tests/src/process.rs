@@ -1,0 +1,48 @@
+//! Processes that the tests end, or want to see ended.
+
+use std::process::{Command, Stdio};
+
+/// Ends a process at once, as `kill -9` does.
+pub fn kill(pid: u32) {
+    let mut command = if cfg!(windows) {
+        let mut command = Command::new("taskkill");
+        command.args(["/F", "/PID", &pid.to_string()]);
+        command
+    } else {
+        let mut command = Command::new("kill");
+        command.args(["-9", &pid.to_string()]);
+        command
+    };
+    let _ = command.stdin(Stdio::null()).output();
+}
+
+/// Whether a process exists and is not merely waiting to be reaped.
+#[cfg(unix)]
+pub fn exists(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        !stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .trim_start()
+            .starts_with(['Z', 'X'])
+    })
+}
+
+/// Whether a process exists.
+#[cfg(windows)]
+pub fn exists(pid: u32) -> bool {
+    let output = Command::new("tasklist")
+        .stdin(Stdio::null())
+        .output()
+        .expect("tasklist runs");
+    String::from_utf8_lossy(&output.stdout)
+        .split(|c: char| !c.is_ascii_digit())
+        .any(|word| word == pid.to_string())
+}
+
+/// Asks a process to end, as an administrator does: SIGTERM. Windows has no such thing for a process without a console.
+#[cfg(unix)]
+pub fn terminate(pid: u32) {
+    let _ = Command::new("kill").args(["-TERM", &pid.to_string()]).output();
+}

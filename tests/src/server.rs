@@ -1,0 +1,299 @@
+//! A running `carme`, on a port of its own, ended with the test.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::client::{Client, Response};
+#[cfg(unix)]
+use crate::process;
+use crate::python;
+
+/// How long anything may take that should happen soon.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until something holds; says what did not, if it never does.
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The program: `CARME_BIN`, or the one beside the tests.
+pub fn program() -> PathBuf {
+    if let Some(program) = std::env::var_os("CARME_BIN") {
+        return program.into();
+    }
+    let tests = std::env::current_exe().expect("the test knows its path");
+    let beside = tests.parent().and_then(Path::parent).expect("a target directory");
+    let program = beside.join(format!("carme{}", std::env::consts::EXE_SUFFIX));
+    assert!(
+        program.exists(),
+        "{} is missing: cargo build -p carme",
+        program.display()
+    );
+    program
+}
+
+/// A folder of this repository.
+pub fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the repository")
+        .join(path)
+}
+
+/// How to start a server.
+pub struct ServerBuilder {
+    directory: tempfile::TempDir,
+    command: Command,
+    /// The interpreter to serve with; `None` when the arguments are the test's own.
+    python: Option<PathBuf>,
+}
+
+impl ServerBuilder {
+    /// Serves this text as `app.py`, with the test apps' own modules importable.
+    pub fn app(source: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(directory.path().join("app.py"), source).expect("the app is written");
+        Self::new(directory, "app:application")
+    }
+
+    /// Serves one of the test apps in `tests/apps`.
+    pub fn test_app(name: &str) -> Self {
+        let source =
+            std::fs::read_to_string(repository("tests/apps").join(name)).expect("the test app is there");
+        Self::app(&source)
+    }
+
+    /// Serves a target that is there already.
+    pub fn target(target: impl AsRef<std::ffi::OsStr>) -> Self {
+        Self::new(tempfile::tempdir().expect("a temporary folder"), target)
+    }
+
+    /// Runs `carme` with these arguments and nothing else.
+    pub fn arguments(arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary folder");
+        let mut command = Command::new(program());
+        command.args(arguments).current_dir(directory.path());
+        Self {
+            directory,
+            command,
+            python: None,
+        }
+    }
+
+    fn new(directory: tempfile::TempDir, target: impl AsRef<std::ffi::OsStr>) -> Self {
+        let mut command = Command::new(program());
+        command.arg("serve").arg(target).current_dir(directory.path());
+        Self {
+            directory,
+            command,
+            python: Some(python::main()),
+        }
+    }
+
+    /// With this interpreter in place of the main one.
+    pub fn python(mut self, python: &Path) -> Self {
+        self.python = Some(python.to_owned());
+        self
+    }
+
+    /// With more arguments.
+    pub fn args(mut self, arguments: &[&str]) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    /// With an environment variable for the program.
+    pub fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// In this folder.
+    pub fn current_dir(mut self, directory: &Path) -> Self {
+        self.command.current_dir(directory);
+        self
+    }
+
+    /// The folder of the app.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn spawn(mut self) -> (Child, tempfile::TempDir) {
+        if let Some(python) = &self.python {
+            self.command
+                .arg("--python")
+                .arg(python)
+                .args(["--bind", "127.0.0.1:0"]);
+        }
+        self.command.env_remove("VIRTUAL_ENV");
+        self.command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        (self.command.spawn().expect("carme starts"), self.directory)
+    }
+
+    /// Starts it and waits until it serves.
+    pub fn start(self) -> Server {
+        let (mut child, directory) = self.spawn();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let (found, address) = mpsc::channel();
+        let outputs: [Box<dyn Read + Send>; 2] = [
+            Box::new(child.stdout.take().expect("piped")),
+            Box::new(child.stderr.take().expect("piped")),
+        ];
+        for output in outputs {
+            let (lines, found) = (lines.clone(), found.clone());
+            thread::spawn(move || {
+                for line in BufReader::new(output).lines() {
+                    let Ok(line) = line else { return };
+                    if let Some(address) = address_in(&line) {
+                        let _ = found.send(address);
+                    }
+                    lines.lock().expect("no panic").push(line);
+                }
+            });
+        }
+        drop(found);
+        let Ok(address) = address.recv_timeout(PATIENCE) else {
+            let _ = child.kill();
+            panic!(
+                "carme does not serve; it said:\n{}",
+                lines.lock().expect("no panic").join("\n")
+            );
+        };
+        Server {
+            child,
+            address,
+            lines,
+            directory,
+        }
+    }
+
+    /// Runs it to its end, which must come by itself: status, standard output, standard error.
+    pub fn run(self) -> (ExitStatus, String, String) {
+        let (child, _directory) = self.spawn();
+        let output = child.wait_with_output().expect("it ends");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace("\r\n", "\n");
+        (output.status, text(&output.stdout), text(&output.stderr))
+    }
+}
+
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let rest = line.split("http://").nth(1)?;
+    rest.split(|c: char| c.is_whitespace() || c == '/' || c == ',')
+        .next()?
+        .parse()
+        .ok()
+}
+
+/// A server that serves.
+pub struct Server {
+    child: Child,
+    /// Where.
+    pub address: SocketAddr,
+    lines: Arc<Mutex<Vec<String>>>,
+    directory: tempfile::TempDir,
+}
+
+impl Server {
+    /// A new connection.
+    pub fn connect(&self) -> Client {
+        Client::connect(self.address).expect("it accepts")
+    }
+
+    /// One GET on a connection of its own.
+    pub fn get(&self, path: &str) -> Response {
+        self.connect()
+            .get(path)
+            .unwrap_or_else(|e| panic!("GET {path}: {e}; it said:\n{}", self.output()))
+    }
+
+    /// One request, as it is, on a connection of its own; its response is read as one to this method.
+    pub fn request(&self, bytes: impl AsRef<[u8]>) -> Response {
+        let bytes = bytes.as_ref();
+        let method =
+            String::from_utf8_lossy(bytes.split(|b| *b == b' ').next().unwrap_or_default()).into_owned();
+        let mut client = self.connect();
+        client.send(bytes).expect("it is sent");
+        client
+            .response(&method)
+            .unwrap_or_else(|e| panic!("{method}: {e}; it said:\n{}", self.output()))
+    }
+
+    /// What it has printed so far, both ways.
+    pub fn output(&self) -> String {
+        self.lines.lock().expect("no panic").join("\n")
+    }
+
+    /// Waits until it has printed a line with this text, and returns that line.
+    pub fn wait_for_line(&self, text: &str) -> String {
+        let mut line = None;
+        wait_until(
+            &format!("it prints {text:?}; it said:\n{}", self.output()),
+            || {
+                line = self
+                    .lines
+                    .lock()
+                    .expect("no panic")
+                    .iter()
+                    .find(|l| l.contains(text))
+                    .cloned();
+                line.is_some()
+            },
+        );
+        line.unwrap_or_default()
+    }
+
+    /// The front's process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The folder of the app.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Kills the front.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to stop and waits for its end.
+    #[cfg(unix)]
+    pub fn stop(&mut self) -> ExitStatus {
+        process::terminate(self.pid());
+        self.wait()
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("the front ends", || {
+            status = self.child.try_wait().expect("it can be waited for");
+            status.is_some()
+        });
+        status.expect("it has ended")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("carme said:\n{}", self.output());
+        }
+        self.kill();
+    }
+}
