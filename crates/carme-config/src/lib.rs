@@ -1,1 +1,42 @@
-//! (begun)
+//! What the user wrote, on the command line or in `carme.toml`, checked into one [`Config`].
+//!
+//! What callers may rely on: a [`Config`] is complete (defaults filled in), its paths are absolute, its target
+//! and interpreter were found, and every limit is a type that cannot hold nonsense. When something is wrong,
+//! *all* of it is reported at once, each [`Problem`] with its place and a cure. Nothing is started and no socket
+//! is opened here; only files are looked at, and the interpreter is asked a question when a file cannot answer it.
+
+#![forbid(unsafe_code)]
+
+mod assemble;
+mod bind;
+mod config;
+mod draft;
+mod env_file;
+mod interpreter;
+mod log_output;
+mod mount;
+mod nearest;
+mod number;
+mod options;
+mod paths;
+mod probe;
+mod problem;
+mod route;
+mod surroundings;
+mod target;
+mod toml_file;
+mod units;
+
+pub use bind::Bind;
+pub use config::{AccessLog, App, Config, Interface, Limits, Location, Queue, Server, Timeouts, defaults};
+pub use env_file::parse as parse_env_file;
+pub use interpreter::{Interpreter, Origin};
+pub use log_output::LogOutput;
+pub use mount::MountPath;
+pub use options::ServeOptions;
+pub use probe::{ProbeError, PythonFacts, Unsupported, probe};
+pub use problem::{Mistake, Place, Problem, Problems};
+pub use route::RoutePattern;
+pub use surroundings::Surroundings;
+pub use target::{Attribute, Target};
+pub use units::{ByteSize, DisplayDuration, parse_duration};

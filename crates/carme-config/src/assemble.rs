@@ -1,0 +1,279 @@
+//! From a draft to a [`Config`]: defaults filled in, targets and interpreters found, the parts checked against
+//! each other.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::config::{AccessLog, App, Config, Location, Queue, defaults};
+use crate::draft::{AppDraft, At, Draft, LocationDraft};
+use crate::interpreter::Interpreter;
+use crate::mount::MountPath;
+use crate::nearest::did_you_mean;
+use crate::problem::{Mistake, Problem, Problems};
+use crate::route::RoutePattern;
+use crate::surroundings::Surroundings;
+use crate::target::{self, Found, Located};
+use crate::{env_file, paths, probe};
+
+/// Completes the draft, or returns what was wrong before together with what turns out to be wrong here.
+pub(crate) fn assemble(
+    draft: Draft,
+    surroundings: &Surroundings,
+    mut problems: Problems,
+) -> Result<Config, Problems> {
+    let locations = locations(&draft, &mut problems);
+    let mut apps = Vec::with_capacity(draft.apps.len());
+    for app in &draft.apps {
+        apps.extend(complete(app, &draft, surroundings, &mut problems));
+    }
+    check_routes(&draft.apps, &mut problems);
+    if !problems.is_empty() {
+        return Err(problems.in_order());
+    }
+    Ok(Config {
+        server: draft.server,
+        apps,
+        locations,
+        access_logs: draft.access_logs.unwrap_or_else(|| vec![AccessLog::default()]),
+    })
+}
+
+/// One app, looked up. `None` means that it has problems.
+fn complete(
+    app: &AppDraft,
+    draft: &Draft,
+    surroundings: &Surroundings,
+    problems: &mut Problems,
+) -> Option<App> {
+    let env = environment(app, draft, problems);
+    let directory = match &app.directory {
+        None => Some(draft.base.clone()),
+        Some(written) => match paths::folder(&draft.base, &written.value) {
+            Ok(directory) => Some(directory),
+            Err(mistake) => {
+                problems.push(written.problem(mistake));
+                None
+            }
+        },
+    };
+    let found = directory.as_deref().and_then(|directory| {
+        let target = app.target.as_ref()?;
+        target::find(&target.value, directory)
+            .map_err(|mistake| problems.push(target.problem(mistake)))
+            .ok()
+    });
+    // The project is where the target is; without one, where it should have been.
+    let project = match &found {
+        Some(Found::Here(located) | Found::PerhapsInstalled(located, _)) => located.directory.clone(),
+        None => directory.unwrap_or_else(|| draft.base.clone()),
+    };
+    let named = app.python.as_ref();
+    let python = match Interpreter::find(
+        named.map(|at| at.value.as_str()),
+        &draft.base,
+        &project,
+        surroundings,
+    ) {
+        Ok(python) => Some(python),
+        Err(mistake) => {
+            problems.push(named.unwrap_or(&subject("Python", app)).problem(mistake));
+            None
+        }
+    };
+    let located = match found? {
+        Found::Here(located) => located,
+        Found::PerhapsInstalled(located, mistake) => {
+            if let Some(problem) = not_installed(app, &located, mistake, python.as_ref(), &env) {
+                problems.push(problem);
+            }
+            located
+        }
+    };
+    Some(App {
+        name: app.name.value.clone(),
+        target: located.target,
+        directory: located.directory,
+        python: python?,
+        interface: app.interface.unwrap_or_default(),
+        workers: app.workers.unwrap_or_else(defaults::workers),
+        threads: app.threads.unwrap_or(defaults::THREADS),
+        switch_interval: app.switch_interval,
+        startup_timeout: app.startup_timeout.unwrap_or(defaults::STARTUP_TIMEOUT),
+        queue: Queue {
+            limit: app.queue_limit.unwrap_or(defaults::QUEUE_LIMIT),
+            timeout: app.queue_timeout.unwrap_or(defaults::QUEUE_TIMEOUT),
+        },
+        route: route(app),
+        env,
+    })
+}
+
+fn subject(subject: &str, app: &AppDraft) -> At<String> {
+    At {
+        value: String::new(),
+        subject: subject.to_owned(),
+        place: app.name.place.clone(),
+    }
+}
+
+fn route(app: &AppDraft) -> RoutePattern {
+    app.route.as_ref().map_or_else(
+        || RoutePattern::for_app(&app.name.value),
+        |route| route.value.clone(),
+    )
+}
+
+/// Asks the interpreter for a module that is not in the app's folder.
+fn not_installed(
+    app: &AppDraft,
+    located: &Located,
+    mut mistake: Mistake,
+    python: Option<&Interpreter>,
+    env: &BTreeMap<String, String>,
+) -> Option<Problem> {
+    let target = app.target.as_ref()?;
+    let top = located.target.module.split('.').next().unwrap_or_default();
+    let Some(python) = python else {
+        return Some(target.problem(mistake));
+    };
+    match probe::finds_module(&python.path, &located.directory, env, top) {
+        Ok(true) => None,
+        Ok(false) => {
+            mistake
+                .what
+                .push_str(&format!(", nor is it installed for {}", python.path.display()));
+            Some(target.problem(mistake))
+        }
+        Err(error) => {
+            let mistake = Mistake::new(format!("was found, but {error}"));
+            Some(
+                app.python
+                    .as_ref()
+                    .unwrap_or(&subject("Python", app))
+                    .problem(mistake),
+            )
+        }
+    }
+}
+
+/// The environment files in their order, then what was set one by one.
+fn environment(app: &AppDraft, draft: &Draft, problems: &mut Problems) -> BTreeMap<String, String> {
+    let mut env = BTreeMap::new();
+    for file in &app.env_files {
+        let path = paths::absolute(&draft.base, &file.value);
+        match env_file::read(&path) {
+            Ok(pairs) => env.extend(pairs),
+            Err(found) => {
+                for problem in &found {
+                    // A missing file is the fault of who named it; a wrong line has its own place.
+                    problems.push(match &problem.place {
+                        crate::problem::Place::WholeFile(path) => {
+                            let what = format!("names {}: {}", path.display(), problem.what);
+                            file.problem(Mistake {
+                                what,
+                                cure: problem.cure.clone(),
+                            })
+                        }
+                        _ => problem.clone(),
+                    });
+                }
+            }
+        }
+    }
+    env.extend(app.env.clone());
+    env
+}
+
+/// The locations, longest path first. Names are checked against each other.
+fn locations(draft: &Draft, problems: &mut Problems) -> Vec<Location> {
+    let nowhere = |app: &AppDraft, mistake: Mistake| Problem {
+        place: app.name.place.clone(),
+        what: format!("the app `{}` {}", app.name.value, mistake.what),
+        cure: mistake.cure,
+    };
+    let Some(written) = &draft.locations else {
+        if draft.apps.len() > 1 {
+            for app in &draft.apps {
+                problems.push(nowhere(app, no_location(&app.name.value)));
+            }
+        }
+        return vec![Location {
+            path: MountPath::root(),
+            app: 0,
+        }];
+    };
+    let mut locations: Vec<Location> = Vec::with_capacity(written.len());
+    let mut taken: HashMap<&MountPath, &LocationDraft> = HashMap::new();
+    for location in written {
+        if let Some(first) = taken.insert(&location.path.value, location) {
+            let what = format!(
+                "is taken already: {} at {}",
+                location.path.value, first.path.place
+            );
+            problems.push(location.path.problem(Mistake::new(what)));
+        }
+        match draft
+            .apps
+            .iter()
+            .position(|app| app.name.value == location.app.value)
+        {
+            Some(app) => locations.push(Location {
+                path: location.path.value.clone(),
+                app,
+            }),
+            None => {
+                let names = || draft.apps.iter().map(|app| app.name.value.as_str());
+                let known = || match names().collect::<Vec<_>>().as_slice() {
+                    [] => None,
+                    names => Some(format!("there is {}", names.join(", "))),
+                };
+                let mistake = Mistake::new(format!("names no app: {:?}", location.app.value))
+                    .maybe_cure(did_you_mean(&location.app.value, names()).or_else(known));
+                problems.push(location.app.problem(mistake));
+            }
+        }
+    }
+    for app in &draft.apps {
+        if !written
+            .iter()
+            .any(|location| location.app.value == app.name.value)
+        {
+            problems.push(nowhere(app, no_location(&app.name.value)));
+        }
+    }
+    locations.sort_by_key(|location| std::cmp::Reverse(location.path.script_name().len()));
+    locations
+}
+
+fn no_location(name: &str) -> Mistake {
+    Mistake::new("is not served anywhere").cure(format!(
+        "add [[locations]] with path = \"/{name}\" and app = \"{name}\""
+    ))
+}
+
+/// No two workers may have the same name: sticky requests and log lines go by it.
+fn check_routes(apps: &[AppDraft], problems: &mut Problems) {
+    let mut owners: HashMap<String, &AppDraft> = HashMap::new();
+    for app in apps {
+        let pattern = route(app);
+        let workers = app.workers.unwrap_or_else(defaults::workers).get();
+        for number in 1..=workers {
+            let route = pattern.route(number);
+            let Some(other) = owners
+                .insert(route.clone(), app)
+                .filter(|other| other.name.value != app.name.value)
+            else {
+                continue;
+            };
+            let what = format!(
+                "would give a worker of `{}` the name {route}, as `{}` does",
+                app.name.value, other.name.value
+            );
+            let mistake = Mistake::new(what).cure("choose another pattern for one of them");
+            problems.push(match (&app.route, &other.route) {
+                (Some(route), _) | (None, Some(route)) => route.problem(mistake),
+                (None, None) => subject("the route", app).problem(mistake),
+            });
+            break;
+        }
+    }
+}

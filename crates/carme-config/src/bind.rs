@@ -1,0 +1,194 @@
+//! Where the server listens.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use crate::problem::Mistake;
+
+/// One address to listen at.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Bind {
+    /// A TCP address; port 0 lets the system choose a free port.
+    Tcp(SocketAddr),
+    /// A Unix socket at an absolute path. Never on Windows.
+    Unix(PathBuf),
+}
+
+impl Bind {
+    /// Reads `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`, `:8000` (every IPv4 address) or `unix:PATH`.
+    /// A relative path is taken from `base`.
+    ///
+    /// # Errors
+    /// What is wrong and what was probably meant.
+    pub fn parse(text: &str, base: &Path) -> Result<Self, Mistake> {
+        Self::parse_where(text, base, cfg!(unix))
+    }
+
+    fn parse_where(text: &str, base: &Path, unix_sockets: bool) -> Result<Self, Mistake> {
+        let text = text.trim();
+        if let Some(path) = text.strip_prefix("unix:") {
+            return match (path, unix_sockets) {
+                ("", _) => {
+                    Err(Mistake::new("names no path after \"unix:\"").cure("write \"unix:/run/site.sock\""))
+                }
+                (_, false) => Err(Mistake::new(format!(
+                    "is a Unix socket, which Windows does not have: {text:?}"
+                ))
+                .cure("listen on a TCP address: \"127.0.0.1:8000\"")),
+                (path, true) => Ok(Bind::Unix(base.join(path))),
+            };
+        }
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(Bind::Tcp(address));
+        }
+        let wrong = || {
+            Mistake::new(format!(
+                "must be an address such as \"127.0.0.1:8000\", found {text:?}"
+            ))
+        };
+        if let Some((scheme, rest)) = text.split_once("://") {
+            let address = rest.trim_end_matches('/');
+            return Err(if scheme.eq_ignore_ascii_case("https") {
+                wrong().cure("TLS is not available yet in this version of Carme")
+            } else {
+                wrong().cure(format!("write \"{address}\""))
+            });
+        }
+        if text.parse::<u16>().is_ok() {
+            return Err(wrong().cure(format!(
+                "write \"127.0.0.1:{text}\" for this machine alone, \"0.0.0.0:{text}\" for everybody"
+            )));
+        }
+        if let Ok(ip) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
+            return Err(wrong().cure(format!("name the port too: \"{}\"", SocketAddr::new(ip, 8000))));
+        }
+        let Some((host, port)) = text.rsplit_once(':') else {
+            return Err(wrong());
+        };
+        let Ok(port) = port.parse::<u16>() else {
+            return Err(wrong().cure("the port is a number from 0 to 65535 after the last colon"));
+        };
+        match host {
+            "" | "*" => Ok(Bind::Tcp(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port))),
+            _ if host.eq_ignore_ascii_case("localhost") => {
+                Ok(Bind::Tcp(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)))
+            }
+            _ => match host.parse::<IpAddr>() {
+                Ok(ip @ IpAddr::V6(_)) => {
+                    Err(wrong().cure(format!("write \"{}\"", SocketAddr::new(ip, port))))
+                }
+                _ => Err(wrong().cure(format!(
+                    "name an IP address of this machine, or \"0.0.0.0:{port}\" for all of them"
+                ))),
+            },
+        }
+    }
+
+    /// Whether two servers (or this one, twice) could not have both.
+    pub(crate) fn collides(&self, other: &Bind) -> bool {
+        self == other && !matches!(self, Bind::Tcp(address) if address.port() == 0)
+    }
+}
+
+/// As it is printed at start-up and for a browser: `http://127.0.0.1:8000`, `unix:/run/site.sock`.
+impl fmt::Display for Bind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bind::Tcp(address) => write!(f, "http://{address}"),
+            Bind::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let base = Path::new("/srv/site");
+        for (text, expected) in [
+            ("127.0.0.1:8000", "http://127.0.0.1:8000"),
+            ("0.0.0.0:0", "http://0.0.0.0:0"),
+            ("[::]:80", "http://[::]:80"),
+            (":8000", "http://0.0.0.0:8000"),
+            ("*:8000", "http://0.0.0.0:8000"),
+            ("localhost:8000", "http://127.0.0.1:8000"),
+        ] {
+            assert_eq!(Bind::parse(text, base).expect(text).to_string(), expected);
+        }
+        assert_eq!(
+            Bind::parse_where("unix:run/a.sock", base, true),
+            Ok(Bind::Unix(base.join("run/a.sock")))
+        );
+    }
+
+    #[test]
+    fn mistakes() {
+        for (text, what, cure) in [
+            (
+                "8000",
+                "must be an address such as \"127.0.0.1:8000\", found \"8000\"",
+                Some("write \"127.0.0.1:8000\" for this machine alone, \"0.0.0.0:8000\" for everybody"),
+            ),
+            (
+                "10.0.0.1",
+                "must be an address such as \"127.0.0.1:8000\", found \"10.0.0.1\"",
+                Some("name the port too: \"10.0.0.1:8000\""),
+            ),
+            (
+                "::1",
+                "must be an address such as \"127.0.0.1:8000\", found \"::1\"",
+                Some("name the port too: \"[::1]:8000\""),
+            ),
+            (
+                "fe80::1:2:3:4:5:6:70000",
+                "must be an address such as \"127.0.0.1:8000\", found \"fe80::1:2:3:4:5:6:70000\"",
+                Some("the port is a number from 0 to 65535 after the last colon"),
+            ),
+            (
+                "http://127.0.0.1:80/",
+                "must be an address such as \"127.0.0.1:8000\", found \"http://127.0.0.1:80/\"",
+                Some("write \"127.0.0.1:80\""),
+            ),
+            (
+                "https://127.0.0.1",
+                "must be an address such as \"127.0.0.1:8000\", found \"https://127.0.0.1\"",
+                Some("TLS is not available yet in this version of Carme"),
+            ),
+            (
+                "example.org:80",
+                "must be an address such as \"127.0.0.1:8000\", found \"example.org:80\"",
+                Some("name an IP address of this machine, or \"0.0.0.0:80\" for all of them"),
+            ),
+            (
+                "127.0.0.1:99999",
+                "must be an address such as \"127.0.0.1:8000\", found \"127.0.0.1:99999\"",
+                Some("the port is a number from 0 to 65535 after the last colon"),
+            ),
+            (
+                "here",
+                "must be an address such as \"127.0.0.1:8000\", found \"here\"",
+                None,
+            ),
+            (
+                "unix:",
+                "names no path after \"unix:\"",
+                Some("write \"unix:/run/site.sock\""),
+            ),
+        ] {
+            let mistake = Bind::parse(text, Path::new("/")).expect_err(text);
+            assert_eq!(
+                (mistake.what.as_str(), mistake.cure.as_deref()),
+                (what, cure),
+                "{text}"
+            );
+        }
+        let windows = Bind::parse_where("unix:a.sock", Path::new("/"), false).expect_err("no Unix sockets");
+        assert_eq!(
+            windows.what,
+            "is a Unix socket, which Windows does not have: \"unix:a.sock\""
+        );
+    }
+}

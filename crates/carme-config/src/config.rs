@@ -1,0 +1,239 @@
+//! The checked configuration: complete, absolute, and typed so that it cannot hold nonsense.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::bind::Bind;
+use crate::interpreter::Interpreter;
+use crate::log_output::LogOutput;
+use crate::mount::MountPath;
+use crate::route::RoutePattern;
+use crate::target::Target;
+use crate::units::ByteSize;
+
+/// What holds where the user said nothing.
+pub mod defaults {
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+    use std::num::NonZeroUsize;
+    use std::time::Duration;
+
+    use crate::units::ByteSize;
+
+    /// Only this machine: a server becomes public by a decision.
+    pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
+    /// How long requests in flight may go on after a stop.
+    pub const GRACEFUL_TIMEOUT: Duration = Duration::from_secs(30);
+    /// How long a connection may idle between two requests.
+    pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(75);
+    /// How long a client may take for a request's header section.
+    pub const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+    /// How long a client may be silent within a request's body.
+    pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+    /// The largest request body.
+    pub const MAX_BODY: ByteSize = ByteSize::gib(1);
+    /// How much of a request body is kept in memory before it goes to a temporary file.
+    pub const BODY_MEMORY: ByteSize = ByteSize::kib(256);
+    /// The largest header section of a request.
+    pub const MAX_HEADER: ByteSize = ByteSize::kib(64);
+    /// How much of one response may wait, in a temporary file, for a client that reads slowly.
+    pub const RESPONSE_BUFFER: ByteSize = ByteSize::gib(1);
+    /// How many connections may wait to be accepted; the system may allow fewer.
+    pub const BACKLOG: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+    /// Fewest workers by default: with one, any slow request is everybody's.
+    pub const WORKERS_AT_LEAST: usize = 2;
+    /// Most workers by default: each costs the memory of a whole application.
+    pub const WORKERS_AT_MOST: usize = 8;
+    /// Threads of one worker, created as they are needed.
+    pub const THREADS: NonZeroUsize = NonZeroUsize::new(10).unwrap();
+    /// How long a worker may take to import the application.
+    pub const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
+    /// How many requests may wait for a free worker.
+    pub const QUEUE_LIMIT: NonZeroUsize = NonZeroUsize::new(1000).unwrap();
+    /// How long a request may wait for a free worker.
+    pub const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
+    /// The access log's format: `combined` and the route.
+    pub const LOG_FORMAT: &str = "combined_route";
+
+    /// As many workers as the machine has CPUs, within [`WORKERS_AT_LEAST`] and [`WORKERS_AT_MOST`].
+    pub fn workers() -> NonZeroUsize {
+        workers_for(std::thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    pub(crate) fn workers_for(cpus: usize) -> NonZeroUsize {
+        NonZeroUsize::new(cpus.clamp(WORKERS_AT_LEAST, WORKERS_AT_MOST)).unwrap_or(NonZeroUsize::MIN)
+    }
+}
+
+/// The whole of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Where the server listens and how patient it is.
+    pub server: Server,
+    /// The applications; at least one.
+    pub apps: Vec<App>,
+    /// Which path is answered by which app; longest path first, so that the first that covers a path is the one.
+    pub locations: Vec<Location>,
+    /// The access logs; none if the user wants none.
+    pub access_logs: Vec<AccessLog>,
+}
+
+impl Config {
+    /// The location that answers a decoded request path, if there is one.
+    pub fn location(&self, path: &[u8]) -> Option<&Location> {
+        self.locations
+            .iter()
+            .find(|location| location.path.path_info(path).is_some())
+    }
+}
+
+/// `[server]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// `listen`: where; at least one, none twice.
+    pub listen: Vec<Bind>,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// How large things may be.
+    pub limits: Limits,
+    /// `error_log`: where the server's and the workers' messages go.
+    pub error_log: LogOutput,
+}
+
+/// How long the server waits for its clients, and for its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// `graceful_timeout`: requests in flight may go on for so long after a stop; zero ends them at once.
+    pub graceful: Duration,
+    /// `keep_alive_timeout`: a connection may idle so long between requests; zero closes it after each.
+    pub keep_alive: Duration,
+    /// `header_timeout`: from a request's first byte to the end of its header section; then 408.
+    pub header: Duration,
+    /// `body_timeout`: between two pieces of a request's body; then 408.
+    pub body: Duration,
+}
+
+/// How much the server takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// `max_body`: a larger request body gets 413.
+    pub body: ByteSize,
+    /// `body_memory`: what goes beyond is kept in a temporary file.
+    pub body_memory: ByteSize,
+    /// `max_header`: a larger header section gets 431.
+    pub header: ByteSize,
+    /// `response_buffer`: so much of a response is taken off the worker's hands while its client reads slowly.
+    pub response_buffer: ByteSize,
+    /// `backlog`: connections that wait to be accepted.
+    pub backlog: NonZeroUsize,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Server {
+            listen: vec![Bind::Tcp(defaults::LISTEN)],
+            timeouts: Timeouts {
+                graceful: defaults::GRACEFUL_TIMEOUT,
+                keep_alive: defaults::KEEP_ALIVE_TIMEOUT,
+                header: defaults::HEADER_TIMEOUT,
+                body: defaults::BODY_TIMEOUT,
+            },
+            limits: Limits {
+                body: defaults::MAX_BODY,
+                body_memory: defaults::BODY_MEMORY,
+                header: defaults::MAX_HEADER,
+                response_buffer: defaults::RESPONSE_BUFFER,
+                backlog: defaults::BACKLOG,
+            },
+            error_log: LogOutput::Standard,
+        }
+    }
+}
+
+/// `[apps.NAME]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct App {
+    /// The name: lower-case letters, digits, `_`, `-`.
+    pub name: String,
+    /// What is imported.
+    pub target: Target,
+    /// From where: first on `sys.path`, and the workers' current directory; absolute.
+    pub directory: PathBuf,
+    /// The Python that runs it.
+    pub python: Interpreter,
+    /// How the app is called.
+    pub interface: Interface,
+    /// How many worker processes.
+    pub workers: NonZeroUsize,
+    /// How many threads a worker may create.
+    pub threads: NonZeroUsize,
+    /// `sys.setswitchinterval`; `None` leaves the choice to the worker.
+    pub switch_interval: Option<Duration>,
+    /// How long a worker may take to become ready.
+    pub startup_timeout: Duration,
+    /// Where requests wait for a free worker.
+    pub queue: Queue,
+    /// The workers' names.
+    pub route: RoutePattern,
+    /// Added to the workers' environment: the environment files in order, then `env`.
+    pub env: BTreeMap<String, String>,
+}
+
+/// `queue = { limit, timeout }`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queue {
+    /// So many requests may wait; one more gets 503.
+    pub limit: NonZeroUsize,
+    /// So long may a request wait; then it gets 503.
+    pub timeout: Duration,
+}
+
+/// How an app is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Interface {
+    /// The worker looks at the app and decides.
+    #[default]
+    Auto,
+    /// PEP 3333.
+    Wsgi,
+}
+
+/// `[[locations]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// The paths that it answers.
+    pub path: MountPath,
+    /// The app that answers: an index into [`Config::apps`].
+    pub app: usize,
+}
+
+/// `[[access_logs]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLog {
+    /// Where the lines go.
+    pub output: LogOutput,
+    /// A nickname or a LogFormat string; `carme_log::Format::parse` accepted it.
+    pub format: String,
+}
+
+impl Default for AccessLog {
+    fn default() -> Self {
+        AccessLog {
+            output: LogOutput::Standard,
+            format: defaults::LOG_FORMAT.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::defaults::workers_for;
+
+    #[test]
+    fn workers_follow_the_cpus() {
+        for (cpus, workers) in [(1, 2), (2, 2), (5, 5), (64, 8)] {
+            assert_eq!(workers_for(cpus).get(), workers);
+        }
+    }
+}

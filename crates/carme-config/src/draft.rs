@@ -1,0 +1,95 @@
+//! What the user wrote, read but not yet looked up: the common ground of the command line and `carme.toml`.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::{AccessLog, Interface, Server};
+use crate::mount::MountPath;
+use crate::problem::{Mistake, Place, Problem};
+use crate::route::RoutePattern;
+
+/// A value, the name under which it was given and the place where.
+#[derive(Debug, Clone)]
+pub(crate) struct At<T> {
+    pub(crate) value: T,
+    /// "`threads`" or "--threads": the beginning of a problem's sentence.
+    pub(crate) subject: String,
+    pub(crate) place: Place,
+}
+
+impl<T> At<T> {
+    /// The mistake as this value's problem.
+    pub(crate) fn problem(&self, mistake: Mistake) -> Problem {
+        Problem {
+            place: self.place.clone(),
+            what: format!("{} {}", self.subject, mistake.what),
+            cure: mistake.cure,
+        }
+    }
+}
+
+/// Everything; what is `None` gets its default, what was wrong has been reported.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    /// Where paths begin; absolute.
+    pub(crate) base: PathBuf,
+    /// The file as a whole, or the command line.
+    pub(crate) origin: Place,
+    pub(crate) server: Server,
+    pub(crate) apps: Vec<AppDraft>,
+    /// `None` if the user named none: then the only app answers everything.
+    pub(crate) locations: Option<Vec<LocationDraft>>,
+    pub(crate) access_logs: Option<Vec<AccessLog>>,
+}
+
+/// One app.
+#[derive(Debug)]
+pub(crate) struct AppDraft {
+    /// Its name, with the place where the app begins.
+    pub(crate) name: At<String>,
+    pub(crate) target: Option<At<String>>,
+    pub(crate) directory: Option<At<String>>,
+    pub(crate) python: Option<At<String>>,
+    pub(crate) interface: Option<Interface>,
+    pub(crate) workers: Option<NonZeroUsize>,
+    pub(crate) threads: Option<NonZeroUsize>,
+    pub(crate) switch_interval: Option<Duration>,
+    pub(crate) startup_timeout: Option<Duration>,
+    pub(crate) queue_limit: Option<NonZeroUsize>,
+    pub(crate) queue_timeout: Option<Duration>,
+    pub(crate) route: Option<At<RoutePattern>>,
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) env_files: Vec<At<String>>,
+}
+
+impl AppDraft {
+    /// An app of which only the name is known.
+    pub(crate) fn named(name: At<String>) -> Self {
+        AppDraft {
+            name,
+            target: None,
+            directory: None,
+            python: None,
+            interface: None,
+            workers: None,
+            threads: None,
+            switch_interval: None,
+            startup_timeout: None,
+            queue_limit: None,
+            queue_timeout: None,
+            route: None,
+            env: BTreeMap::new(),
+            env_files: Vec::new(),
+        }
+    }
+}
+
+/// One location.
+#[derive(Debug)]
+pub(crate) struct LocationDraft {
+    pub(crate) path: At<MountPath>,
+    /// The app's name.
+    pub(crate) app: At<String>,
+}

@@ -1,0 +1,31 @@
+//! What the process was started in, as a value, so that discovery can be tested.
+
+use std::path::PathBuf;
+
+/// The parts of the environment that discovery looks at.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// The current directory; absolute.
+    pub directory: PathBuf,
+    /// `VIRTUAL_ENV`: the active virtual environment.
+    pub virtual_env: Option<PathBuf>,
+    /// `PATH`, split.
+    pub path: Vec<PathBuf>,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    ///
+    /// # Errors
+    /// When the current directory cannot be told, because it was removed.
+    pub fn of_this_process() -> std::io::Result<Self> {
+        Ok(Surroundings {
+            directory: std::env::current_dir()?,
+            virtual_env: std::env::var_os("VIRTUAL_ENV")
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from),
+            path: std::env::var_os("PATH")
+                .map_or_else(Vec::new, |path| std::env::split_paths(&path).collect()),
+        })
+    }
+}

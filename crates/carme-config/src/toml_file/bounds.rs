@@ -1,0 +1,91 @@
+//! The checks of single values, the same for `carme.toml` and for the command line.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use crate::config::Interface;
+use crate::nearest::did_you_mean;
+use crate::number::AtMost;
+use crate::problem::Mistake;
+
+pub(crate) const WORKERS: AtMost = AtMost(256);
+pub(crate) const THREADS: AtMost = AtMost(1024);
+pub(crate) const QUEUE_LIMIT: AtMost = AtMost(1_000_000);
+pub(crate) const BACKLOG: AtMost = AtMost(65_535);
+
+/// A limit that could never be kept is a slip.
+pub(crate) fn positive(duration: Duration) -> Result<Duration, Mistake> {
+    match duration.is_zero() {
+        true => Err(Mistake::new("must be longer than nothing, found \"0s\"")),
+        false => Ok(duration),
+    }
+}
+
+/// A number of workers; a range, which other versions will take, gets its own sentence.
+pub(crate) fn workers_text(text: &str) -> Result<NonZeroUsize, Mistake> {
+    let is_range = text
+        .split_once('-')
+        .is_some_and(|(min, max)| min.trim().parse::<u32>().is_ok() && max.trim().parse::<u32>().is_ok());
+    if is_range {
+        Err(no_scaling())
+    } else {
+        WORKERS.parse(text)
+    }
+}
+
+pub(crate) fn no_scaling() -> Mistake {
+    Mistake::new("asks for scaling between two numbers, which is not available yet in this version of Carme")
+        .cure("write one number")
+}
+
+pub(crate) fn interface(text: &str) -> Result<Interface, Mistake> {
+    match text {
+        "auto" => Ok(Interface::Auto),
+        "wsgi" => Ok(Interface::Wsgi),
+        _ if text.eq_ignore_ascii_case("asgi") => Err(Mistake::new(
+            "asks for ASGI, which is not available yet in this version of Carme",
+        )
+        .cure("serve a WSGI application")),
+        _ => Err(
+            Mistake::new(format!("must be \"auto\" or \"wsgi\", found {text:?}"))
+                .maybe_cure(did_you_mean(text, ["auto", "wsgi"])),
+        ),
+    }
+}
+
+/// A nickname or a LogFormat string.
+pub(crate) fn log_format(text: &str) -> Result<String, Mistake> {
+    match carme_log::Format::parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => {
+            let cure = error
+                .nearest
+                .as_ref()
+                .map(|nearest| format!("did you mean {nearest:?}?"));
+            let what = format!(
+                "is no log format: at column {}, {:?} {}",
+                error.column, error.directive, error.problem
+            );
+            Err(Mistake::new(what).maybe_cure(cure))
+        }
+    }
+}
+
+/// An app's name becomes part of cookies, of log lines and of names of the system.
+pub(crate) fn app_name(name: &str) -> Result<(), Mistake> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+    if !name.is_empty() && name.chars().all(plain) {
+        return Ok(());
+    }
+    let better: String = name
+        .to_lowercase()
+        .chars()
+        .map(|c| if plain(c) { c } else { '_' })
+        .collect();
+    let mistake = Mistake::new("must have a name of lower-case letters, digits, \"_\" and \"-\"".to_owned());
+    Err(if better.is_empty() {
+        mistake
+    } else {
+        mistake.cure(format!("call it {better}"))
+    })
+}

@@ -1,0 +1,333 @@
+//! `carme.toml`, read into a draft with the place of every value.
+//!
+//! The file is walked by hand and not by serde's derive, which stops at the first mistake and forgets places.
+
+pub(crate) mod bounds;
+mod document;
+mod schema;
+mod section;
+
+use std::path::Path;
+
+use toml::de::DeValue;
+
+use self::document::Document;
+use self::section::{Section, describe, number, text};
+use crate::assemble::assemble;
+use crate::bind::Bind;
+use crate::config::{AccessLog, Config, Server};
+use crate::draft::{AppDraft, At, Draft, LocationDraft};
+use crate::log_output::LogOutput;
+use crate::mount::MountPath;
+use crate::problem::{Mistake, Place, Problem, Problems};
+use crate::route::RoutePattern;
+use crate::surroundings::Surroundings;
+use crate::units::{ByteSize, parse_duration};
+use crate::{env_file, paths};
+
+impl Config {
+    /// Reads and checks the file at `path`, seen from the current directory.
+    ///
+    /// # Errors
+    /// That it cannot be read, or everything that is wrong in it.
+    pub fn from_file(path: &Path, surroundings: &Surroundings) -> Result<Self, Problems> {
+        let absolute = paths::absolute(&surroundings.directory, path);
+        let whole = |what: String, cure: Option<String>| {
+            Problems::from(Problem {
+                place: Place::WholeFile(path.to_owned()),
+                what,
+                cure,
+            })
+        };
+        let bytes = std::fs::read(&absolute).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => whole(
+                "this configuration file does not exist".to_owned(),
+                paths::nearest_sibling(&absolute, |entry| entry.extension().is_some_and(|e| e == "toml")),
+            ),
+            _ if absolute.is_dir() => whole(
+                "is a folder, not a configuration file".to_owned(),
+                absolute
+                    .join("carme.toml")
+                    .is_file()
+                    .then(|| format!("write {}", path.join("carme.toml").display())),
+            ),
+            _ => whole(format!("this configuration file cannot be read: {error}"), None),
+        })?;
+        if path.extension().is_some_and(|extension| extension == "conf") {
+            let what = "Apache's syntax is not available yet in this version of Carme";
+            return Err(whole(what.to_owned(), Some("write a carme.toml".to_owned())));
+        }
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
+                .split(|byte| *byte == b'\n')
+                .count();
+            whole(
+                format!("is not UTF-8 text, as TOML must be: see line {line}"),
+                None,
+            )
+        })?;
+        Self::from_toml(&text, path, surroundings)
+    }
+
+    /// Checks the text of a file at `path`, which need not exist: it names the places and the folder from which
+    /// relative paths are seen.
+    ///
+    /// # Errors
+    /// Everything that is wrong in it.
+    pub fn from_toml(text: &str, path: &Path, surroundings: &Surroundings) -> Result<Self, Problems> {
+        let file = paths::absolute(&surroundings.directory, path);
+        let base = file.parent().unwrap_or(&surroundings.directory);
+        let document = Document::new(path.to_owned(), text);
+        let table = document.parse()?;
+        let mut problems = Problems::default();
+        let top = Section::open(
+            &document,
+            schema::TOP.section,
+            table.get_ref(),
+            &schema::TOP,
+            &mut problems,
+        );
+        let draft = Draft {
+            base: base.to_owned(),
+            origin: document.whole(),
+            server: server(&top, base, &mut problems),
+            apps: apps(&top, &mut problems),
+            locations: locations(&top, &mut problems),
+            access_logs: access_logs(&top, base, &mut problems),
+        };
+        if draft.apps.is_empty() && !top.has("apps") {
+            problems.push(Problem {
+                place: draft.origin.clone(),
+                what: "nothing to serve is named".to_owned(),
+                cure: Some("add [apps.site] with target = \"app.py\"".to_owned()),
+            });
+        }
+        assemble(draft, surroundings, problems)
+    }
+}
+
+fn server(top: &Section<'_>, base: &Path, problems: &mut Problems) -> Server {
+    let mut server = Server::default();
+    let Some(section) = top.section("server", schema::SERVER.section, &schema::SERVER, problems) else {
+        return server;
+    };
+    if let Some(binds) = section.texts("listen", problems, |text| Bind::parse(text, base)) {
+        server.listen.clear();
+        for bind in binds {
+            match server.listen.iter().any(|other| other.collides(&bind.value)) {
+                true => problems.push(bind.problem(Mistake::new(format!("has {} twice", bind.value)))),
+                false => server.listen.push(bind.value),
+            }
+        }
+        // An empty list is reported; a list of mistakes has been.
+        if server.listen.is_empty() {
+            section.read("listen", problems, |value| match value {
+                DeValue::Array(items) if items.is_empty() => {
+                    Err(Mistake::new("must have an address, found an empty list")
+                        .cure("write [\"127.0.0.1:8000\"], or leave it out"))
+                }
+                _ => Ok(()),
+            });
+        }
+    }
+    let timeouts = &mut server.timeouts;
+    set(
+        &mut timeouts.graceful,
+        section.duration("graceful_timeout", problems),
+    );
+    set(
+        &mut timeouts.keep_alive,
+        section.duration("keep_alive_timeout", problems),
+    );
+    set(
+        &mut timeouts.header,
+        positive(&section, "header_timeout", problems),
+    );
+    set(&mut timeouts.body, positive(&section, "body_timeout", problems));
+    let limits = &mut server.limits;
+    set(&mut limits.body, size(&section, "max_body", problems));
+    set(&mut limits.body_memory, size(&section, "body_memory", problems));
+    set(&mut limits.header, header_size(&section, problems));
+    set(
+        &mut limits.response_buffer,
+        size(&section, "response_buffer", problems),
+    );
+    set(
+        &mut limits.backlog,
+        section.count("backlog", problems, bounds::BACKLOG),
+    );
+    let error_log = section.text("error_log", problems, |text| LogOutput::parse(text, base));
+    set(&mut server.error_log, error_log.map(|at| at.value));
+    server
+}
+
+fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}
+
+fn positive(section: &Section<'_>, key: &str, problems: &mut Problems) -> Option<std::time::Duration> {
+    section
+        .text(key, problems, |text| bounds::positive(parse_duration(text)?))
+        .map(|at| at.value)
+}
+
+fn size(section: &Section<'_>, key: &str, problems: &mut Problems) -> Option<ByteSize> {
+    section.text(key, problems, str::parse).map(|at| at.value)
+}
+
+/// Smaller than any browser's, or so large that a few clients fill the memory: a slip.
+fn header_size(section: &Section<'_>, problems: &mut Problems) -> Option<ByteSize> {
+    const LEAST: ByteSize = ByteSize::kib(1);
+    const MOST: ByteSize = ByteSize::mib(1);
+    let parse = |text: &str| match text.parse::<ByteSize>()? {
+        size if (LEAST..=MOST).contains(&size) => Ok(size),
+        size => Err(Mistake::new(format!(
+            "must be a size from {LEAST} to {MOST}, found {size}"
+        ))),
+    };
+    section.text("max_header", problems, parse).map(|at| at.value)
+}
+
+fn apps(top: &Section<'_>, problems: &mut Problems) -> Vec<AppDraft> {
+    let mut drafts = Vec::new();
+    for (name, value) in top.entries("apps", problems) {
+        if let Err(mistake) = bounds::app_name(&name.value) {
+            problems.push(name.problem(mistake));
+        }
+        match value.get_ref() {
+            DeValue::Table(table) => {
+                let title = format!("[apps.{}]", name.value);
+                let section = Section::open(top.document, &title, table, &schema::APP, problems);
+                drafts.push(app(name, &title, &section, problems));
+            }
+            other => {
+                let is_setting = schema::APP.known.contains(&name.value.as_str());
+                let mistake =
+                    Mistake::new(format!("must be a table, found {}", describe(other))).cure(if is_setting {
+                        format!(
+                            "an app has a name: write it below [apps.site], not below [apps]: {}",
+                            name.value
+                        )
+                    } else {
+                        format!("write [apps.{}] with target = \"app.py\"", name.value)
+                    });
+                problems.push(name.problem(mistake));
+            }
+        }
+    }
+    if drafts.is_empty() && top.has("apps") && problems.is_empty() {
+        problems.push(Problem {
+            place: top.document.whole(),
+            what: "[apps] names no app".to_owned(),
+            cure: Some("add [apps.site] with target = \"app.py\"".to_owned()),
+        });
+    }
+    drafts
+}
+
+fn app(name: At<String>, title: &str, section: &Section<'_>, problems: &mut Problems) -> AppDraft {
+    let mut app = AppDraft::named(name);
+    app.target = section.string("target", problems);
+    if !section.has("target") {
+        problems.push(Problem {
+            place: app.name.place.clone(),
+            what: format!("{title} has no `target`"),
+            cure: Some("write target = \"app.py\" or target = \"mysite.wsgi:application\"".to_owned()),
+        });
+    }
+    app.directory = section.string("directory", problems);
+    app.python = section.string("python", problems);
+    app.interface = section
+        .text("interface", problems, bounds::interface)
+        .map(|at| at.value);
+    app.workers = section
+        .read("workers", problems, |value| match value {
+            DeValue::Table(_) => Err(bounds::no_scaling()),
+            DeValue::String(text) if text.contains('-') => bounds::workers_text(text),
+            other => number(other, bounds::WORKERS),
+        })
+        .map(|at| at.value);
+    app.threads = section.count("threads", problems, bounds::THREADS);
+    app.switch_interval = positive(section, "switch_interval", problems);
+    app.startup_timeout = positive(section, "startup_timeout", problems);
+    app.route = section.text("route", problems, RoutePattern::parse);
+    let queue_title = format!("{}.queue]", title.trim_end_matches(']'));
+    if let Some(queue) = section.section("queue", &queue_title, &schema::QUEUE, problems) {
+        app.queue_limit = queue.count("limit", problems, bounds::QUEUE_LIMIT);
+        app.queue_timeout = positive(&queue, "timeout", problems);
+    }
+    for (key, value) in section.entries("env", problems) {
+        let checked = env_file::check_key(&key.value).and_then(|()| {
+            text(value.get_ref(), |text| {
+                env_file::check_value(text).map(|()| text.to_owned())
+            })
+        });
+        match checked {
+            Ok(value) => drop(app.env.insert(key.value, value)),
+            Err(mistake) => {
+                let place = section.document.place(&value.span());
+                problems.push(
+                    At {
+                        value: (),
+                        subject: key.subject,
+                        place,
+                    }
+                    .problem(mistake),
+                );
+            }
+        }
+    }
+    app.env_files = section
+        .texts("env_files", problems, |text| Ok(text.to_owned()))
+        .unwrap_or_default();
+    app
+}
+
+fn locations(top: &Section<'_>, problems: &mut Problems) -> Option<Vec<LocationDraft>> {
+    let mut drafts = Vec::new();
+    for location in top.sections("locations", &schema::LOCATION, problems)? {
+        let section = &location.value;
+        let path = section.text("path", problems, MountPath::parse);
+        let app = section.string("app", problems);
+        for (key, example) in [("path", "path = \"/\""), ("app", "app = \"site\"")] {
+            // A location for something that comes later has its own message.
+            let answers_later = key == "app" && schema::LOCATION.later.iter().any(|later| section.has(later));
+            if !section.has(key) && !answers_later {
+                let mistake = Mistake::new(format!("has no `{key}`")).cure(format!("write {example}"));
+                problems.push(location.problem(mistake));
+            }
+        }
+        if let (Some(path), Some(app)) = (path, app) {
+            drafts.push(LocationDraft { path, app });
+        }
+    }
+    Some(drafts)
+}
+
+fn access_logs(top: &Section<'_>, base: &Path, problems: &mut Problems) -> Option<Vec<AccessLog>> {
+    let mut logs: Vec<AccessLog> = Vec::new();
+    for log in top.sections("access_logs", &schema::ACCESS_LOG, problems)? {
+        let mut read = AccessLog::default();
+        let file = log
+            .value
+            .text("file", problems, |text| LogOutput::parse(text, base));
+        let format = log.value.text("format", problems, bounds::log_format);
+        if !log.value.has("file") {
+            let mistake = Mistake::new("has no `file`").cure("write file = \"-\" or file = \"access.log\"");
+            problems.push(log.problem(mistake));
+        }
+        set(&mut read.format, format.map(|at| at.value));
+        if let Some(file) = file {
+            if logs.iter().any(|other| other.output == file.value) {
+                problems.push(file.problem(Mistake::new(
+                    "is written by another of the [[access_logs]] already",
+                )));
+            }
+            read.output = file.value;
+            logs.push(read);
+        }
+    }
+    Some(logs)
+}

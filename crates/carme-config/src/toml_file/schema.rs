@@ -1,0 +1,92 @@
+//! Which keys there are, and which of them only later versions will know.
+
+/// The keys of one section.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    /// As it is named in messages: `[apps.NAME]`.
+    pub(crate) section: &'static str,
+    pub(crate) known: &'static [&'static str],
+    /// Part of the documented format, not yet of this version.
+    pub(crate) later: &'static [&'static str],
+}
+
+pub(crate) const TOP: Keys = Keys {
+    section: "the top of the file",
+    known: &["server", "apps", "locations", "access_logs"],
+    later: &["balancers", "hosts", "services", "tls"],
+};
+
+pub(crate) const SERVER: Keys = Keys {
+    section: "[server]",
+    known: &[
+        "listen",
+        "graceful_timeout",
+        "keep_alive_timeout",
+        "header_timeout",
+        "body_timeout",
+        "max_body",
+        "body_memory",
+        "max_header",
+        "response_buffer",
+        "backlog",
+        "error_log",
+    ],
+    later: &[
+        "trusted_proxies",
+        "proxy_protocol",
+        "tls",
+        "user",
+        "group",
+        "control",
+        "http2",
+    ],
+};
+
+pub(crate) const APP: Keys = Keys {
+    section: "[apps.NAME]",
+    known: &[
+        "target",
+        "directory",
+        "python",
+        "interface",
+        "workers",
+        "threads",
+        "switch_interval",
+        "startup_timeout",
+        "queue",
+        "route",
+        "env",
+        "env_files",
+    ],
+    later: &[
+        "request_timeout",
+        "idle_timeout",
+        "recycle",
+        "reload",
+        "sticky",
+        "max_in_flight",
+    ],
+};
+
+pub(crate) const QUEUE: Keys = Keys {
+    section: "[apps.NAME.queue]",
+    known: &["limit", "timeout"],
+    later: &["sticky"],
+};
+
+pub(crate) const LOCATION: Keys = Keys {
+    section: "[[locations]]",
+    known: &["path", "app"],
+    later: &[
+        "host", "files", "balancer", "redirect", "headers", "index", "cache",
+    ],
+};
+
+pub(crate) const ACCESS_LOG: Keys = Keys {
+    section: "[[access_logs]]",
+    known: &["file", "format"],
+    later: &["rotate", "env", "only_if"],
+};
+
+/// All of them, for keys that stand in the wrong section.
+pub(crate) const ALL: [&Keys; 6] = [&TOP, &SERVER, &APP, &QUEUE, &LOCATION, &ACCESS_LOG];
