@@ -12,7 +12,13 @@ use std::process::{Command, exit};
 use sha2::{Digest, Sha256};
 
 /// What the worker is made of, relative to the workspace.
-const SOURCES: [&str; 5] = ["crates/carme-worker", "crates/carme-ring", "python/carme_worker", "Cargo.toml", "Cargo.lock"];
+const SOURCES: [&str; 5] = [
+    "crates/carme-worker",
+    "crates/carme-ring",
+    "python/carme_worker",
+    "Cargo.toml",
+    "Cargo.lock",
+];
 
 fn main() {
     let workspace = path("CARGO_MANIFEST_DIR").join("../..");
@@ -29,7 +35,16 @@ fn build_library(workspace: &Path) -> PathBuf {
     let target_dir = path("OUT_DIR").join("worker");
     let mut cargo = Command::new(variable("CARGO"));
     cargo
-        .args(["build", "--package", "carme-worker", "--lib", "--target", &target, "--profile", &profile])
+        .args([
+            "build",
+            "--package",
+            "carme-worker",
+            "--lib",
+            "--target",
+            &target,
+            "--profile",
+            &profile,
+        ])
         .arg("--target-dir")
         .arg(&target_dir)
         .current_dir(workspace)
@@ -39,11 +54,18 @@ fn build_library(workspace: &Path) -> PathBuf {
         .env_remove("RUSTC_WORKSPACE_WRAPPER");
     if profile != "dev" {
         // Read and compared at each start of the program.
-        cargo.arg("--config").arg(format!("profile.{profile}.strip=\"debuginfo\""));
+        cargo
+            .arg("--config")
+            .arg(format!("profile.{profile}.strip=\"debuginfo\""));
     }
-    let output = cargo.output().unwrap_or_else(|error| fail(&format!("cargo could not be started: {error}")));
+    let output = cargo
+        .output()
+        .unwrap_or_else(|error| fail(&format!("cargo could not be started: {error}")));
     if !output.status.success() {
-        fail(&format!("the worker library could not be built:\n{}", String::from_utf8_lossy(&output.stderr)));
+        fail(&format!(
+            "the worker library could not be built:\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        ));
     }
     let folder = if profile == "dev" { "debug" } else { &profile };
     let windows = variable("CARGO_CFG_TARGET_OS") == "windows";
@@ -54,7 +76,11 @@ fn build_library(workspace: &Path) -> PathBuf {
     };
     let built = target_dir.join(&target).join(folder).join(name);
     // The name by which a Python extension goes.
-    let extension = path("OUT_DIR").join(if windows { "carme_worker.pyd" } else { "carme_worker.abi3.so" });
+    let extension = path("OUT_DIR").join(if windows {
+        "carme_worker.pyd"
+    } else {
+        "carme_worker.abi3.so"
+    });
     fs::copy(&built, &extension).unwrap_or_else(|error| fail(&format!("{}: {error}", built.display())));
     extension
 }
@@ -62,11 +88,20 @@ fn build_library(workspace: &Path) -> PathBuf {
 /// The profile that this script was built for: cargo tells it only by the name of a folder.
 fn profile() -> String {
     let out = path("OUT_DIR");
-    let folder = out.ancestors().nth(3).and_then(Path::file_name).and_then(|name| name.to_str());
+    let folder = out
+        .ancestors()
+        .nth(3)
+        .and_then(Path::file_name)
+        .and_then(|name| name.to_str());
     match folder {
         Some("debug") => "dev".to_owned(),
         Some(name) if variable("PROFILE") == "release" => name.to_owned(),
-        _ => if variable("PROFILE") == "release" { "release" } else { "dev" }.to_owned(),
+        _ => if variable("PROFILE") == "release" {
+            "release"
+        } else {
+            "dev"
+        }
+        .to_owned(),
     }
 }
 
@@ -86,7 +121,10 @@ fn embed(library: &Path, python: &Path) {
 
     let mut digest = Sha256::new();
     let mut file = |path: &Path, folder: &str| {
-        let name = format!("{folder}{}", path.file_name().unwrap_or_default().to_string_lossy());
+        let name = format!(
+            "{folder}{}",
+            path.file_name().unwrap_or_default().to_string_lossy()
+        );
         digest.update(name.as_bytes());
         digest.update(fs::read(path).unwrap_or_else(|error| fail(&format!("{}: {error}", path.display()))));
         format!("carme_farm::EmbeddedFile {{ path: {name:?}, bytes: include_bytes!({path:?}) }}")

@@ -26,10 +26,15 @@ impl ErrorLog {
     /// Sends all events of this process there from now on. The first one wins.
     pub(crate) fn open(destination: Destination) -> Result<Self, OpenError> {
         // Trouble with the error log cannot be told in the error log.
-        let options = WriterOptions { on_trouble: Some(Box::new(|_| {})), ..WriterOptions::default() };
+        let options = WriterOptions {
+            on_trouble: Some(Box::new(|_| {})),
+            ..WriterOptions::default()
+        };
         let writer = Arc::new(Writer::open(destination, options)?);
         // Of libraries only what somebody should see.
-        let wanted = Targets::new().with_default(LevelFilter::WARN).with_target("carme", LevelFilter::INFO);
+        let wanted = Targets::new()
+            .with_default(LevelFilter::WARN)
+            .with_target("carme", LevelFilter::INFO);
         let lines = Lines(Arc::clone(&writer)).with_filter(wanted);
         let _ = tracing_subscriber::registry().with(lines).try_init();
         Ok(Self(writer))
@@ -104,7 +109,10 @@ impl Parts {
             Level::TRACE => "trace",
         };
         let mut who = String::new();
-        for part in [&self.app, &self.route, &self.pid].into_iter().filter(|part| !part.is_empty()) {
+        for part in [&self.app, &self.route, &self.pid]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+        {
             let _ = write!(who, " {part}");
         }
         if !who.is_empty() {
@@ -116,7 +124,11 @@ impl Parts {
             each(&format!("{now} [{level}]{who} {}", self.others));
         }
         while let Some(text) = lines.next() {
-            let others = if lines.peek().is_none() { self.others.as_str() } else { "" };
+            let others = if lines.peek().is_none() {
+                self.others.as_str()
+            } else {
+                ""
+            };
             each(&format!("{now} [{level}]{who} {text}{others}"));
         }
     }
@@ -128,7 +140,9 @@ mod tests {
 
     fn rendered(parts: &Parts) -> Vec<String> {
         let mut lines = Vec::new();
-        parts.render("2026-11-23 09:00:00.123", Level::ERROR, |line| lines.push(line.to_owned()));
+        parts.render("2026-11-23 09:00:00.123", Level::ERROR, |line| {
+            lines.push(line.to_owned())
+        });
         lines
     }
 
@@ -141,13 +155,23 @@ mod tests {
             message: "text".into(),
             others: String::new(),
         };
-        assert_eq!(rendered(&parts), ["2026-11-23 09:00:00.123 [error] site site_1 4711: text"]);
+        assert_eq!(
+            rendered(&parts),
+            ["2026-11-23 09:00:00.123 [error] site site_1 4711: text"]
+        );
     }
 
     #[test]
     fn each_line_of_a_traceback_is_a_line_of_the_log() {
-        let parts = Parts { message: "it failed\nTraceback".into(), others: " id=7".into(), ..Parts::default() };
-        let expected = ["2026-11-23 09:00:00.123 [error] it failed", "2026-11-23 09:00:00.123 [error] Traceback id=7"];
+        let parts = Parts {
+            message: "it failed\nTraceback".into(),
+            others: " id=7".into(),
+            ..Parts::default()
+        };
+        let expected = [
+            "2026-11-23 09:00:00.123 [error] it failed",
+            "2026-11-23 09:00:00.123 [error] Traceback id=7",
+        ];
         assert_eq!(rendered(&parts), expected);
     }
 

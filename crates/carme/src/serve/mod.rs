@@ -1,6 +1,176 @@
-//! `carme serve`.
+//! `carme serve`: listeners, workers, signals, and a graceful end.
 
-mod bind;
+mod announce;
+mod apps;
 mod descriptors;
 mod error_log;
 mod signals;
+mod site;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use carme_config::{Config, LogOutput};
+use carme_farm::dispatch::Hooks;
+use carme_farm::{Failure, WorkerFiles};
+use carme_front::{Drained, Shutdown};
+use carme_log::Destination;
+use tokio::time::Instant;
+
+use apps::Running;
+use error_log::ErrorLog;
+use signals::StopSignals;
+
+/// What happens when an app does not start at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FirstFailure {
+    /// The server ends: somebody has just typed its target.
+    Ends,
+    /// The server goes on and tries again: other apps may be well.
+    IsTriedAgain,
+}
+
+/// Why the server ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+enum ServeError {
+    #[error(transparent)]
+    ErrorLog(carme_log::OpenError),
+    #[error(transparent)]
+    AccessLog(#[from] site::LogError),
+    #[error(transparent)]
+    Bind(#[from] carme_front::BindError),
+    #[error(transparent)]
+    Install(#[from] carme_farm::InstallError),
+    #[error("the server could not be started: {0}")]
+    System(#[from] std::io::Error),
+    #[error("app {app} could not be started: {}", failure.message)]
+    App { app: String, failure: Arc<Failure> },
+}
+
+/// How the server ended when it was told to.
+enum Ended {
+    /// Everything was finished or ended.
+    Orderly,
+    /// It was told twice.
+    AtOnce,
+}
+
+/// Serves until it is told to stop; returns the program's exit code.
+pub(crate) fn run(config: &Config, first_failure: FirstFailure) -> ExitCode {
+    let error = match try_run(config, first_failure) {
+        Ok(Ended::Orderly) => return ExitCode::SUCCESS,
+        Ok(Ended::AtOnce) => return ExitCode::FAILURE,
+        Err(error) => error,
+    };
+    if let ServeError::App { failure, .. } = &error
+        && !failure.traceback.is_empty()
+    {
+        eprintln!("{}", failure.traceback.trim_end());
+    }
+    eprintln!("carme: {error}");
+    ExitCode::FAILURE
+}
+
+fn try_run(config: &Config, first_failure: FirstFailure) -> Result<Ended, ServeError> {
+    let destination = match &config.server.error_log {
+        LogOutput::Standard => Destination::Stderr,
+        LogOutput::File(path) => Destination::File(path.clone()),
+    };
+    // Written to its end when this function returns.
+    let _error_log = ErrorLog::open(destination).map_err(ServeError::ErrorLog)?;
+    descriptors::raise_limit();
+    let files = crate::worker_files::EMBEDDED.install()?;
+    let hooks = Hooks::default();
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    hooks.install(&mut builder);
+    let runtime = builder.enable_all().build()?;
+    let ended = runtime.block_on(serve(config, first_failure, files, &hooks));
+    // What still runs in threads of the runtime ends with the process.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn serve(
+    config: &Config,
+    first_failure: FirstFailure,
+    files: WorkerFiles,
+    hooks: &Hooks,
+) -> Result<Ended, ServeError> {
+    let mut signals = StopSignals::new()?;
+    let access_logs = site::access_logs(config)?;
+    let listeners = site::listen(&config.server)?;
+    let addresses: Vec<String> = listeners.iter().map(ToString::to_string).collect();
+    let running = apps::start(config, files, hooks)?;
+    let apps: Vec<_> = running.iter().map(|running| running.app.clone()).collect();
+    let site = Arc::new(site::site(config, access_logs, &apps));
+    let shutdown = Shutdown::new(config.server.timeouts.graceful);
+    let front = tokio::spawn(carme_front::serve(listeners, site, shutdown.clone()));
+    let told = {
+        let start = first_answers(config, first_failure, &running, &addresses);
+        tokio::select! {
+            started = start => match started {
+                Ok(()) => signals.next().await,
+                Err(error) => {
+                    end_workers(running, Instant::now()).await;
+                    return Err(error);
+                }
+            },
+            told = signals.next() => told,
+        }
+    };
+    tracing::info!("stopping after {told}");
+    let deadline = Instant::now() + config.server.timeouts.graceful;
+    shutdown.begin();
+    let orderly = async {
+        if let Ok(Drained { aborted: cut @ 1.. }) = front.await {
+            tracing::warn!("{cut} connections were cut off when graceful_timeout was over");
+        }
+        for app in &apps {
+            app.close(true);
+        }
+        end_workers(running, deadline).await;
+    };
+    tokio::select! {
+        () = orderly => Ok(Ended::Orderly),
+        told = signals.next() => {
+            tracing::warn!("stopping at once after {told} again");
+            Ok(Ended::AtOnce)
+        }
+    }
+}
+
+/// Waits for each app's first word and passes it on.
+async fn first_answers(
+    config: &Config,
+    first_failure: FirstFailure,
+    running: &[Running],
+    addresses: &[String],
+) -> Result<(), ServeError> {
+    for (index, Running { workers, .. }) in running.iter().enumerate() {
+        let plan = workers.plan();
+        match workers.first().await {
+            Ok(about) => {
+                let paths = config.locations.iter().filter(|location| location.app == index);
+                let paths: Vec<_> = paths.map(|location| location.path.script_name()).collect();
+                eprintln!("{}", announce::line(&about, plan, addresses, &paths));
+            }
+            Err(failure) if first_failure == FirstFailure::Ends => {
+                return Err(ServeError::App {
+                    app: plan.name.to_string(),
+                    failure,
+                });
+            }
+            Err(failure) => tracing::error!(app = &*plan.name, "it does not start: {failure}"),
+        }
+    }
+    Ok(())
+}
+
+/// Ends the workers of all apps, all at the same time.
+async fn end_workers(running: Vec<Running>, deadline: Instant) {
+    let mut ending = tokio::task::JoinSet::new();
+    for Running { workers, .. } in running {
+        ending.spawn(workers.drain(deadline));
+    }
+    ending.join_all().await;
+}

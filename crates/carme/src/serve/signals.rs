@@ -62,7 +62,12 @@ mod imp {
 
     impl StopSignals {
         pub(super) fn new() -> io::Result<Self> {
-            Ok(Self { interrupt: ctrl_c()?, brk: ctrl_break()?, close: ctrl_close()?, shutdown: ctrl_shutdown()? })
+            Ok(Self {
+                interrupt: ctrl_c()?,
+                brk: ctrl_break()?,
+                close: ctrl_close()?,
+                shutdown: ctrl_shutdown()?,
+            })
         }
 
         pub(super) async fn next(&mut self) -> &'static str {

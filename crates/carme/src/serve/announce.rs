@@ -1,0 +1,83 @@
+//! The line that says what is served, where, and by how many workers of which Python.
+
+use carme_farm::{About, AppPlan};
+
+/// The line of one app, which answers below these paths at these addresses.
+pub(super) fn line(about: &About, plan: &AppPlan, addresses: &[String], paths: &[&str]) -> String {
+    let mut places = Vec::new();
+    for address in addresses {
+        for path in paths {
+            let path = path.trim_end_matches('/');
+            // A Unix socket's address has no place for a path.
+            let apart = if address.starts_with("unix:") && !path.is_empty() {
+                " "
+            } else {
+                ""
+            };
+            places.push(format!("{address}{apart}{path}"));
+        }
+    }
+    let workers = if plan.workers == 1 {
+        "1 worker".to_owned()
+    } else {
+        format!("{} workers", plan.workers)
+    };
+    format!(
+        "Serving {} ({}) at {} with {workers} of {} ({})",
+        about.title,
+        about.interface,
+        places.join(", "),
+        about.python,
+        plan.python.display(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use carme_ring::control::Interface;
+
+    use super::*;
+
+    fn plan(workers: u16) -> AppPlan {
+        AppPlan {
+            name: "hello".into(),
+            python: "/usr/bin/python3".into(),
+            target: "hello".into(),
+            import_root: "/srv".into(),
+            interface: Interface::Auto,
+            directory: "/srv".into(),
+            environment: Vec::new(),
+            workers,
+            threads: 10,
+            switch_interval_us: None,
+            route: "hello_{n}".into(),
+            startup_timeout: Duration::from_secs(60),
+        }
+    }
+
+    #[test]
+    fn says_what_where_and_how() {
+        let about = About {
+            title: "hello:application".into(),
+            interface: "WSGI".into(),
+            python: "CPython 3.13.1".into(),
+        };
+        let tcp = "http://127.0.0.1:8000".to_owned();
+        assert_eq!(
+            line(&about, &plan(2), std::slice::from_ref(&tcp), &["/"]),
+            "Serving hello:application (WSGI) at http://127.0.0.1:8000 with 2 workers of CPython 3.13.1 (/usr/bin/python3)"
+        );
+        assert_eq!(
+            line(
+                &about,
+                &plan(1),
+                &[tcp, "unix:/run/a.sock".to_owned()],
+                &["/blog/"]
+            ),
+            "Serving hello:application (WSGI) at http://127.0.0.1:8000/blog, unix:/run/a.sock /blog with 1 worker of \
+             CPython 3.13.1 (/usr/bin/python3)"
+        );
+    }
+}

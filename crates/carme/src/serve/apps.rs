@@ -1,0 +1,81 @@
+//! From configured apps to queues and workers.
+
+use std::ffi::OsString;
+use std::io;
+use std::sync::Arc;
+
+use carme_config::Config;
+use carme_farm::dispatch::{App, Hooks, Limits, NewApp};
+use carme_farm::{AppPlan, WorkerFiles, Workers};
+use carme_ring::Geometry;
+use carme_ring::control::Interface;
+
+/// Request slots of an app. Requests beyond them wait in the front, in order.
+const SLOTS: u16 = 512;
+/// Most requests, cookies included, fit one slot.
+const SLOT_BYTES: u32 = 16 << 10;
+/// What a worker can have published and the front not taken in yet.
+const OUTBOX_BYTES: u32 = 1 << 20;
+/// What the front can have told a worker that has not listened yet.
+const INBOX_BYTES: u32 = 64 << 10;
+
+/// An app and its workers.
+pub(super) struct Running {
+    pub(super) app: App,
+    pub(super) workers: Workers,
+}
+
+/// Starts the workers of all apps; does not wait for them. Call it within the runtime that has the hooks.
+pub(super) fn start(config: &Config, files: WorkerFiles, hooks: &Hooks) -> io::Result<Vec<Running>> {
+    let files = Arc::new(files);
+    let start = |configured: &carme_config::App| {
+        let workers = at_most_u16(configured.workers.get());
+        let geometry = Geometry {
+            slots: SLOTS,
+            slot_bytes: SLOT_BYTES,
+            workers,
+            outbox_bytes: OUTBOX_BYTES,
+            inbox_bytes: INBOX_BYTES,
+        };
+        let limits = Limits {
+            queue: configured.queue.limit.get(),
+            queue_timeout: configured.queue.timeout,
+            response_buffer: config.server.limits.response_buffer.as_u64(),
+        };
+        let app = App::new(NewApp { geometry, limits })?;
+        hooks.add(app.clone());
+        let workers = Workers::start(plan(configured, workers), Arc::clone(&files), &app);
+        Ok(Running { app, workers })
+    };
+    config.apps.iter().map(start).collect()
+}
+
+fn plan(app: &carme_config::App, workers: u16) -> AppPlan {
+    AppPlan {
+        name: app.name.as_str().into(),
+        python: app.python.path.clone(),
+        target: app.target.to_string(),
+        import_root: app.directory.clone(),
+        interface: match app.interface {
+            carme_config::Interface::Auto => Interface::Auto,
+            carme_config::Interface::Wsgi => Interface::Wsgi,
+        },
+        directory: app.directory.clone(),
+        environment: app
+            .env
+            .iter()
+            .map(|(name, value)| (OsString::from(name), Some(OsString::from(value))))
+            .collect(),
+        workers,
+        threads: at_most_u16(app.threads.get()),
+        switch_interval_us: app
+            .switch_interval
+            .map(|t| u32::try_from(t.as_micros()).unwrap_or(u32::MAX)),
+        route: app.route.to_string(),
+        startup_timeout: app.startup_timeout,
+    }
+}
+
+fn at_most_u16(number: usize) -> u16 {
+    u16::try_from(number).unwrap_or(u16::MAX)
+}
