@@ -138,7 +138,7 @@ mod tests {
         #[test]
         fn what_was_encoded_decodes(bytes: Vec<u8>) {
             let encoded: String = bytes.iter().map(|byte| format!("%{byte:02x}")).collect();
-            proptest::prop_assert_eq!(decode(encoded.as_bytes()).as_ref(), &bytes[..]);
+            proptest::prop_assert_eq!(decode(encoded.as_bytes()).into_owned(), bytes);
         }
     }
 }

@@ -31,11 +31,13 @@ pub(crate) enum Content<E> {
     /// All of it.
     Whole(Bytes),
     /// Less than `Content-Length` says: sent, and then the connection is cut.
-    Short(Bytes),
+    Short { bytes: Bytes, missing: u64 },
     /// In pieces. With a `Content-Length`, what is left of it.
     Stream { exchange: E, left: Option<u64> },
     /// From a file.
     File(FileBody),
+    /// All that can be sent was given to hyper.
+    Cut(Option<Truncated>),
 }
 
 /// Why a response cannot be completed; the client sees the connection end too early.
@@ -55,7 +57,7 @@ impl<E: Exchange> Outgoing<E> {
             Content::Empty => true,
             Content::File(file) => file.left == 0,
             Content::Stream { left, .. } => *left == Some(0),
-            Content::Whole(_) | Content::Short(_) => false,
+            Content::Whole(_) | Content::Short { .. } | Content::Cut(_) => false,
         };
         Outgoing {
             content,
@@ -70,7 +72,8 @@ impl<E: Exchange> Outgoing<E> {
         }
     }
 
-    fn cut(&mut self, why: Truncated) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
+    /// Ends the connection, but not before hyper had a chance to send what it was given.
+    fn cut(&mut self, cx: &Context<'_>, why: Truncated) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
         if let Some(record) = &mut self.record {
             record.close = true;
             tracing::warn!(
@@ -80,9 +83,10 @@ impl<E: Exchange> Outgoing<E> {
                 "the connection is cut inside the response: {why}"
             );
         }
-        self.content = Content::Empty;
+        self.content = Content::Cut(Some(why));
         self.complete = false;
-        Poll::Ready(Some(Err(why)))
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
@@ -104,12 +108,12 @@ impl<E: Exchange> Outgoing<E> {
             }
             Some(Err(aborted)) => {
                 self.take_account();
-                self.cut(Truncated::Aborted(aborted))
+                self.cut(cx, Truncated::Aborted(aborted))
             }
             None => match *left {
                 Some(left @ 1..) => {
                     self.take_account();
-                    self.cut(Truncated::Short(left))
+                    self.cut(cx, Truncated::Short(left))
                 }
                 _ => {
                     self.complete = true;
@@ -144,20 +148,24 @@ impl<E: Exchange> Body for Outgoing<E> {
                 this.account(&bytes);
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
-            Content::Short(bytes) if bytes.is_empty() => this.cut(Truncated::Short(1)),
-            Content::Short(bytes) => {
+            Content::Short { bytes, missing } if bytes.is_empty() => {
+                let missing = *missing;
+                this.cut(cx, Truncated::Short(missing))
+            }
+            Content::Short { bytes, .. } => {
                 let bytes = std::mem::take(bytes);
                 this.account(&bytes);
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Content::Stream { .. } => this.poll_stream(cx),
+            Content::Cut(why) => Poll::Ready(why.take().map(Err)),
             Content::File(file) => match ready!(file.poll_piece(cx)) {
                 Some(Ok(piece)) => {
                     this.complete = file.left == 0;
                     this.account(&piece);
                     Poll::Ready(Some(Ok(Frame::data(piece))))
                 }
-                Some(Err(error)) => this.cut(Truncated::File(error)),
+                Some(Err(error)) => this.cut(cx, Truncated::File(error)),
                 None => Poll::Ready(None),
             },
         }
@@ -168,7 +176,7 @@ impl<E: Exchange> Body for Outgoing<E> {
             Content::Empty => true,
             Content::Stream { left, .. } => *left == Some(0),
             Content::File(file) => file.left == 0,
-            Content::Whole(_) | Content::Short(_) => false,
+            Content::Whole(_) | Content::Short { .. } | Content::Cut(_) => false,
         }
     }
 
@@ -179,7 +187,9 @@ impl<E: Exchange> Body for Outgoing<E> {
             Content::Stream { left: Some(left), .. } => SizeHint::with_exact(*left),
             Content::File(file) => SizeHint::with_exact(file.left),
             // The length is in the header, and hyper must find the body shorter than that.
-            Content::Short(_) | Content::Stream { left: None, .. } => SizeHint::default(),
+            Content::Short { .. } | Content::Cut(_) | Content::Stream { left: None, .. } => {
+                SizeHint::default()
+            }
         }
     }
 }

@@ -182,10 +182,9 @@ fn content<E: Exchange>(exchange: E, body: AnswerBody, declared: Option<u64>) ->
         (AnswerBody::Whole(mut bytes), Some(declared)) => {
             // More than was announced is not sent (PEP 3333); less must not look complete.
             bytes.truncate(usize::try_from(declared).unwrap_or(usize::MAX));
-            if bytes.len() as u64 == declared {
-                whole(bytes)
-            } else {
-                Content::Short(bytes)
+            match declared - bytes.len() as u64 {
+                0 => whole(bytes),
+                missing => Content::Short { bytes, missing },
             }
         }
         (AnswerBody::Stream, left) => Content::Stream { exchange, left },

@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use crate::app::{Application, Exchange};
 use crate::body::{self, BodyLimits};
 use crate::fault::Fault;
-use crate::guard::{Framing, Notes};
+use crate::guard::{Framing, Refusal};
 use crate::location;
 use crate::outgoing::Outgoing;
 use crate::record::{Record, split_port};
@@ -26,46 +26,44 @@ use crate::state::{ConnectionState, NextHead};
 type Answered<A> = Response<Outgoing<<A as Application>::Exchange>>;
 
 /// Answers the request that hyper has just parsed on this connection.
-pub(crate) async fn serve<A: Application>(
+///
+/// The record begins at once and not when the future is first polled: if the client has left by then, it never is.
+pub(crate) fn serve<A: Application>(
     connection: Arc<ConnectionState>,
     site: Arc<Site<A>>,
     request: Request<Incoming>,
-) -> Result<Answered<A>, Infallible> {
+) -> impl Future<Output = Result<Answered<A>, Infallible>> + Send {
     let (head, keepalives) = connection.begin_exchange();
     let (parts, body) = request.into_parts();
-    let Some(mut head) = head else {
+    let (head, disagreement) = match head {
+        Some(head) => (head, None),
         // Not reachable while hyper parses exactly what the guard lets through.
-        let fault = Fault::closing(
-            StatusCode::BAD_REQUEST,
-            "the front's two parsers disagree about this request",
-        );
-        let head = NextHead {
-            len: 0,
-            framing: Framing::Empty,
-            notes: Notes::default(),
-            raw_target: None,
-            refused: None,
-        };
-        return Ok(respond::fault(
-            Record::begin(connection, head, keepalives, parts),
-            &fault,
-        ));
+        None => (
+            NextHead::unknown(),
+            Some(Refusal::Malformed(
+                "the front's two parsers disagree about this request",
+            )),
+        ),
     };
     let framing = head.framing;
-    let refusal = head.refused.as_ref().map(|refused| refused.refusal);
-    let raw_target = head.raw_target.take();
+    let refusal = head
+        .refused
+        .as_ref()
+        .map(|refused| refused.refusal)
+        .or(disagreement);
     let mut record = Record::begin(connection, head, keepalives, parts);
-    record.raw_target = raw_target;
-    if let Some(refusal) = refusal {
-        return Ok(respond::fault(record, &refusal.into()));
-    }
-    match exchange(&site, &mut record, framing, body).await {
-        Ok(Outcome::Answered(exchange, answer)) => Ok(match respond::answer(record, exchange, answer) {
-            Ok(response) => response,
-            Err((record, fault)) => respond::fault(record, &fault),
-        }),
-        Ok(Outcome::Options) => Ok(respond::server_options(record)),
-        Err(fault) => Ok(respond::fault(record, &fault)),
+    async move {
+        if let Some(refusal) = refusal {
+            return Ok(respond::fault(record, &refusal.into()));
+        }
+        match exchange(&site, &mut record, framing, body).await {
+            Ok(Outcome::Answered(exchange, answer)) => Ok(match respond::answer(record, exchange, answer) {
+                Ok(response) => response,
+                Err((record, fault)) => respond::fault(record, &fault),
+            }),
+            Ok(Outcome::Options) => Ok(respond::server_options(record)),
+            Err(fault) => Ok(respond::fault(record, &fault)),
+        }
     }
 }
 

@@ -100,6 +100,18 @@ pub(crate) struct NextHead {
     pub(crate) refused: Option<Box<Refused>>,
 }
 
+impl NextHead {
+    pub(crate) fn unknown() -> Self {
+        NextHead {
+            len: 0,
+            framing: Framing::Empty,
+            notes: Notes::default(),
+            raw_target: None,
+            refused: None,
+        }
+    }
+}
+
 /// A request that did not pass the guard.
 #[derive(Debug)]
 pub(crate) struct Refused {

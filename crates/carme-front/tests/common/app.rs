@@ -1,0 +1,286 @@
+//! The application: each path is an order.
+
+use std::collections::VecDeque;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use carme_farm::dispatch::{Aborted, Account, Answer, AnswerBody, Failure, Identity, RequestBody};
+use carme_front::{Application, Exchange};
+use carme_ring::frame::RequestHead;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+/// What happened to the application's requests.
+#[derive(Default)]
+pub struct Events {
+    pub dispatched: AtomicUsize,
+    pub withdrawn: AtomicUsize,
+    held: Mutex<Vec<Waker>>,
+    open: Mutex<bool>,
+}
+
+impl Events {
+    /// Lets every request to `/held` go on.
+    pub fn release(&self) {
+        *self.open.lock().unwrap() = true;
+        self.held.lock().unwrap().drain(..).for_each(Waker::wake);
+    }
+
+    pub fn dispatched(&self) -> usize {
+        self.dispatched.load(Ordering::SeqCst)
+    }
+
+    pub fn withdrawn(&self) -> usize {
+        self.withdrawn.load(Ordering::SeqCst)
+    }
+}
+
+pub struct Fake {
+    events: Arc<Events>,
+}
+
+impl Fake {
+    pub fn new(events: &Arc<Events>) -> Self {
+        Fake {
+            events: Arc::clone(events),
+        }
+    }
+}
+
+pub struct FakeExchange {
+    events: Arc<Events>,
+    held: bool,
+    endless: bool,
+    answer: Option<Result<Answer, Failure>>,
+    chunks: VecDeque<Result<Bytes, Aborted>>,
+    over: bool,
+}
+
+impl Application for Fake {
+    type Exchange = FakeExchange;
+
+    fn max_inline_body(&self, head: usize) -> usize {
+        16 * 1024 - head
+    }
+
+    fn dispatch(&self, head: RequestHead<'_>, headers: &HeaderMap, body: RequestBody) -> FakeExchange {
+        self.events.dispatched.fetch_add(1, Ordering::SeqCst);
+        let mut exchange = FakeExchange {
+            events: Arc::clone(&self.events),
+            held: false,
+            endless: false,
+            answer: None,
+            chunks: VecDeque::new(),
+            over: false,
+        };
+        exchange.obey(&head, headers, body);
+        exchange
+    }
+}
+
+fn whole(
+    status: u16,
+    headers: &[(header::HeaderName, &str)],
+    body: impl Into<Bytes>,
+) -> Result<Answer, Failure> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.append(name, HeaderValue::from_str(value).unwrap());
+    }
+    Ok(Answer {
+        status: StatusCode::from_u16(status).unwrap(),
+        reason: None,
+        headers: map,
+        body: AnswerBody::Whole(body.into()),
+    })
+}
+
+impl FakeExchange {
+    fn obey(&mut self, head: &RequestHead<'_>, headers: &HeaderMap, body: RequestBody) {
+        let path = str::from_utf8(head.path).unwrap_or("").to_owned();
+        let length = |length: usize| (header::CONTENT_LENGTH, length.to_string());
+        let orders: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        self.answer = Some(match orders[..] {
+            ["dump", ..] => {
+                let dump = dump(head, headers, body);
+                whole(200, &[], dump)
+            }
+            ["echo"] => whole(200, &[], bytes(body)),
+            ["digest"] => {
+                let kind = match &body {
+                    RequestBody::Empty => "empty",
+                    RequestBody::Memory(_) => "memory",
+                    RequestBody::File { .. } => "file",
+                };
+                let bytes = bytes(body);
+                let sum = bytes.iter().fold(0_u64, |sum, byte| {
+                    sum.wrapping_mul(31).wrapping_add(u64::from(*byte))
+                });
+                whole(200, &[], format!("{kind} {} {sum}", bytes.len()))
+            }
+            ["status", status] => whole(status.parse().unwrap(), &[], "body"),
+            ["reason"] => whole(200, &[], "").map(|answer| Answer {
+                reason: Some("Fine".into()),
+                ..answer
+            }),
+            ["declares", declared] => whole(200, &[(header::CONTENT_LENGTH, declared)], "12345"),
+            ["hop"] => whole(
+                200,
+                &[
+                    (header::CONNECTION, "close"),
+                    (header::TRANSFER_ENCODING, "chunked"),
+                    (header::UPGRADE, "x"),
+                    (header::SERVER, "App"),
+                    (header::HeaderName::from_static("x-request-id"), "mine"),
+                    (header::SET_COOKIE, "a=1"),
+                    (header::SET_COOKIE, "b=2"),
+                ],
+                "x",
+            ),
+            ["large", size] => whole(200, &[], vec![b'x'; size.parse().unwrap()]),
+            ["stream", ref pieces @ ..] => {
+                self.chunks = pieces
+                    .iter()
+                    .map(|piece| Ok(Bytes::copy_from_slice(piece.as_bytes())))
+                    .collect();
+                whole(200, &[], "").map(|answer| Answer {
+                    body: AnswerBody::Stream,
+                    ..answer
+                })
+            }
+            ["stream-declared", declared, ref pieces @ ..] => {
+                self.chunks = pieces
+                    .iter()
+                    .map(|piece| Ok(Bytes::copy_from_slice(piece.as_bytes())))
+                    .collect();
+                whole(200, &[(header::CONTENT_LENGTH, declared)], "").map(|answer| Answer {
+                    body: AnswerBody::Stream,
+                    ..answer
+                })
+            }
+            ["aborts"] => {
+                self.chunks = [Ok("begun".into()), Err(Aborted("the app raised".into()))].into();
+                whole(200, &[], "").map(|answer| Answer {
+                    body: AnswerBody::Stream,
+                    ..answer
+                })
+            }
+            ["endless"] => {
+                self.endless = true;
+                whole(200, &[], "").map(|answer| Answer {
+                    body: AnswerBody::Stream,
+                    ..answer
+                })
+            }
+            ["file", size, offset, len] => {
+                let mut file = tempfile::tempfile().unwrap();
+                let content: Vec<u8> = (0..size.parse::<u32>().unwrap()).map(|at| at as u8).collect();
+                file.write_all(&content).unwrap();
+                let (offset, len) = (offset.parse().unwrap(), len.parse().unwrap());
+                let (name, value) = length(len as usize);
+                whole(200, &[(name, &value)], "").map(|answer| Answer {
+                    body: AnswerBody::File { file, offset, len },
+                    ..answer
+                })
+            }
+            ["held"] => {
+                self.held = true;
+                whole(200, &[], "released")
+            }
+            ["fails", how] => Err(match how {
+                "full" => Failure::QueueFull,
+                "late" => Failure::QueueTimeout,
+                "died" => Failure::WorkerDied,
+                "raised" => Failure::AppRaised("ValueError: secret".into()),
+                "invalid" => Failure::InvalidResponse("secret".into()),
+                "large" => Failure::TooLarge,
+                _ => Failure::Stopping,
+            }),
+            _ => whole(200, &[(header::CONTENT_TYPE, "text/plain")], "hello"),
+        });
+    }
+}
+
+fn bytes(body: RequestBody) -> Vec<u8> {
+    match body {
+        RequestBody::Empty => Vec::new(),
+        RequestBody::Memory(bytes) => bytes.to_vec(),
+        RequestBody::File { mut file, len } => {
+            let mut bytes = Vec::new();
+            file.seek(SeekFrom::Start(0)).unwrap();
+            file.read_to_end(&mut bytes).unwrap();
+            assert_eq!(bytes.len() as u64, len);
+            bytes
+        }
+    }
+}
+
+fn dump(head: &RequestHead<'_>, headers: &HeaderMap, body: RequestBody) -> String {
+    let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
+    let mut lines = vec![
+        format!("method={}", text(head.method)),
+        format!("target={}", text(head.target)),
+        format!("script={}", text(head.script_name)),
+        format!("path={}", text(head.path)),
+        format!("query={}", text(head.query)),
+        format!("server={}", text(head.server_name)),
+        format!("remote={}", text(head.remote_addr)),
+        format!("version={:?}", head.version),
+        format!("body={}", text(&bytes(body))),
+    ];
+    lines.extend(
+        headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", text(value.as_bytes()))),
+    );
+    lines.join("\n")
+}
+
+impl Exchange for FakeExchange {
+    fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Failure>> {
+        if self.held && !*self.events.open.lock().unwrap() {
+            self.events.held.lock().unwrap().push(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let answer = self.answer.take().expect("polled once");
+        self.over = !matches!(
+            &answer,
+            Ok(Answer {
+                body: AnswerBody::Stream,
+                ..
+            })
+        );
+        Poll::Ready(answer)
+    }
+
+    fn poll_chunk(&mut self, _cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
+        if self.endless {
+            return Poll::Ready(Some(Ok(Bytes::from_static(&[b'e'; 64 * 1024]))));
+        }
+        let chunk = self.chunks.pop_front();
+        self.over |= chunk.is_none() || matches!(chunk, Some(Err(_)));
+        Poll::Ready(chunk)
+    }
+
+    fn account(&self) -> Account {
+        Account {
+            worker: Some(Identity {
+                route: "fake_1".into(),
+                pid: 4711,
+            }),
+            queued: Duration::from_micros(10),
+            worked: Duration::from_micros(20),
+        }
+    }
+}
+
+impl Drop for FakeExchange {
+    fn drop(&mut self) {
+        if !self.over {
+            self.events.withdrawn.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Slow clients, clients that leave, and the end of the server. Where timers matter, time is paused.
+
+mod common;
+
+use std::time::Duration;
+
+use carme_front::Limits;
+use common::Front;
+use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
+
+fn seconds(from: Instant) -> f64 {
+    from.elapsed().as_secs_f64()
+}
+
+fn limits() -> Limits {
+    Limits {
+        header_timeout: Duration::from_secs(10),
+        body_timeout: Duration::from_secs(20),
+        keep_alive_timeout: Duration::from_secs(30),
+        send_timeout: Duration::from_secs(40),
+        ..Limits::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_headers_get_408_however_steadily_they_trickle() {
+    let front = Front::with(limits(), common::LINE);
+    let mut client = front.connect().await;
+    let begun = Instant::now();
+    client.send("GET /slow HTTP/1.1\r\nHost: a\r\n").await;
+    for _ in 0..9 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        client.send("X: y\r\n").await;
+    }
+    let response = client.response("GET").await;
+    assert_eq!((response.status, response.closes()), (408, true));
+    assert!((10.0..13.0).contains(&seconds(begun)), "{}", seconds(begun));
+    client.expect_end("slow headers").await;
+    assert_eq!(front.log(1).await, [r#"408 - "GET /slow HTTP/1.1""#]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_body_gets_408_and_never_reaches_the_application() {
+    let front = Front::with(limits(), common::LINE);
+    let mut client = front.connect().await;
+    client
+        .send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello")
+        .await;
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    client.send("w").await;
+    let begun = Instant::now();
+    assert_eq!(client.response("POST").await.status, 408);
+    assert!((19.0..22.0).contains(&seconds(begun)), "{}", seconds(begun));
+    client.expect_end("slow body").await;
+    assert_eq!(front.log(1).await, [r#"408 - "POST /echo HTTP/1.1""#]);
+    assert_eq!(front.events.dispatched(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_connections_are_closed_without_a_line() {
+    let front = Front::with(limits(), common::LINE);
+    let begun = Instant::now();
+    let mut silent = front.connect().await;
+    silent.expect_end("never said anything").await;
+    assert!((10.0..13.0).contains(&seconds(begun)), "{}", seconds(begun));
+
+    let mut client = front.connect().await;
+    assert_eq!(client.get("/").await.status, 200);
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    assert_eq!(client.get("/").await.status, 200, "kept alive");
+    let begun = Instant::now();
+    client.expect_end("idle").await;
+    assert!((30.0..34.0).contains(&seconds(begun)), "{}", seconds(begun));
+    let (_, lines) = front.stop().await;
+    assert_eq!(lines, [r#"200 + "GET / HTTP/1.1""#; 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_application_may_take_its_time() {
+    let front = Front::with(limits(), common::LINE);
+    let mut client = front.connect().await;
+    client.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    tokio::time::sleep(Duration::from_secs(1000)).await;
+    front.events.release();
+    assert_eq!(client.response("GET").await.text(), "released");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_is_cut_off() {
+    let front = Front::with(limits(), "%>s %X");
+    let mut client = front.connect().await;
+    let begun = Instant::now();
+    client.send("GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    while front.events.withdrawn() == 0 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(seconds(begun) < 60.0, "still there");
+    }
+    assert!(seconds(begun) > 40.0, "{}", seconds(begun));
+    assert_eq!(front.log(1).await, ["200 X"]);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_withdraws_its_request() {
+    let front = Front::with(Limits::default(), "%>s %X %{BALANCER_WORKER_ROUTE}e");
+    let mut client = front.connect().await;
+    client.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    while front.events.dispatched() == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(client);
+    assert_eq!(front.log(1).await, ["499 X fake_1"]);
+    assert_eq!(front.events.withdrawn(), 1);
+
+    // In the middle of an answer the status stays.
+    let mut client = front.connect().await;
+    client.send("GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(client.fill().await);
+    drop(client);
+    assert_eq!(front.log(2).await[1], "200 X fake_1");
+    assert_eq!(front.events.withdrawn(), 2);
+}
+
+#[tokio::test]
+async fn a_request_that_ends_early_gets_400() {
+    let front = Front::start();
+    for (bytes, line) in [
+        ("GET /part HTTP/1.1\r\nHos", r#"400 - "GET /part HTTP/1.1""#),
+        ("GET /pa", r#"400 - "GET /pa""#),
+        (
+            "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello",
+            r#"400 - "POST /echo HTTP/1.1""#,
+        ),
+    ] {
+        let lines = front.log(0).await.len();
+        let mut client = front.connect().await;
+        client.send(bytes).await;
+        client.stream.shutdown().await.unwrap();
+        assert_eq!(client.response("GET").await.status, 400, "{bytes:?}");
+        client.expect_end(bytes).await;
+        assert_eq!(front.log(lines + 1).await[lines..], [line]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_closes_idle_connections_and_lets_the_others_finish() {
+    let front = Front::with(Limits::default(), common::LINE);
+    let mut idle = front.connect().await;
+    assert_eq!(idle.get("/").await.status, 200);
+    let mut fresh = front.connect().await;
+    let mut busy = front.connect().await;
+    busy.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    while front.events.dispatched() < 2 {
+        tokio::task::yield_now().await;
+    }
+    front.shutdown.begin();
+    idle.expect_end("idle").await;
+    fresh.expect_end("fresh").await;
+    assert!(
+        tokio::net::TcpStream::connect(front.address).await.is_err(),
+        "nobody listens any more"
+    );
+    front.events.release();
+    let response = busy.response("GET").await;
+    assert_eq!((response.text().as_str(), response.closes()), ("released", true));
+    busy.expect_end("busy").await;
+    let (drained, lines) = front.stop().await;
+    assert_eq!(drained.aborted, 0);
+    assert_eq!(lines.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_does_not_wait_for_ever() {
+    let front = Front::with(Limits::default(), "%>s %X");
+    let mut client = front.connect().await;
+    client.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    while front.events.dispatched() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let begun = Instant::now();
+    let events = std::sync::Arc::clone(&front.events);
+    let (drained, lines) = front.stop().await;
+    assert_eq!(drained.aborted, 1);
+    assert!((5.0..6.0).contains(&seconds(begun)), "{}", seconds(begun));
+    assert_eq!(lines, ["499 X"]);
+    assert_eq!(events.withdrawn(), 1);
+}
+
+#[tokio::test]
+async fn beyond_the_limit_connections_wait_in_the_backlog() {
+    let front = Front::with(
+        Limits {
+            connections: 2,
+            ..Limits::default()
+        },
+        common::LINE,
+    );
+    let mut first = front.connect().await;
+    let mut second = front.connect().await;
+    assert_eq!(first.get("/").await.status, 200);
+    assert_eq!(second.get("/").await.status, 200);
+    let mut third = front.connect().await;
+    third.send("GET /third HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(first.get("/").await.status, 200);
+    assert_eq!(front.events.dispatched(), 3, "the third is not served");
+    drop(second);
+    assert_eq!(third.response("GET").await.status, 200);
+}
+
+/// Many clients at once, some of which leave at odd moments: each request has its one line.
+#[tokio::test]
+async fn no_line_is_lost_or_doubled() {
+    let front = Front::with(Limits::default(), "%r");
+    let mut clients = tokio::task::JoinSet::new();
+    for number in 0..50 {
+        let mut client = front.connect().await;
+        clients.spawn(async move {
+            for request in 0..20 {
+                let target = ["/", "/stream/a/b", "/file/10/0/10", "/fails/full"][request % 4];
+                client.get(&format!("{target}?{number}-{request}")).await;
+            }
+            client
+                .send(format!("GET /held?{number}-20 HTTP/1.1\r\nHost: a\r\n\r\n"))
+                .await;
+        });
+    }
+    while clients.join_next().await.is_some() {}
+    let mut lines = front.log(50 * 21).await;
+    lines.sort();
+    lines.dedup();
+    assert_eq!(lines.len(), 50 * 21);
+}
