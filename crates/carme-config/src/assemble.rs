@@ -11,7 +11,7 @@ use crate::nearest::did_you_mean;
 use crate::problem::{Mistake, Problem, Problems};
 use crate::route::RoutePattern;
 use crate::surroundings::Surroundings;
-use crate::target::{self, Found, Located};
+use crate::target::{self, Found, Target};
 use crate::{env_file, paths, probe};
 
 /// Completes the draft, or returns what was wrong before together with what turns out to be wrong here.
@@ -63,8 +63,8 @@ fn complete(
     });
     // The project is where the target is; without one, where it should have been.
     let project = match &found {
-        Some(Found::Here(located) | Found::PerhapsInstalled(located, _)) => located.directory.clone(),
-        None => directory.unwrap_or_else(|| draft.base.clone()),
+        Some(Found::Here(target) | Found::PerhapsInstalled(target, _)) => target.import_root.clone(),
+        None => directory.clone().unwrap_or_else(|| draft.base.clone()),
     };
     let named = app.python.as_ref();
     let python = match Interpreter::find(
@@ -79,19 +79,23 @@ fn complete(
             None
         }
     };
-    let located = match found? {
-        Found::Here(located) => located,
-        Found::PerhapsInstalled(located, mistake) => {
-            if let Some(problem) = not_installed(app, &located, mistake, python.as_ref(), &env) {
+    let target = match found? {
+        Found::Here(target) => target,
+        Found::PerhapsInstalled(target, mistake) => {
+            if let Some(problem) = not_installed(app, &target, mistake, python.as_ref(), &env) {
                 problems.push(problem);
             }
-            located
+            target
         }
     };
+    // A folder that the user named is the current one; otherwise the app's own is.
+    let directory = directory
+        .filter(|_| app.directory.is_some())
+        .unwrap_or_else(|| target.import_root.clone());
     Some(App {
         name: app.name.value.clone(),
-        target: located.target,
-        directory: located.directory,
+        target,
+        directory,
         python: python?,
         interface: app.interface.unwrap_or_default(),
         workers: app.workers.unwrap_or_else(defaults::workers),
@@ -125,17 +129,17 @@ fn route(app: &AppDraft) -> RoutePattern {
 /// Asks the interpreter for a module that is not in the app's folder.
 fn not_installed(
     app: &AppDraft,
-    located: &Located,
+    found: &Target,
     mut mistake: Mistake,
     python: Option<&Interpreter>,
     env: &BTreeMap<String, String>,
 ) -> Option<Problem> {
     let target = app.target.as_ref()?;
-    let top = located.target.module.split('.').next().unwrap_or_default();
+    let top = found.module.split('.').next().unwrap_or_default();
     let Some(python) = python else {
         return Some(target.problem(mistake));
     };
-    match probe::finds_module(&python.path, &located.directory, env, top) {
+    match probe::finds_module(&python.path, &found.import_root, env, top) {
         Ok(true) => None,
         Ok(false) => {
             mistake

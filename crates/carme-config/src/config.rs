@@ -156,9 +156,9 @@ impl Default for Server {
 pub struct App {
     /// The name: lower-case letters, digits, `_`, `-`.
     pub name: String,
-    /// What is imported.
+    /// What is imported, and from where.
     pub target: Target,
-    /// From where: first on `sys.path`, and the workers' current directory; absolute.
+    /// The workers' current directory: the one that was named, or else where the target is imported from; absolute.
     pub directory: PathBuf,
     /// The Python that runs it.
     pub python: Interpreter,

@@ -16,6 +16,8 @@ use crate::problem::Mistake;
 /// A module to import and what of it is the application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
+    /// Goes first on `sys.path`; absolute.
+    pub import_root: PathBuf,
     /// The module's dotted name.
     pub module: String,
     /// What of it; `None` tries the usual names.
@@ -50,20 +52,13 @@ impl fmt::Display for Target {
     }
 }
 
-/// A target and the folder that goes first on `sys.path` to import it; absolute.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Located {
-    pub(crate) directory: PathBuf,
-    pub(crate) target: Target,
-}
-
 /// What the files tell of a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Found {
     /// The module's file is there.
-    Here(Located),
+    Here(Target),
     /// The module is not below the folder; it may be installed, which the interpreter knows. If not: the mistake.
-    PerhapsInstalled(Located, Mistake),
+    PerhapsInstalled(Target, Mistake),
 }
 
 /// Finds what `text` names, seen from the folder `directory` (absolute).
@@ -89,13 +84,14 @@ pub(crate) fn find(text: &str, directory: &Path) -> Result<Found, Mistake> {
     } else {
         return Err(missing_file(place, &path));
     };
-    let (directory, module) = match file.parent() {
+    let (import_root, module) = match file.parent() {
         Some(project) if file.ends_with("manage.py") => (project.to_owned(), django::wsgi_module(project)?),
         _ => module_of_file(&file)?,
     };
-    Ok(Found::Here(Located {
-        directory,
-        target: Target { module, attribute },
+    Ok(Found::Here(Target {
+        import_root,
+        module,
+        attribute,
     }))
 }
 

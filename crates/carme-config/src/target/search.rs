@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Attribute, Found, Located, Target, is_dotted_name, near_module, python_files};
+use super::{Attribute, Found, Target, is_dotted_name, near_module, python_files};
 use crate::paths;
 use crate::problem::Mistake;
 
@@ -16,12 +16,10 @@ pub(super) fn module(name: &str, attribute: Option<Attribute>, directory: &Path)
             false => mistake.maybe_cure(near_module(&as_file, "", directory)),
         });
     }
-    let target = Located {
-        directory: directory.to_owned(),
-        target: Target {
-            module: name.to_owned(),
-            attribute,
-        },
+    let target = Target {
+        import_root: directory.to_owned(),
+        module: name.to_owned(),
+        attribute,
     };
     let mut folder = directory.to_owned();
     let mut prefix = String::new();

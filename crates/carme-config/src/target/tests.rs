@@ -113,9 +113,9 @@ fn what_is_found() {
     ] {
         let folder = folder(files);
         match find(text, folder.path()) {
-            Ok(Found::Here(located)) => {
-                assert_eq!(located.target.to_string(), expected, "{text}");
-                assert_eq!(located.directory, paths::absolute(folder.path(), root), "{text}");
+            Ok(Found::Here(target)) => {
+                assert_eq!(target.to_string(), expected, "{text}");
+                assert_eq!(target.import_root, paths::absolute(folder.path(), root), "{text}");
             }
             other => panic!("{text}: {other:?}"),
         }
@@ -258,8 +258,8 @@ fn what_may_be_installed() {
     ] {
         let folder = folder(files);
         match find(text, folder.path()) {
-            Ok(Found::PerhapsInstalled(located, mistake)) => {
-                assert!(text.starts_with(&located.target.module));
+            Ok(Found::PerhapsInstalled(target, mistake)) => {
+                assert!(text.starts_with(&target.module));
                 let readable = |text: &str| {
                     text.replace(&folder.path().display().to_string(), "FOLDER")
                         .replace('\\', "/")

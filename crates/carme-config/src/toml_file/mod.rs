@@ -314,20 +314,17 @@ fn access_logs(top: &Section<'_>, base: &Path, problems: &mut Problems) -> Optio
             .value
             .text("file", problems, |text| LogOutput::parse(text, base));
         let format = log.value.text("format", problems, bounds::log_format);
-        if !log.value.has("file") {
-            let mistake = Mistake::new("has no `file`").cure("write file = \"-\" or file = \"access.log\"");
-            problems.push(log.problem(mistake));
+        if (log.value.has("file") && file.is_none()) || (log.value.has("format") && format.is_none()) {
+            continue;
         }
+        set(&mut read.output, file.map(|at| at.value));
         set(&mut read.format, format.map(|at| at.value));
-        if let Some(file) = file {
-            if logs.iter().any(|other| other.output == file.value) {
-                problems.push(file.problem(Mistake::new(
-                    "is written by another of the [[access_logs]] already",
-                )));
-            }
-            read.output = file.value;
-            logs.push(read);
+        if logs.contains(&read) {
+            problems.push(log.problem(Mistake::new(
+                "has the same file and format as another: each line would be there twice",
+            )));
         }
+        logs.push(read);
     }
     Some(logs)
 }
