@@ -3,7 +3,15 @@
 //! Loaded by `python/carme_worker/start.py` as the module `carme_worker_native` into the app's own interpreter,
 //! CPython 3.9 or later (abi3).
 
+// Nobody links against this library; `pub` says what a module owes the others.
+#![allow(unreachable_pub)]
+
+mod connection;
+mod crew;
+mod link;
 mod mail;
+mod post;
+mod process;
 mod report;
 mod roles;
 mod rules;
@@ -16,6 +24,7 @@ use pyo3::prelude::*;
 /// The native half of a Carme worker.
 #[pymodule(gil_used = true)]
 fn carme_worker_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(connection::connect, module)?)?;
     #[cfg(feature = "testing")]
     module.add_function(wrap_pyfunction!(testing::serve_once, module)?)?;
     Ok(())

@@ -303,5 +303,6 @@ pub const BEFORE_START: &str = "the app gave body bytes before it called start_r
 /// Whether Content-Length may be added to a response that has none. An empty answer to HEAD says nothing of the length
 /// that GET would have.
 fn may_compute(head_request: bool, status: u16, length: usize) -> bool {
-    !rules::bodiless(status) && !(head_request && length == 0)
+    let says_nothing = head_request && length == 0;
+    !rules::bodiless(status) && !says_nothing
 }

@@ -1,0 +1,80 @@
+//! The thread that reads the control connection. It never touches Python, so it works while every thread of the app is
+//! busy or stuck: the front's word to stop is heard, and so is the front's end.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+
+use carme_ring::StreamId;
+use carme_ring::control::ToWorker;
+use carme_ring::link::{LinkError, Receiver};
+use carme_ring::os::ordinary_file;
+
+use crate::post::Post;
+use crate::process::{exit_now, give_up};
+
+/// Says once that the worker is to drain.
+#[derive(Default)]
+pub struct DrainSignal {
+    given: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl DrainSignal {
+    /// Waits for the signal.
+    pub fn wait(&self) {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*given {
+            given = self.changed.wait(given).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn give(&self) {
+        *self.given.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
+    }
+}
+
+/// Starts the thread. It ends only with the process.
+pub fn listen(receiver: Receiver<ToWorker>, post: Arc<Post>, drain: Arc<DrainSignal>) -> io::Result<()> {
+    let listener = Listener { receiver, post, drain };
+    thread::Builder::new().name("carme-link".into()).spawn(move || listener.run()).map(drop)
+}
+
+struct Listener {
+    receiver: Receiver<ToWorker>,
+    post: Arc<Post>,
+    drain: Arc<DrainSignal>,
+}
+
+impl Listener {
+    fn run(mut self) -> ! {
+        loop {
+            self.empty_inbox();
+            match self.receiver.receive() {
+                // The inbox is looked at before each wait.
+                Ok((ToWorker::Inbox, _)) => self.post.outbox_drained(),
+                Ok((ToWorker::File { stream, .. }, handles)) => {
+                    let file = handles.into_iter().next().ok_or(io::ErrorKind::NotFound.into());
+                    self.post.deliver_file(StreamId(stream), file.and_then(ordinary_file));
+                }
+                Ok((ToWorker::Drain, _)) => self.drain.give(),
+                Ok((ToWorker::Stop, _)) | Err(LinkError::Closed) => exit_now(0),
+                Ok((ToWorker::Welcome(_), _)) => give_up(&"the front has said welcome twice"),
+                Err(error) => give_up(&error),
+            }
+        }
+    }
+
+    /// Takes everything out of the inbox and announces sleep.
+    fn empty_inbox(&self) {
+        loop {
+            match self.post.ring.inbox_next() {
+                Ok(Some(message)) => self.post.deliver(message),
+                Ok(None) if self.post.ring.inbox_may_sleep() => return,
+                Ok(None) => {}
+                Err(corrupt) => give_up(&corrupt),
+            }
+        }
+    }
+}
