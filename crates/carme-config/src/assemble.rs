@@ -206,6 +206,7 @@ fn locations(draft: &Draft, problems: &mut Problems) -> Vec<Location> {
         }];
     };
     let mut locations: Vec<Location> = Vec::with_capacity(written.len());
+    let mut all_known = draft.all_locations_read;
     let mut taken: HashMap<&MountPath, &LocationDraft> = HashMap::new();
     for location in written {
         if let Some(first) = taken.insert(&location.path.value, location) {
@@ -225,6 +226,7 @@ fn locations(draft: &Draft, problems: &mut Problems) -> Vec<Location> {
                 app,
             }),
             None => {
+                all_known = false;
                 let names = || draft.apps.iter().map(|app| app.name.value.as_str());
                 let known = || match names().collect::<Vec<_>>().as_slice() {
                     [] => None,
@@ -237,9 +239,10 @@ fn locations(draft: &Draft, problems: &mut Problems) -> Vec<Location> {
         }
     }
     for app in &draft.apps {
-        if !written
-            .iter()
-            .any(|location| location.app.value == app.name.value)
+        if all_known
+            && !written
+                .iter()
+                .any(|location| location.app.value == app.name.value)
         {
             problems.push(nowhere(app, no_location(&app.name.value)));
         }

@@ -35,12 +35,12 @@ impl<T> At<T> {
 pub(crate) struct Draft {
     /// Where paths begin; absolute.
     pub(crate) base: PathBuf,
-    /// The file as a whole, or the command line.
-    pub(crate) origin: Place,
     pub(crate) server: Server,
     pub(crate) apps: Vec<AppDraft>,
     /// `None` if the user named none: then the only app answers everything.
     pub(crate) locations: Option<Vec<LocationDraft>>,
+    /// Whether each of them could be read: if not, an app without any has perhaps one.
+    pub(crate) all_locations_read: bool,
     pub(crate) access_logs: Option<Vec<AccessLog>>,
 }
 

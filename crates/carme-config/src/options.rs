@@ -83,10 +83,10 @@ impl Config {
         let access_logs = reader.access_logs(options, surroundings);
         let draft = Draft {
             base: base.clone(),
-            origin: Place::CommandLine,
             server,
             apps: vec![app],
             locations,
+            all_locations_read: true,
             access_logs,
         };
         assemble(draft, surroundings, reader.problems)

@@ -87,17 +87,21 @@ impl Config {
             &schema::TOP,
             &mut problems,
         );
+        let server = server(&top, base, &mut problems);
+        let apps = apps(&top, &mut problems);
+        let before = problems.len();
+        let locations = locations(&top, &mut problems);
         let draft = Draft {
             base: base.to_owned(),
-            origin: document.whole(),
-            server: server(&top, base, &mut problems),
-            apps: apps(&top, &mut problems),
-            locations: locations(&top, &mut problems),
+            server,
+            apps,
+            locations,
+            all_locations_read: problems.len() == before,
             access_logs: access_logs(&top, base, &mut problems),
         };
         if draft.apps.is_empty() && !top.has("apps") {
             problems.push(Problem {
-                place: draft.origin.clone(),
+                place: document.whole(),
                 what: "nothing to serve is named".to_owned(),
                 cure: Some("add [apps.site] with target = \"app.py\"".to_owned()),
             });

@@ -1,0 +1,333 @@
+//! `carme.toml`: what a right one means, and what each kind of mistake is told.
+
+mod site;
+
+use std::path::Path;
+use std::time::Duration;
+
+use carme_config::{Bind, ByteSize, Config, Interface, LogOutput, Origin, defaults};
+use site::Site;
+
+const FULL: &str = r#"
+[server]
+listen = ["127.0.0.1:8080", "[::1]:0"]
+graceful_timeout = "0s"
+keep_alive_timeout = "5s"
+header_timeout = "10s"
+body_timeout = "1m"
+max_body = "10MiB"
+body_memory = "64KiB"
+max_header = "32KiB"
+response_buffer = "100MiB"
+backlog = 128
+error_log = "error.log"
+
+[apps.site]
+target = "app:application"
+directory = "."
+python = ".venv"
+interface = "wsgi"
+workers = 3
+threads = 4
+switch_interval = "2ms"
+startup_timeout = "2m"
+queue = { limit = 50, timeout = "5s" }
+route = "www_{n}"
+env_files = ["site.env"]
+
+[apps.site.env]
+MODE = "production"
+
+[apps.shop]
+target = "shop/app.py"
+
+[[locations]]
+path = "/"
+app = "site"
+[[locations]]
+path = "/shop/"
+app = "shop"
+
+[[access_logs]]
+file = "access.log"
+format = "combined"
+[[access_logs]]
+file = "-"
+format = "%h %>s"
+"#;
+
+#[test]
+fn a_full_file() {
+    let site = Site::new();
+    site.write("site.env", "MODE=test\nexport KEY='a b'\n");
+    let config = site.toml(FULL).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(config.server.listen.len(), 2);
+    assert_eq!(
+        config.server.listen[1],
+        Bind::Tcp("[::1]:0".parse().expect("an address"))
+    );
+    assert_eq!(config.server.timeouts.graceful, Duration::ZERO);
+    assert_eq!(config.server.timeouts.body, Duration::from_secs(60));
+    assert_eq!(config.server.limits.body, ByteSize::mib(10));
+    assert_eq!(config.server.limits.backlog.get(), 128);
+    assert_eq!(
+        config.server.error_log,
+        LogOutput::File(site.path().join("error.log"))
+    );
+
+    let [www, shop] = config.apps.as_slice() else {
+        panic!("two apps: {config:?}")
+    };
+    assert_eq!(
+        (www.name.as_str(), www.target.to_string().as_str()),
+        ("site", "app:application")
+    );
+    assert_eq!(www.directory, site.path());
+    assert_eq!(
+        (www.python.path.as_path(), www.python.origin),
+        (site.python().as_path(), Origin::Named)
+    );
+    assert_eq!(www.interface, Interface::Wsgi);
+    assert_eq!((www.workers.get(), www.threads.get()), (3, 4));
+    assert_eq!(www.switch_interval, Some(Duration::from_millis(2)));
+    assert_eq!(
+        (www.queue.limit.get(), www.queue.timeout),
+        (50, Duration::from_secs(5))
+    );
+    assert_eq!(www.route.route(3), "www_3");
+    let env: Vec<_> = www
+        .env
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
+    assert_eq!(env, [("KEY", "a b"), ("MODE", "production")]);
+
+    assert_eq!(shop.target.to_string(), "app");
+    assert_eq!(shop.target.import_root, site.path().join("shop"));
+    assert_eq!(shop.directory, site.path().join("shop"));
+    assert_eq!(shop.python.origin, Origin::ProjectEnvironment);
+    assert_eq!(
+        (shop.threads, shop.queue.limit),
+        (defaults::THREADS, defaults::QUEUE_LIMIT)
+    );
+    assert_eq!(shop.route.to_string(), "shop_{n}");
+
+    let app_for = |path: &[u8]| config.location(path).map(|location| location.app);
+    assert_eq!(app_for(b"/shop/cart"), Some(1));
+    assert_eq!(app_for(b"/shopping"), Some(0));
+    let logs: Vec<_> = config.access_logs.iter().map(|log| log.format.as_str()).collect();
+    assert_eq!(logs, ["combined", "%h %>s"]);
+}
+
+#[test]
+fn the_least_file() {
+    let site = Site::new();
+    let config = site
+        .toml("[apps.site]\ntarget = \"app.py\"")
+        .unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(config.server.listen, [Bind::Tcp(defaults::LISTEN)]);
+    assert_eq!(config.server.limits.body_memory, defaults::BODY_MEMORY);
+    assert_eq!(config.apps[0].workers, defaults::workers());
+    assert_eq!(config.location(b"/any").map(|location| location.app), Some(0));
+    assert_eq!(config.access_logs, [carme_config::AccessLog::default()]);
+    let none = site
+        .toml("access_logs = []\n[apps.site]\ntarget = \"app.py\"")
+        .expect("it is right");
+    assert_eq!(none.access_logs, []);
+}
+
+/// One mistake in a file that is right otherwise: `[server]` is line 1, the app's settings begin at line 11.
+fn with(site: &Site, server: &str, app: &str, rest: &str) -> Result<Config, carme_config::Problems> {
+    site.toml(&format!(
+        "[server]\n{server}\n\n\n\n\n\n\n\n[apps.site]\n{app}\n\n\n\n\n\n\n\n\n\n{rest}\n"
+    ))
+}
+
+#[test]
+fn each_kind_of_mistake() {
+    const TARGET: &str = "target = \"app.py\"";
+    let site = Site::new();
+    site.write("wrong.env", "A=1\nB\n");
+    site.write("text", "");
+    let server = |text: &str| with(&site, text, TARGET, "");
+    let app = |text: &str| with(&site, "", &format!("{text}\n{TARGET}"), "");
+    let target = |text: &str| with(&site, "", text, "");
+    let rest = |text: &str| with(&site, "", TARGET, text);
+    let mut failures = Vec::new();
+    const SERVER_KEYS: &str = "[server] knows: listen, graceful_timeout, keep_alive_timeout, header_timeout, \
+                               body_timeout, max_body, body_memory, max_header, response_buffer, backlog, error_log";
+    const APP_KEYS: &str = "[apps.site] knows: target, directory, python, interface, workers, threads, \
+                            switch_interval, startup_timeout, queue, route, env, env_files";
+    for (result, expected) in [
+        // Keys.
+        (server("lisen = []"), format!("carme.toml:2:1: unknown key `lisen` in [server] | help: did you mean `listen`? {SERVER_KEYS}")),
+        (server("threads = 4"), format!("carme.toml:2:1: unknown key `threads` in [server] | help: `threads` belongs into [apps.NAME]; {SERVER_KEYS}")),
+        (server("colour = 4"), format!("carme.toml:2:1: unknown key `colour` in [server] | help: {SERVER_KEYS}")),
+        (server("trusted_proxies = []"), "carme.toml:2:1: `trusted_proxies` in [server] is not available yet in this version of Carme".into()),
+        (app("  wrokers = 4"), format!("carme.toml:11:3: unknown key `wrokers` in [apps.site] | help: did you mean `workers`? {APP_KEYS}")),
+        (app("request_timeout = \"60s\""), "carme.toml:11:1: `request_timeout` in [apps.site] is not available yet in this version of Carme".into()),
+        (app("recycle = { requests = 1 }"), "carme.toml:11:1: `recycle` in [apps.site] is not available yet in this version of Carme".into()),
+        (app("queue = { limits = 4 }"), "carme.toml:11:11: unknown key `limits` in [apps.site.queue] | help: did you mean `limit`? [apps.site.queue] knows: limit, timeout".into()),
+        (rest("[balancers.x]"), "carme.toml:21:2: `balancers` in the top of the file is not available yet in this version of Carme".into()),
+        (rest("[sever]"), "carme.toml:21:2: unknown key `sever` in the top of the file | help: did you mean `server`? the top of the file knows: server, apps, locations, access_logs".into()),
+        (rest("[[access_logs]]\nfile = \"-\"\nrotate = { keep = 10 }"), "carme.toml:23:1: `rotate` in [[access_logs]] is not available yet in this version of Carme".into()),
+        (rest("[[locations]]\npath = \"/\"\napp = \"site\"\n[[locations]]\npath = \"/static\"\nfiles = \"static\""), "carme.toml:26:1: `files` in [[locations]] is not available yet in this version of Carme".into()),
+        // Types.
+        (server("listen = 8000"), "carme.toml:2:10: `listen` must be a string, found the number 8000 | help: write \"127.0.0.1:8000\" for this machine alone, \"0.0.0.0:8000\" for everybody".into()),
+        (server("listen = [\"127.0.0.1:0\", true]"), "carme.toml:2:26: `listen` must be a string, found true".into()),
+        (server("header_timeout = 30"), "carme.toml:2:18: `header_timeout` must be a string, found the number 30 | help: say the unit: \"30s\" or \"30ms\"".into()),
+        (server("max_body = 1_000"), "carme.toml:2:12: `max_body` must be a string, found the number 1000 | help: say the unit: \"1000B\", \"1000KiB\" or \"1000MiB\"".into()),
+        (app("threads = \"4\""), "carme.toml:11:11: `threads` must be a whole number from 1 to 1024, found the string \"4\" | help: write 4 without quotes".into()),
+        (app("threads = 1.5"), "carme.toml:11:11: `threads` must be a whole number from 1 to 1024, found the number 1.5".into()),
+        (app("threads = []"), "carme.toml:11:11: `threads` must be a whole number from 1 to 1024, found a list".into()),
+        (app("queue = 100"), "carme.toml:11:9: `queue` must be a table, found the number 100 | help: it has the keys limit, timeout".into()),
+        (app("env = { PORT = 80 }"), "carme.toml:11:16: `PORT` must be a string, found the number 80 | help: write it in quotes: \"80\"".into()),
+        (app("env = \"A=1\""), "carme.toml:11:7: `env` must be a table, found the string \"A=1\"".into()),
+        (target("target = 5"), "carme.toml:11:10: `target` must be a string, found the number 5 | help: write it in quotes: \"5\"".into()),
+        (rest("[locations]\npath = \"/\""), "carme.toml:21:1: `locations` must be a list of tables, found a table | help: begin each with [[locations]]".into()),
+        // Values.
+        (server("listen = []"), "carme.toml:2:10: `listen` must have an address, found an empty list | help: write [\"127.0.0.1:8000\"], or leave it out".into()),
+        (server("listen = [\":80\", \"0.0.0.0:80\"]"), "carme.toml:2:18: `listen` has http://0.0.0.0:80 twice".into()),
+        (server("header_timeout = \"0s\""), "carme.toml:2:18: `header_timeout` must be longer than nothing, found \"0s\"".into()),
+        (server("max_header = \"2MiB\""), "carme.toml:2:14: `max_header` must be a size from 1KiB to 1MiB, found 2MiB".into()),
+        (server("backlog = 0"), "carme.toml:2:11: `backlog` must be a whole number from 1 to 65535, found 0".into()),
+        (server("backlog = 99999999999999999999999999999999999999999999"), "carme.toml:2:11: `backlog` must be a whole number from 1 to 65535, found 170141183460469231731687303715884105727".into()),
+        (server("error_log = \"logs/error.log\""), "carme.toml:2:13: `error_log` is in a folder that does not exist: SITE/logs | help: create the folder, or name another".into()),
+        (app("workers = { min = 2, max = 4, ttl = \"120s\" }"), "carme.toml:11:11: `workers` asks for scaling between two numbers, which is not available yet in this version of Carme | help: write one number".into()),
+        (app("workers = \"2-4\""), "carme.toml:11:11: `workers` asks for scaling between two numbers, which is not available yet in this version of Carme | help: write one number".into()),
+        (app("workers = 0"), "carme.toml:11:11: `workers` must be a whole number from 1 to 256, found 0".into()),
+        (app("workers = -0x10"), "carme.toml:11:11: integers with a radix cannot be signed, expected nothing".into()),
+        (app("interface = \"asgi\""), "carme.toml:11:13: `interface` asks for ASGI, which is not available yet in this version of Carme | help: serve a WSGI application".into()),
+        (app("interface = \"wsig\""), "carme.toml:11:13: `interface` must be \"auto\" or \"wsgi\", found \"wsig\" | help: did you mean `wsgi`?".into()),
+        (app("route = \"www\""), "carme.toml:11:9: `route` must contain {n}, the worker's number, found \"www\" | help: write \"www_{n}\"".into()),
+        (app("env = { \"A B\" = \"\" }"), "carme.toml:11:17: `A B` a variable's name must not contain ' ', found \"A B\"".into()),
+        (app("env = { A = \"a\\u0000\" }"), "carme.toml:11:13: `A` must not contain a NUL character, which no environment can hold".into()),
+        // Paths.
+        (app("directory = \"shpo\""), "carme.toml:11:13: `directory` names a folder that does not exist: SITE/shpo | help: did you mean SITE/shop?".into()),
+        (app("directory = \"text\""), "carme.toml:11:13: `directory` must be a folder, found the file SITE/text".into()),
+        (app("env_files = [\"wrong.env\"]"), "SITE/wrong.env:2:1: expected KEY=VALUE, found no \"=\" | help: begin a comment with #".into()),
+        (app("env_files = \"wrogn.env\""), "carme.toml:11:13: `env_files` names SITE/wrogn.env: this environment file does not exist | help: did you mean SITE/wrong.env?".into()),
+        (app("python = \"no/such/python\""), "carme.toml:11:10: `python` names a file that does not exist: SITE/no/such/python | help: there is SITE, and nothing named no in it".into()),
+        (target("target = \"ap.py\""), "carme.toml:11:10: `target` names a file that does not exist: SITE/ap.py | help: did you mean SITE/app.py?".into()),
+        (target("target = \"app:\""), "carme.toml:11:10: `target` names no attribute after the colon: \"app:\" | help: write \"app:app\", or \"app\" alone to try the usual names".into()),
+        // What belongs together.
+        (target(""), "carme.toml:10:7: [apps.site] has no `target` | help: write target = \"app.py\" or target = \"mysite.wsgi:application\"".into()),
+        (rest("[[locations]]\npath = \"/\"\napp = \"sit\""), "carme.toml:23:7: `app` names no app: \"sit\" | help: did you mean `site`?".into()),
+        (rest("[[locations]]\npath = \"/\""), "carme.toml:21:1: [[locations]] has no `app` | help: write app = \"site\"".into()),
+        (rest("[[locations]]\npath = \"shop\"\napp = \"site\""), "carme.toml:22:8: `path` must be a path such as \"/\" or \"/shop\", found \"shop\" | help: begin with a slash: \"/shop\"".into()),
+        (rest("[[locations]]\npath = \"/a\"\napp = \"site\"\n[[locations]]\npath = \"/a/\"\napp = \"site\""), "carme.toml:25:8: `path` is taken already: /a at carme.toml:22:8".into()),
+        (rest("[[access_logs]]\nfile = \"-\"\nformat = \"combiend\""), "carme.toml:23:10: `format` is no log format: at column 1, \"combiend\" is neither a nickname (common, combined, combined_route) nor has it any directive, such as %h | help: did you mean \"combined\"?".into()),
+        (rest("[[access_logs]]\n[[access_logs]]"), "carme.toml:22:1: [[access_logs]] has the same file and format as another: each line would be there twice".into()),
+        (rest("[apps.other]\ntarget = \"app.py\"\nroute = \"site_{n}\"\n[[locations]]\npath = \"/\"\napp = \"site\"\n[[locations]]\npath = \"/other\"\napp = \"other\""), "carme.toml:23:9: `route` would give a worker of `other` the name site_1, as `site` does | help: choose another pattern for one of them".into()),
+        (site.toml("[apps.Site]\ntarget = \"app.py\""), "carme.toml:1:7: `Site` must have a name of lower-case letters, digits, \"_\" and \"-\" | help: call it site".into()),
+        (site.toml("[apps]\ntarget = \"app.py\""), "carme.toml:2:1: `target` must be a table, found the string \"app.py\" | help: an app has a name: write it below [apps.site], not below [apps]: target".into()),
+        (site.toml("[apps]"), "carme.toml: [apps] names no app | help: add [apps.site] with target = \"app.py\"".into()),
+        (site.toml(""), "carme.toml: nothing to serve is named | help: add [apps.site] with target = \"app.py\"".into()),
+        (site.toml("[server\nlisten = []"), "carme.toml:1:8: unclosed table, expected `]`".into()),
+        (site.toml("[apps.a]\ntarget = \"D:\\sites\"\n"), "carme.toml:2:14: missing escaped value, expected `b`, `e`, `f`, `n`, `r`, `\\`, `\"`, `x`, `u`, `U`".into()),
+    ] {
+        let shown = expected.replace('\\', "/");
+        let lines = result.map_or_else(|problems| site.lines(&problems), |_| vec!["no mistake was found".to_owned()]);
+        // A mistake must not draw others after it; a location's leaves its app without any.
+        let others = lines.iter().filter(|line| **line != shown && !line.contains("is not served anywhere"));
+        if !lines.contains(&shown) || (others.count() > 0 && !shown.contains("is not served anywhere")) {
+            failures.push(format!("expected\n  {shown}\nfound\n  {}", lines.join("\n  ")));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+#[test]
+fn all_at_once_and_in_order() {
+    let site = Site::new();
+    let text = "[apps.site]\ntarget = \"ap.py\"\nthreads = 0\nworker = 2\n\n[server]\nlisten = [\"x\", \"127.0.0.1\"]\nmax_body = 1\n\n\
+                [[locations]]\npath = \"a\"\napp = \"site\"\n";
+    let problems = site.toml(text).expect_err("there are mistakes");
+    let places: Vec<String> = problems.iter().map(|problem| problem.place.to_string()).collect();
+    let lines = [
+        "carme.toml:2:10",
+        "carme.toml:3:11",
+        "carme.toml:4:1",
+        "carme.toml:7:11",
+        "carme.toml:7:16",
+        "carme.toml:8:12",
+        "carme.toml:11:8",
+    ];
+    assert_eq!(places, lines);
+    let syntax = site.toml("a = \nb = 'x\n[c\n").expect_err("its syntax is wrong");
+    assert!(syntax.len() >= 3, "{syntax}");
+}
+
+#[test]
+fn several_apps_need_locations() {
+    let site = Site::new();
+    let problems = site
+        .toml("[apps.a]\ntarget = \"app.py\"\n[apps.b]\ntarget = \"app.py\"")
+        .expect_err("no locations");
+    assert_eq!(
+        site.lines(&problems),
+        [
+            "carme.toml:1:7: the app `a` is not served anywhere | help: add [[locations]] with path = \"/a\" and app = \"a\"",
+            "carme.toml:3:7: the app `b` is not served anywhere | help: add [[locations]] with path = \"/b\" and app = \"b\"",
+        ]
+    );
+}
+
+#[test]
+fn an_app_that_no_location_leads_to() {
+    let site = Site::new();
+    let problems = site
+        .toml("[apps.a]\ntarget = \"app.py\"\n[apps.b]\ntarget = \"app.py\"\n[[locations]]\npath = \"/\"\napp = \"a\"")
+        .expect_err("b is not served");
+    assert_eq!(
+        site.lines(&problems),
+        [
+            "carme.toml:3:7: the app `b` is not served anywhere | help: add [[locations]] with path = \"/b\" and app = \"b\""
+        ]
+    );
+}
+
+#[test]
+fn paths_are_seen_from_the_files_folder() {
+    let site = Site::new();
+    site.write(
+        "conf/carme.toml",
+        "[apps.site]\ntarget = \"app.py\"\ndirectory = \"..\"\n",
+    );
+    let config = Config::from_file(Path::new("conf/carme.toml"), &site.surroundings())
+        .unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(
+        config.apps[0].target.import_root.canonicalize().ok(),
+        site.path().canonicalize().ok()
+    );
+}
+
+#[test]
+fn files_that_cannot_be_read() {
+    let site = Site::new();
+    site.write("carme.toml", "");
+    site.write("latin.toml", "");
+    std::fs::write(site.path().join("latin.toml"), b"# caf\xe9\n").expect("written");
+    site.write("httpd.conf", "");
+    for (name, expected) in [
+        (
+            "crame.toml",
+            "crame.toml: this configuration file does not exist | help: did you mean SITE/carme.toml?",
+        ),
+        (
+            "latin.toml",
+            "latin.toml: is not UTF-8 text, as TOML must be: see line 1",
+        ),
+        (
+            ".",
+            ".: is a folder, not a configuration file | help: write ./carme.toml",
+        ),
+        (
+            "httpd.conf",
+            "httpd.conf: Apache's syntax is not available yet in this version of Carme | help: write a carme.toml",
+        ),
+    ] {
+        let problems = Config::from_file(Path::new(name), &site.surroundings()).expect_err(name);
+        assert_eq!(site.lines(&problems), [expected]);
+    }
+}
