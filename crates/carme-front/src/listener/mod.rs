@@ -19,9 +19,6 @@ use unix as platform;
 #[cfg(windows)]
 use windows as platform;
 
-/// Connections that the system keeps for us while we are busy; the system lowers it to what it allows.
-const BACKLOG: i32 = 4096;
-
 /// A socket that accepts connections.
 pub struct Listener(Kind);
 
@@ -43,50 +40,68 @@ pub(crate) enum Stream {
 
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}{}", cure(.source))]
+#[error("cannot listen on {address}: {source}{}", if .cure.is_empty() { String::new() } else { format!(" ({cure})") })]
 pub struct BindError {
     address: String,
     source: io::Error,
+    cure: String,
 }
 
-fn cure(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::AddrInUse => " (another program listens there: stop it, or choose another port)",
-        io::ErrorKind::AddrNotAvailable => " (this machine has no such address)",
-        io::ErrorKind::PermissionDenied => {
-            " (ports below 1024 and some others need special rights: choose another port)"
+fn cure(address: SocketAddr, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            let who = platform::owner(address);
+            let who = who.as_deref().unwrap_or("another program");
+            format!("{who} listens there: stop it, or choose another port")
         }
-        _ => "",
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address: 127.0.0.1 is the machine itself, 0.0.0.0 all its addresses"
+                .to_owned()
+        }
+        io::ErrorKind::PermissionDenied if cfg!(windows) => {
+            "another program listens there, or the system has reserved the port: choose another".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 and some others need special rights: choose another port".to_owned()
+        }
+        _ => String::new(),
     }
 }
 
 impl Listener {
-    /// Listens on a TCP address; port 0 is any free one. Call it within the runtime.
+    /// Listens on a TCP address; port 0 is any free one. At most `backlog` connections wait to be accepted; the system
+    /// may allow fewer. Call it within the runtime.
     ///
     /// # Errors
     /// [`BindError`] names the address and, where it is known, the cure.
-    pub fn tcp(address: SocketAddr) -> Result<Self, BindError> {
+    pub fn tcp(address: SocketAddr, backlog: i32) -> Result<Self, BindError> {
         let named = |source| BindError {
             address: address.to_string(),
+            cure: cure(address, &source),
             source,
         };
-        let listener = bind(address).map_err(named)?;
+        let listener = bind(address, backlog).map_err(named)?;
         let address = listener.local_addr().map_err(named)?;
         Ok(Listener(Kind::Tcp { listener, address }))
     }
 
-    /// Listens on a Unix socket at `path`. A socket that nobody listens on any more is replaced.
+    /// Listens on a Unix socket at `path`. A socket that nobody listens on any more is replaced, anything else is not. Who
+    /// may connect is up to the umask, as for any file.
     ///
     /// # Errors
     /// [`BindError`] names the path.
     #[cfg(unix)]
-    pub fn unix(path: &std::path::Path) -> Result<Self, BindError> {
-        match unix::UnixSocket::bind(path) {
+    pub fn unix(path: &std::path::Path, backlog: i32) -> Result<Self, BindError> {
+        match unix::UnixSocket::bind(path, backlog) {
             Ok(socket) => Ok(Listener(Kind::Unix(socket))),
-            Err(source) => Err(BindError {
-                address: format!("unix:{}", path.display()),
-                source,
-            }),
+            Err(source) => {
+                let cure = unix::cure(&source).to_owned();
+                Err(BindError {
+                    address: format!("unix:{}", path.display()),
+                    source,
+                    cure,
+                })
+            }
         }
     }
 
@@ -125,11 +140,60 @@ impl fmt::Display for Listener {
     }
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    platform::prepare(&socket)?;
+    carme_ring::os::own_port(&socket)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(backlog)?;
     TcpListener::from_std(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    fn any() -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 0))
+    }
+
+    #[tokio::test]
+    async fn an_address_in_use_is_an_error_with_a_cure() {
+        let listener = Listener::tcp(any(), 16).unwrap();
+        let address = listener.local_addr().unwrap();
+        let error = Listener::tcp(address, 16).err().unwrap().to_string();
+        assert!(
+            error.starts_with(&format!("cannot listen on {address}: ")),
+            "{error}"
+        );
+        assert!(error.contains("listens there"), "{error}");
+        if cfg!(target_os = "linux") {
+            assert!(
+                error.contains(&format!("(pid {}) listens there", std::process::id())),
+                "{error}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_is_free_again_at_once() {
+        let listener = Listener::tcp(any(), 16).unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = TcpStream::connect(address).unwrap();
+        // A connection that the server closes first stays in TIME_WAIT.
+        drop(listener.accept().await.unwrap());
+        drop((listener, client));
+        Listener::tcp(address, 16).unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_address_of_another_machine_is_an_error_with_a_cure() {
+        let error = Listener::tcp("192.0.2.1:0".parse().unwrap(), 16)
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(error.contains("this machine has no such address"), "{error}");
+    }
 }

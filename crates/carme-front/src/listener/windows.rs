@@ -1,10 +1,8 @@
-//! What TCP sockets need on Windows.
+//! What only Unix has is not looked for here.
 
-use std::io;
+use std::net::SocketAddr;
 
-use socket2::Socket;
-
-/// Nothing: an address is free again at once there, and `SO_REUSEADDR` would let two servers share it.
-pub(super) fn prepare(_socket: &Socket) -> io::Result<()> {
-    Ok(())
+/// Which program listens there; not looked up.
+pub(super) fn owner(_: SocketAddr) -> Option<String> {
+    None
 }

@@ -59,7 +59,7 @@ impl Front {
             },
             paths.iter().map(|path| Location::new(path, Fake::new(&events))),
         );
-        let listener = Listener::tcp("127.0.0.1:0".parse().expect("an address")).expect("a port");
+        let listener = Listener::tcp("127.0.0.1:0".parse().expect("an address"), 1024).expect("a port");
         let address = listener.local_addr().expect("an address");
         let shutdown = Shutdown::new(Duration::from_secs(5));
         let server = tokio::spawn(serve(vec![listener], Arc::new(site), shutdown.clone()));

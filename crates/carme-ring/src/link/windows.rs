@@ -13,9 +13,7 @@ use windows_sys::Win32::Foundation::{
     DUPLICATE_CLOSE_SOURCE, DUPLICATE_SAME_ACCESS, DuplicateHandle, HANDLE, HANDLE_FLAG_INHERIT,
     SetHandleInformation,
 };
-use windows_sys::Win32::Networking::WinSock::{
-    POLLRDNORM, SO_EXCLUSIVEADDRUSE, SOCKET_ERROR, SOL_SOCKET, WSAPOLLFD, WSAPoll, setsockopt,
-};
+use windows_sys::Win32::Networking::WinSock::{POLLRDNORM, SOCKET_ERROR, WSAPOLLFD, WSAPoll};
 use windows_sys::Win32::System::Threading::{
     GetCurrentProcess, OpenProcess, PROCESS_DUP_HANDLE, PROCESS_QUERY_LIMITED_INFORMATION,
     PROCESS_SYNCHRONIZE, PROCESS_TERMINATE,
@@ -93,21 +91,8 @@ pub(super) struct Connected {
 impl Invitation {
     pub(super) fn new() -> io::Result<Self> {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
-        // Nobody else may bind the port that the worker will connect to.
-        let on = 1i32.to_ne_bytes();
-        // SAFETY: the socket is open, and the option's value is a readable i32 of the length given.
-        let set = unsafe {
-            setsockopt(
-                socket.as_raw_socket() as usize,
-                SOL_SOCKET,
-                SO_EXCLUSIVEADDRUSE,
-                on.as_ptr(),
-                on.len() as i32,
-            )
-        };
-        if set == SOCKET_ERROR {
-            return Err(io::Error::last_os_error());
-        }
+        // Nobody else may listen where the worker will connect.
+        crate::os::own_port(&socket)?;
         socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
         socket.listen(16)?;
         let listener = TcpListener::from(socket);

@@ -9,13 +9,14 @@ use carme_log::{Destination, Format, FormatError, OpenError, Writer, WriterOptio
 
 /// Listens everywhere that the configuration names.
 pub(super) fn listen(server: &Server) -> Result<Vec<Listener>, BindError> {
+    let backlog = i32::try_from(server.limits.backlog.get()).unwrap_or(i32::MAX);
     server
         .listen
         .iter()
         .map(|bind| match bind {
-            Bind::Tcp(address) => Listener::tcp(*address),
+            Bind::Tcp(address) => Listener::tcp(*address, backlog),
             #[cfg(unix)]
-            Bind::Unix(path) => Listener::unix(path),
+            Bind::Unix(path) => Listener::unix(path, backlog),
             #[cfg(not(unix))]
             Bind::Unix(_) => unreachable!("the configuration refuses Unix sockets on Windows"),
         })
