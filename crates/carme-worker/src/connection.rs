@@ -35,16 +35,34 @@ pub fn connect(
     free_threaded: bool,
     executable: String,
 ) -> PyResult<Connection> {
-    let hello = Hello::new(Interpreter { version, implementation, free_threaded, executable });
+    let hello = Hello::new(Interpreter {
+        version,
+        implementation,
+        free_threaded,
+        executable,
+    });
     let link = py.detach(|| WorkerLink::from_env(hello)).map_err(broken)?;
-    let WorkerLink { welcome, region, sender, receiver, leader, second, front } = link;
+    let WorkerLink {
+        welcome,
+        region,
+        sender,
+        receiver,
+        leader,
+        second,
+        front,
+    } = link;
     let ring = WorkerRing::new(Arc::new(region), welcome.index);
     let post = Arc::new(Post::new(ring, sender, front));
     let drain = Arc::<DrainSignal>::default();
     // From now on the end of the front is the end of this process, even while the app is being imported.
     listen(receiver, Arc::clone(&post), Arc::clone(&drain))
         .map_err(|error| PyRuntimeError::new_err(format!("no thread could be started: {error}")))?;
-    Ok(Connection { settings: welcome.app, post, drain, bells: Mutex::new(Some((leader, second))) })
+    Ok(Connection {
+        settings: welcome.app,
+        post,
+        drain,
+        bells: Mutex::new(Some((leader, second))),
+    })
 }
 
 #[pymethods]
@@ -77,12 +95,15 @@ impl Connection {
     /// `sys.setswitchinterval`'s value in seconds, or `None`.
     #[getter]
     fn switch_interval(&self) -> Option<f64> {
-        self.settings.switch_interval_us.map(|microseconds| f64::from(microseconds) / 1e6)
+        self.settings
+            .switch_interval_us
+            .map(|microseconds| f64::from(microseconds) / 1e6)
     }
 
     /// Tells the front that there is no app to serve.
     fn import_failed(&self, py: Python<'_>, message: String, traceback: String) -> PyResult<()> {
-        py.detach(|| self.post.tell(&ToFront::ImportFailed { message, traceback })).map_err(broken)
+        py.detach(|| self.post.tell(&ToFront::ImportFailed { message, traceback }))
+            .map_err(broken)
     }
 
     /// Tells the front that the app is ready, then serves it until the front says to drain.
@@ -94,10 +115,29 @@ impl Connection {
             .take()
             .ok_or_else(|| PyRuntimeError::new_err("a worker serves one app, once"))?;
         let threads = usize::from(self.settings.threads.max(1));
-        let facts = Facts { multithread: threads > 1, multiprocess: self.settings.multiprocess };
+        let facts = Facts {
+            multithread: threads > 1,
+            multiprocess: self.settings.multiprocess,
+        };
         let post = Arc::clone(&self.post);
-        let crew = Bound::new(py, Crew::new(Equipment { post, leader, second, threads, facts }, app))?;
-        let ready = ToFront::Ready { interface: Interface::Wsgi, attribute, title };
+        let crew = Bound::new(
+            py,
+            Crew::new(
+                Equipment {
+                    post,
+                    leader,
+                    second,
+                    threads,
+                    facts,
+                },
+                app,
+            ),
+        )?;
+        let ready = ToFront::Ready {
+            interface: Interface::Wsgi,
+            attribute,
+            title,
+        };
         py.detach(|| self.post.tell(&ready)).map_err(broken)?;
         Crew::serve(&crew, &self.drain)
     }

@@ -52,7 +52,13 @@ impl Crew {
     /// A crew without threads.
     pub fn new(equipment: Equipment, app: Py<PyAny>) -> Self {
         let roles = Mutex::new(Roles::new(equipment.threads));
-        Self { equipment, app, roles, changed: Condvar::new(), draining: AtomicBool::new(false) }
+        Self {
+            equipment,
+            app,
+            roles,
+            changed: Condvar::new(),
+            draining: AtomicBool::new(false),
+        }
     }
 
     fn roles(&self) -> MutexGuard<'_, Roles> {
@@ -83,7 +89,9 @@ impl Crew {
         settings.set_item("args", (thread.0,))?;
         settings.set_item("name", format!("carme-{}", thread.0 + 1))?;
         settings.set_item("daemon", true)?;
-        py.import("threading")?.call_method("Thread", (), Some(&settings))?.call_method0("start")?;
+        py.import("threading")?
+            .call_method("Thread", (), Some(&settings))?
+            .call_method0("start")?;
         Ok(())
     }
 
@@ -105,7 +113,9 @@ impl Crew {
 
     /// Sleeps in a role until there may be something to do.
     fn sleep(&self, py: Python<'_>, thread: ThreadId, role: Role) {
-        let Equipment { post, leader, second, .. } = &self.equipment;
+        let Equipment {
+            post, leader, second, ..
+        } = &self.equipment;
         let rung = match role {
             Role::Leader => match post.ring.arm_leader() {
                 Armed::Look => return,
@@ -192,17 +202,33 @@ impl<'a> Workbench<'a> {
         let seat = crew.equipment.post.seat();
         let mail: Arc<dyn Mail> = Arc::<Seat>::clone(&seat);
         let builder = EnvironBuilder::new(py, crew.equipment.facts)?;
-        Ok(Self { crew, seat, mail, builder, buffer: Vec::new() })
+        Ok(Self {
+            crew,
+            seat,
+            mail,
+            builder,
+            buffer: Vec::new(),
+        })
     }
 
     fn serve(&mut self, py: Python<'_>, taken: Taken) {
         let begun = Instant::now();
         let ring = &self.crew.equipment.post.ring;
-        let inline = ring.read(taken, &mut self.buffer).unwrap_or_else(|corrupt| give_up(&corrupt));
-        let head = RequestHead::decode(&self.buffer[inline.head]).unwrap_or_else(|malformed| give_up(&malformed));
+        let inline = ring
+            .read(taken, &mut self.buffer)
+            .unwrap_or_else(|corrupt| give_up(&corrupt));
+        let head =
+            RequestHead::decode(&self.buffer[inline.head]).unwrap_or_else(|malformed| give_up(&malformed));
         self.seat.begin(inline.stream);
         let body = &self.buffer[inline.body];
-        wsgi::run(self.crew.app.bind(py), &mut self.builder, &head, body, inline.stream, &self.mail);
+        wsgi::run(
+            self.crew.app.bind(py),
+            &mut self.builder,
+            &head,
+            body,
+            inline.stream,
+            &self.mail,
+        );
         self.seat.end();
         ring.note_duration(begun.elapsed().as_micros() as u64);
         ring.finish();

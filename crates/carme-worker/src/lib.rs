@@ -15,8 +15,6 @@ mod process;
 mod report;
 mod roles;
 mod rules;
-#[cfg(feature = "testing")]
-mod testing;
 mod wsgi;
 
 use pyo3::prelude::*;
@@ -25,7 +23,5 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = true)]
 fn carme_worker_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(connection::connect, module)?)?;
-    #[cfg(feature = "testing")]
-    module.add_function(wrap_pyfunction!(testing::serve_once, module)?)?;
     Ok(())
 }

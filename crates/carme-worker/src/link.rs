@@ -37,8 +37,15 @@ impl DrainSignal {
 
 /// Starts the thread. It ends only with the process.
 pub fn listen(receiver: Receiver<ToWorker>, post: Arc<Post>, drain: Arc<DrainSignal>) -> io::Result<()> {
-    let listener = Listener { receiver, post, drain };
-    thread::Builder::new().name("carme-link".into()).spawn(move || listener.run()).map(drop)
+    let listener = Listener {
+        receiver,
+        post,
+        drain,
+    };
+    thread::Builder::new()
+        .name("carme-link".into())
+        .spawn(move || listener.run())
+        .map(drop)
 }
 
 struct Listener {
@@ -56,7 +63,8 @@ impl Listener {
                 Ok((ToWorker::Inbox, _)) => self.post.outbox_drained(),
                 Ok((ToWorker::File { stream, .. }, handles)) => {
                     let file = handles.into_iter().next().ok_or(io::ErrorKind::NotFound.into());
-                    self.post.deliver_file(StreamId(stream), file.and_then(ordinary_file));
+                    self.post
+                        .deliver_file(StreamId(stream), file.and_then(ordinary_file));
                 }
                 Ok((ToWorker::Drain, _)) => self.drain.give(),
                 Ok((ToWorker::Stop, _)) | Err(LinkError::Closed) => exit_now(0),

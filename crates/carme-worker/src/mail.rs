@@ -40,7 +40,13 @@ pub trait Mail: Send + Sync {
     fn wait(&self, stream: StreamId, body: usize);
 
     /// Hands a file over as the body of a response whose head was posted with [`carme_ring::flags::FILE`].
-    fn give_file(&self, stream: StreamId, file: BorrowedHandle<'_>, offset: u64, length: u64) -> io::Result<()>;
+    fn give_file(
+        &self,
+        stream: StreamId,
+        file: BorrowedHandle<'_>,
+        offset: u64,
+        length: u64,
+    ) -> io::Result<()>;
 
     /// Asks for the file that holds a request's body and waits for it. To be called without the GIL.
     fn body_file(&self, stream: StreamId) -> io::Result<File>;

@@ -31,7 +31,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Post {
     /// The post of a worker without threads.
     pub fn new(ring: WorkerRing, sender: Sender<ToFront>, front: Ringer) -> Self {
-        Self { ring, sender, front, seats: Mutex::default(), drained: Mutex::default(), room: Condvar::new() }
+        Self {
+            ring,
+            sender,
+            front,
+            seats: Mutex::default(),
+            drained: Mutex::default(),
+            room: Condvar::new(),
+        }
     }
 
     /// Sends a control message.
@@ -41,7 +48,11 @@ impl Post {
 
     /// A seat for a new thread.
     pub fn seat(self: &Arc<Self>) -> Arc<Seat> {
-        let seat = Arc::new(Seat { post: Arc::clone(self), state: Mutex::default(), changed: Condvar::new() });
+        let seat = Arc::new(Seat {
+            post: Arc::clone(self),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
         lock(&self.seats).push(Arc::clone(&seat));
         seat
     }
@@ -61,7 +72,9 @@ impl Post {
     pub fn deliver(&self, message: InboxMessage) {
         match message {
             InboxMessage::Credit { stream, bytes } => {
-                self.at(stream, |working| working.credit = working.credit.saturating_add(bytes));
+                self.at(stream, |working| {
+                    working.credit = working.credit.saturating_add(bytes)
+                });
             }
             InboxMessage::Gone { stream } => self.at(stream, |working| working.gone = true),
         }
@@ -100,7 +113,13 @@ pub struct Seat {
 impl Seat {
     /// From now on the thread works on this stream.
     pub fn begin(&self, stream: StreamId) {
-        *lock(&self.state) = Some(Working { stream, credit: WINDOW, gone: false, file: None, full_at: None });
+        *lock(&self.state) = Some(Working {
+            stream,
+            credit: WINDOW,
+            gone: false,
+            file: None,
+            full_at: None,
+        });
     }
 
     /// The stream's last record has been posted.
@@ -116,7 +135,9 @@ fn of(state: &mut Option<Working>, stream: StreamId) -> Option<&mut Working> {
 impl Mail for Seat {
     fn post(&self, stream: StreamId, record: Outgoing<'_>) -> Posted {
         let mut state = lock(&self.state);
-        let Some(working) = of(&mut state, stream) else { return Posted::Gone };
+        let Some(working) = of(&mut state, stream) else {
+            return Posted::Gone;
+        };
         if working.gone && matches!(record.kind, RecordKind::Response | RecordKind::Body) {
             return Posted::Gone;
         }
@@ -126,7 +147,11 @@ impl Mail for Seat {
         }
         let post = &*self.post;
         let parts = [record.head, record.body];
-        let publish = || post.ring.publish(record.kind, record.flags, stream, &parts).is_ok();
+        let publish = || {
+            post.ring
+                .publish(record.kind, record.flags, stream, &parts)
+                .is_ok()
+        };
         if !publish() {
             let drained = *lock(&post.drained);
             post.ring.want_space();
@@ -161,7 +186,11 @@ impl Mail for Seat {
                     drop(state);
                     let mut drained = lock(&self.post.drained);
                     while *drained == seen {
-                        drained = self.post.room.wait(drained).unwrap_or_else(PoisonError::into_inner);
+                        drained = self
+                            .post
+                            .room
+                            .wait(drained)
+                            .unwrap_or_else(PoisonError::into_inner);
                     }
                     return;
                 }
@@ -170,19 +199,36 @@ impl Mail for Seat {
         }
     }
 
-    fn give_file(&self, stream: StreamId, file: BorrowedHandle<'_>, offset: u64, length: u64) -> io::Result<()> {
-        let message = ToFront::File { stream: stream.0, offset, length };
-        self.post.sender.send_with(&message, &[file]).map_err(io::Error::other)
+    fn give_file(
+        &self,
+        stream: StreamId,
+        file: BorrowedHandle<'_>,
+        offset: u64,
+        length: u64,
+    ) -> io::Result<()> {
+        let message = ToFront::File {
+            stream: stream.0,
+            offset,
+            length,
+        };
+        self.post
+            .sender
+            .send_with(&message, &[file])
+            .map_err(io::Error::other)
     }
 
     fn body_file(&self, stream: StreamId) -> io::Result<File> {
         if of(&mut lock(&self.state), stream).is_none() {
             return Err(io::Error::other("the request is over"));
         }
-        self.post.tell(&ToFront::NeedFile { stream: stream.0 }).map_err(io::Error::other)?;
+        self.post
+            .tell(&ToFront::NeedFile { stream: stream.0 })
+            .map_err(io::Error::other)?;
         let mut state = lock(&self.state);
         loop {
-            let Some(working) = of(&mut state, stream) else { return Err(io::Error::other("the request is over")) };
+            let Some(working) = of(&mut state, stream) else {
+                return Err(io::Error::other("the request is over"));
+            };
             if let Some(file) = working.file.take() {
                 return file;
             }

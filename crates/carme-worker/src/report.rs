@@ -7,7 +7,10 @@ use pyo3::types::PyString;
 
 /// An exception in one line, such as `ValueError: no`.
 pub fn summary(py: Python<'_>, error: &PyErr) -> String {
-    let class = error.get_type(py).name().map_or_else(|_| "an exception".into(), |name| name.to_string());
+    let class = error
+        .get_type(py)
+        .name()
+        .map_or_else(|_| "an exception".into(), |name| name.to_string());
     match error.value(py).str() {
         Ok(text) if text.to_string_lossy().is_empty() => class,
         Ok(text) => format!("{class}: {}", text.to_string_lossy()),

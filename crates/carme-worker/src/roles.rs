@@ -47,7 +47,11 @@ pub struct Roles {
 impl Roles {
     /// One thread, [`ThreadId`] 0, that is about to look for its first request.
     pub fn new(limit: usize) -> Self {
-        Self { limit: limit.max(1), roles: vec![Role::Running], standbys: Vec::new() }
+        Self {
+            limit: limit.max(1),
+            roles: vec![Role::Running],
+            standbys: Vec::new(),
+        }
     }
 
     /// What a thread does.
@@ -95,7 +99,11 @@ impl Roles {
 
     /// A thread could not be created after all.
     pub fn not_created(&mut self, thread: ThreadId) {
-        debug_assert_eq!(thread.0 + 1, self.roles.len(), "only the newest thread can fail to be created");
+        debug_assert_eq!(
+            thread.0 + 1,
+            self.roles.len(),
+            "only the newest thread can fail to be created"
+        );
         self.roles.truncate(thread.0);
         self.limit = self.roles.len();
     }

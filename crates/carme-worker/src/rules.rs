@@ -25,12 +25,21 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status) => {
-                write!(f, "the status must be of the form \"200 OK\": three digits, a space, a reason; it is {status:?}")
+                write!(
+                    f,
+                    "the status must be of the form \"200 OK\": three digits, a space, a reason; it is {status:?}"
+                )
             }
-            Self::Code(code) => write!(f, "a WSGI app cannot answer with status {code}; 200 to 999 are final"),
+            Self::Code(code) => write!(
+                f,
+                "a WSGI app cannot answer with status {code}; 200 to 999 are final"
+            ),
             Self::Name(name) => write!(f, "{name:?} is not a valid header name"),
             Self::Value(name, byte) => {
-                write!(f, "the value of header {name:?} contains the control character 0x{byte:02x}")
+                write!(
+                    f,
+                    "the value of header {name:?} contains the control character 0x{byte:02x}"
+                )
             }
             Self::HopByHop(name) => write!(
                 f,
@@ -56,8 +65,14 @@ pub fn status(status: &[u8]) -> Result<(u16, &[u8]), Refusal> {
     if !digits.iter().all(u8::is_ascii_digit) || !reason.iter().all(printable) {
         return Err(Refusal::Status(show(status)));
     }
-    let code = digits.iter().fold(0, |code, digit| code * 10 + u16::from(digit - b'0'));
-    if code < 200 { Err(Refusal::Code(code)) } else { Ok((code, reason)) }
+    let code = digits
+        .iter()
+        .fold(0, |code, digit| code * 10 + u16::from(digit - b'0'));
+    if code < 200 {
+        Err(Refusal::Code(code))
+    } else {
+        Ok((code, reason))
+    }
 }
 
 /// `tchar` of RFC 9110, 5.6.2.
@@ -115,7 +130,10 @@ pub fn content_length(value: &[u8]) -> Result<u64, Refusal> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(bad());
     }
-    std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok()).ok_or_else(bad)
+    std::str::from_utf8(value)
+        .ok()
+        .and_then(|digits| digits.parse().ok())
+        .ok_or_else(bad)
 }
 
 /// Whether a response with this status never has a body (RFC 9110, 6.4.1).

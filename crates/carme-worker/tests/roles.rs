@@ -28,11 +28,19 @@ fn concurrency_creates_threads_and_idleness_parks_them() {
     assert_eq!(roles.took(b), Handover::Create(c));
     assert_eq!(roles.took(c), Handover::None, "the limit is three threads");
     assert_eq!(roles.running(), 3);
-    assert_eq!(roles.found_nothing(b), Role::Leader, "the first to come back leads");
+    assert_eq!(
+        roles.found_nothing(b),
+        Role::Leader,
+        "the first to come back leads"
+    );
     assert_eq!(roles.found_nothing(a), Role::Second);
     assert_eq!(roles.found_nothing(c), Role::Standby);
     assert_eq!(roles.took(b), Handover::None);
-    assert_eq!(roles.took(a), Handover::Wake(c), "no fourth thread: the one that stands by is next");
+    assert_eq!(
+        roles.took(a),
+        Handover::Wake(c),
+        "no fourth thread: the one that stands by is next"
+    );
     assert_eq!(roles.role(c), Role::Second);
 }
 
@@ -50,7 +58,11 @@ fn a_thread_that_cannot_be_created_lowers_the_limit() {
     let mut roles = Roles::new(9);
     assert_eq!(roles.took(ThreadId(0)), Handover::Create(ThreadId(1)));
     roles.not_created(ThreadId(1));
-    assert_eq!(roles.took(ThreadId(0)), Handover::None, "not tried again at each request");
+    assert_eq!(
+        roles.took(ThreadId(0)),
+        Handover::None,
+        "not tried again at each request"
+    );
     assert_eq!(roles.found_nothing(ThreadId(0)), Role::Leader);
 }
 

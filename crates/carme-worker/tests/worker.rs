@@ -77,7 +77,14 @@ fn with_worker(threads: u16, test: impl Fn(Front, &Path)) {
     for python in pythons() {
         let folder = tempfile::tempdir().expect("a folder");
         write_app(folder.path(), APP);
-        let front = Front::start(folder.path(), &Plan { python: &python, target: "app", threads });
+        let front = Front::start(
+            folder.path(),
+            &Plan {
+                python: &python,
+                target: "app",
+                threads,
+            },
+        );
         assert!(matches!(front.first, ToFront::Ready { .. }), "{:?}", front.first);
         test(front, folder.path());
     }
@@ -99,8 +106,8 @@ fn serves_again_and_again_on_one_thread() {
 #[test]
 fn takes_as_many_requests_at_once_as_it_has_threads() {
     with_worker(2, |mut front, _| {
-        let first = front.send("GET", "/wait/a", None);
-        let second = front.send("GET", "/wait/b", None);
+        front.send("GET", "/wait/a", None);
+        front.send("GET", "/wait/b", None);
         front.until("two requests in flight", |front| front.in_flight() == 2);
         let third = front.send("GET", "/open/b", None);
         // Nothing but an open gate frees a thread, and the request that opens it waits for a thread.
@@ -108,8 +115,11 @@ fn takes_as_many_requests_at_once_as_it_has_threads() {
             front.wake(true);
             front.pump();
         }
-        assert_eq!((front.in_flight(), front.is_answered(third)), (2, false), "a third thread");
-        drop((first, second));
+        assert_eq!(
+            (front.in_flight(), front.is_answered(third)),
+            (2, false),
+            "a third thread"
+        );
     });
     with_worker(4, |mut front, _| {
         let held: Vec<_> = (0..3).map(|_| front.send("GET", "/wait/a", None)).collect();
@@ -135,7 +145,9 @@ fn bodies_come_inline_and_in_files() {
         }
         let body: Vec<u8> = (0..3_000_000_u32).map(|i| (i / 7) as u8).collect();
         let path = folder.join("body");
-        File::create(&path).and_then(|mut file| file.write_all(&body)).expect("the body is written");
+        File::create(&path)
+            .and_then(|mut file| file.write_all(&body))
+            .expect("the body is written");
         let stream = front.send_file("/echo", File::open(path).expect("the body is there"));
         assert_eq!(front.answer(stream).body, body);
     });
@@ -150,10 +162,16 @@ fn a_large_response_waits_for_credit_and_for_room() {
         let stream = front.send("GET", "/big", None);
         let nearly = WINDOW as usize - (64 << 10);
         front.until("the window's worth", |front| front.received(stream) > nearly);
-        assert!(front.received(stream) < WINDOW as usize + 1000, "more than the window without credit");
+        assert!(
+            front.received(stream) < WINDOW as usize + 1000,
+            "more than the window without credit"
+        );
         assert!(!front.is_answered(stream));
         front.generous = true;
-        front.post(InboxMessage::Credit { stream, bytes: WINDOW });
+        front.post(InboxMessage::Credit {
+            stream,
+            bytes: WINDOW,
+        });
         assert_eq!(front.answer(stream).body.len(), 3_000_000);
     });
 }
@@ -163,11 +181,17 @@ fn an_iterable_is_closed_when_the_client_leaves() {
     with_worker(1, |mut front, _| {
         front.generous = false;
         let stream = front.send("GET", "/stream", None);
-        front.until("the window's worth", |front| front.received(stream) > WINDOW as usize - (64 << 10));
+        front.until("the window's worth", |front| {
+            front.received(stream) > WINDOW as usize - (64 << 10)
+        });
         front.post(InboxMessage::Gone { stream });
         let answer = front.answer(stream);
         assert_eq!(answer.kinds.last(), Some(&RecordKind::Abort));
-        assert_eq!(front.get("/wait/closed").body, b"hello", "closed, and the thread serves on");
+        assert_eq!(
+            front.get("/wait/closed").body,
+            b"hello",
+            "closed, and the thread serves on"
+        );
     });
 }
 
@@ -180,7 +204,10 @@ fn files_are_handed_over() {
             let answer = front.get("/file");
             assert_eq!(answer.file, Some((10, 499_990)));
             assert_eq!(answer.body, &content[10..]);
-            assert_eq!(answer.headers, [("content-length".to_owned(), "499990".to_owned())]);
+            assert_eq!(
+                answer.headers,
+                [("content-length".to_owned(), "499990".to_owned())]
+            );
         }
     });
 }
@@ -197,7 +224,10 @@ fn what_the_app_raises_fails_one_request() {
         front.drain();
         front.exit_code();
         let errors = front.errors();
-        assert!(errors.contains("carme: request id-1 \"GET /raise\" raised:\nTraceback"), "{errors}");
+        assert!(
+            errors.contains("carme: request id-1 \"GET /raise\" raised:\nTraceback"),
+            "{errors}"
+        );
         assert!(errors.contains("ValueError: on purpose"), "{errors}");
         assert!(!errors.contains("start.py"), "{errors}");
     });
@@ -252,27 +282,67 @@ fn stop_ends_it_at_once() {
 #[test]
 fn import_errors_are_told_with_the_apps_traceback() {
     let cases = [
-        ("import nonsuch_module", "app", "importing app failed: ModuleNotFoundError: No module named 'nonsuch_module'", "import nonsuch_module"),
+        (
+            "import nonsuch_module",
+            "app",
+            "importing app failed: ModuleNotFoundError: No module named 'nonsuch_module'",
+            "import nonsuch_module",
+        ),
         ("def f(:", "app", "importing app failed: SyntaxError: ", "def f(:"),
-        ("x = 1", "app", "app has none of the usual names for an application", ""),
-        ("aplication = 1", "app:application", "app has no attribute application; did you mean aplication?", ""),
+        (
+            "x = 1",
+            "app",
+            "app has none of the usual names for an application",
+            "",
+        ),
+        (
+            "aplication = 1",
+            "app:application",
+            "app has no attribute application; did you mean aplication?",
+            "",
+        ),
         ("x = 1", "app:x", "app:x is not an application: it is an int", ""),
         ("x = 1", "nonsuch", "there is no module nonsuch", ""),
-        ("raise SystemExit(4)", "app", "importing app failed: SystemExit: 4", "raise SystemExit(4)"),
-        ("def create_app(): 1/0", "app", "calling app:create_app() failed: ZeroDivisionError", "1/0"),
-        ("async def app(scope, receive, send): pass", "app", "app:app is an ASGI application", ""),
+        (
+            "raise SystemExit(4)",
+            "app",
+            "importing app failed: SystemExit: 4",
+            "raise SystemExit(4)",
+        ),
+        (
+            "def create_app(): 1/0",
+            "app",
+            "calling app:create_app() failed: ZeroDivisionError",
+            "1/0",
+        ),
+        (
+            "async def app(scope, receive, send): pass",
+            "app",
+            "app:app is an ASGI application",
+            "",
+        ),
     ];
     let python = &pythons()[0];
     for (source, target, expected, in_traceback) in cases {
         let folder = tempfile::tempdir().expect("a folder");
         write_app(folder.path(), source);
-        let mut front = Front::start(folder.path(), &Plan { python, target, threads: 1 });
+        let mut front = Front::start(
+            folder.path(),
+            &Plan {
+                python,
+                target,
+                threads: 1,
+            },
+        );
         let ToFront::ImportFailed { message, traceback } = &front.first else {
             panic!("{source:?} was served: {:?}", front.first)
         };
         assert!(message.contains(expected), "{message:?} for {source:?}");
         assert!(traceback.contains(in_traceback), "{traceback}");
-        assert!(!traceback.contains("start.py") && !traceback.contains("target.py"), "{traceback}");
+        assert!(
+            !traceback.contains("start.py") && !traceback.contains("target.py"),
+            "{traceback}"
+        );
         assert_eq!(front.exit_code(), Some(1));
     }
 }
@@ -289,9 +359,20 @@ fn targets_are_found() {
     ] {
         let folder = tempfile::tempdir().expect("a folder");
         write_app(folder.path(), source);
-        let mut front = Front::start(folder.path(), &Plan { python, target, threads: 1 });
+        let mut front = Front::start(
+            folder.path(),
+            &Plan {
+                python,
+                target,
+                threads: 1,
+            },
+        );
         match &front.first {
-            ToFront::Ready { attribute, title: told, .. } => assert_eq!((&attribute[..], &told[..]), (found, title)),
+            ToFront::Ready {
+                attribute,
+                title: told,
+                ..
+            } => assert_eq!((&attribute[..], &told[..]), (found, title)),
             other => panic!("{target}: {other:?}"),
         }
         assert_eq!(front.get("/").body, b"app");

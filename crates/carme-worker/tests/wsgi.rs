@@ -14,12 +14,19 @@ fn every_python_passes_the_cases() {
             .arg(&cases)
             .env("CARME_WORKER_LIBRARY", support::library())
             .env("PYTHONDONTWRITEBYTECODE", "1")
-            .env("PYTHONPATH", Path::new(env!("CARGO_MANIFEST_DIR")).join("../../python/carme_worker"))
+            .env(
+                "PYTHONPATH",
+                Path::new(env!("CARGO_MANIFEST_DIR")).join("../../python/carme_worker"),
+            )
             .stdin(Stdio::null())
             .output()
             .expect("python starts");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}:\n{said}", python.display());
-        assert!(said.contains("Ran ") && !said.contains("Ran 0 "), "{}: no test ran", python.display());
+        assert!(
+            said.contains("Ran ") && !said.contains("Ran 0 "),
+            "{}: no test ran",
+            python.display()
+        );
     }
 }

@@ -34,7 +34,11 @@ pub fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyStrin
     // SAFETY: the pointer and the length are those of `bytes`; the result is a new reference to a str, or null with
     // an exception set.
     unsafe {
-        let string = ffi::PyUnicode_DecodeLatin1(bytes.as_ptr().cast::<c_char>(), bytes.len() as isize, std::ptr::null());
+        let string = ffi::PyUnicode_DecodeLatin1(
+            bytes.as_ptr().cast::<c_char>(),
+            bytes.len() as isize,
+            std::ptr::null(),
+        );
         Ok(Bound::from_owned_ptr_or_err(py, string)?.cast_into_unchecked())
     }
 }
@@ -83,14 +87,24 @@ impl EnvironBuilder {
         let set = |key: &str, value: Bound<'_, PyAny>| base.set_item(PyString::intern(py, key), value);
         let text = |value: &str| PyString::intern(py, value).into_any();
         // Keys that every request sets anew are here too: the copies then never grow.
-        for key in ["REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "SERVER_NAME", "SERVER_PORT"] {
+        for key in [
+            "REQUEST_METHOD",
+            "SCRIPT_NAME",
+            "PATH_INFO",
+            "QUERY_STRING",
+            "SERVER_NAME",
+            "SERVER_PORT",
+        ] {
             set(key, text(""))?;
         }
         for key in ["REMOTE_ADDR", "REQUEST_URI", "RAW_URI", "carme.request_id"] {
             set(key, text(""))?;
         }
         set("SERVER_PROTOCOL", text("HTTP/1.1"))?;
-        set("SERVER_SOFTWARE", text(concat!("carme/", env!("CARGO_PKG_VERSION"))))?;
+        set(
+            "SERVER_SOFTWARE",
+            text(concat!("carme/", env!("CARGO_PKG_VERSION"))),
+        )?;
         set("wsgi.version", PyTuple::new(py, [1, 0])?.into_any())?;
         set("wsgi.url_scheme", text("http"))?;
         set("wsgi.input", Bound::new(py, Empty)?.into_any())?;
@@ -125,19 +139,32 @@ impl EnvironBuilder {
         self.request += 1;
         environ.set_item(intern!(py, "REQUEST_METHOD"), self.method.get(py, head.method)?)?;
         if !head.script_name.is_empty() {
-            environ.set_item(intern!(py, "SCRIPT_NAME"), self.script_name.get(py, head.script_name)?)?;
+            environ.set_item(
+                intern!(py, "SCRIPT_NAME"),
+                self.script_name.get(py, head.script_name)?,
+            )?;
         }
         let path = latin1(py, head.path)?;
         environ.set_item(intern!(py, "PATH_INFO"), &path)?;
         if !head.query.is_empty() {
             environ.set_item(intern!(py, "QUERY_STRING"), latin1(py, head.query)?)?;
         }
-        let target = if head.target == head.path { path } else { latin1(py, head.target)? };
+        let target = if head.target == head.path {
+            path
+        } else {
+            latin1(py, head.target)?
+        };
         environ.set_item(intern!(py, "REQUEST_URI"), &target)?;
         environ.set_item(intern!(py, "RAW_URI"), target)?;
-        environ.set_item(intern!(py, "SERVER_NAME"), self.server_name.get(py, head.server_name)?)?;
+        environ.set_item(
+            intern!(py, "SERVER_NAME"),
+            self.server_name.get(py, head.server_name)?,
+        )?;
         environ.set_item(intern!(py, "SERVER_PORT"), self.server_port(py, head.server_port))?;
-        environ.set_item(intern!(py, "REMOTE_ADDR"), self.remote_addr.get(py, head.remote_addr)?)?;
+        environ.set_item(
+            intern!(py, "REMOTE_ADDR"),
+            self.remote_addr.get(py, head.remote_addr)?,
+        )?;
         if head.remote_port != 0 {
             environ.set_item(intern!(py, "REMOTE_PORT"), head.remote_port.to_string())?;
         }
@@ -165,10 +192,17 @@ impl EnvironBuilder {
             *text = None;
             *known = port;
         }
-        text.get_or_insert_with(|| PyString::new(py, &port.to_string()).unbind()).bind(py).clone()
+        text.get_or_insert_with(|| PyString::new(py, &port.to_string()).unbind())
+            .bind(py)
+            .clone()
     }
 
-    fn headers(&mut self, py: Python<'_>, head: &RequestHead<'_>, environ: &Bound<'_, PyDict>) -> PyResult<()> {
+    fn headers(
+        &mut self,
+        py: Python<'_>,
+        head: &RequestHead<'_>,
+        environ: &Bound<'_, PyDict>,
+    ) -> PyResult<()> {
         for field in head.headers() {
             let (name, value) = field.map_err(malformed)?;
             if name == b"content-length" && head.body == BodyKind::None {
@@ -181,7 +215,14 @@ impl EnvironBuilder {
                     set_or_join(py, environ, key.bind(py), name, value)?;
                 }
                 if self.keys.len() < REMEMBERED {
-                    self.keys.insert(name.into(), Key { name: key, set_by: self.request, value: Memo::default() });
+                    self.keys.insert(
+                        name.into(),
+                        Key {
+                            name: key,
+                            set_by: self.request,
+                            value: Memo::default(),
+                        },
+                    );
                 }
                 continue;
             };
@@ -210,7 +251,13 @@ fn set_or_join(
     value: &[u8],
 ) -> PyResult<()> {
     let value = latin1(py, value)?;
-    let Some(before) = environ.get_item(key)? else { return environ.set_item(key, value) };
-    let separator = if name == b"cookie" { intern!(py, "; ") } else { intern!(py, ",") };
+    let Some(before) = environ.get_item(key)? else {
+        return environ.set_item(key, value);
+    };
+    let separator = if name == b"cookie" {
+        intern!(py, "; ")
+    } else {
+        intern!(py, ",")
+    };
     environ.set_item(key, before.add(separator)?.add(value)?)
 }

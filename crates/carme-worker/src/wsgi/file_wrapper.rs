@@ -19,7 +19,10 @@ impl FileWrapper {
     #[new]
     #[pyo3(signature = (filelike, blksize = 65536, /))]
     fn new(filelike: Py<PyAny>, blksize: usize) -> Self {
-        Self { filelike, block_size: blksize.max(1) }
+        Self {
+            filelike,
+            block_size: blksize.max(1),
+        }
     }
 
     #[getter]
@@ -37,7 +40,10 @@ impl FileWrapper {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let block = self.filelike.bind(py).call_method1(intern!(py, "read"), (self.block_size,))?;
+        let block = self
+            .filelike
+            .bind(py)
+            .call_method1(intern!(py, "read"), (self.block_size,))?;
         let at_end = block.is_instance_of::<PyBytes>() && block.len()? == 0;
         Ok(if at_end { None } else { Some(block) })
     }
@@ -77,7 +83,9 @@ impl FileWrapper {
         } else {
             filelike.clone()
         };
-        if !is(&raw, intern!(py, "FileIO")) || !raw.call_method0(intern!(py, "readable")).ok()?.is_truthy().ok()? {
+        if !is(&raw, intern!(py, "FileIO"))
+            || !raw.call_method0(intern!(py, "readable")).ok()?.is_truthy().ok()?
+        {
             return None;
         }
         let offset: u64 = filelike.call_method0(intern!(py, "tell")).ok()?.extract().ok()?;
@@ -86,7 +94,11 @@ impl FileWrapper {
         if !metadata.is_file() {
             return None;
         }
-        Some(Part { file, offset, length: metadata.len().saturating_sub(offset) })
+        Some(Part {
+            file,
+            offset,
+            length: metadata.len().saturating_sub(offset),
+        })
     }
 }
 
@@ -119,7 +131,13 @@ mod os {
     /// A second handle for the file behind a descriptor of Python's.
     pub(super) fn own_handle(py: Python<'_>, fd: i32) -> Option<File> {
         // Descriptors are the C library's; which one Python uses, only Python knows.
-        let handle: isize = py.import("msvcrt").ok()?.call_method1("get_osfhandle", (fd,)).ok()?.extract().ok()?;
+        let handle: isize = py
+            .import("msvcrt")
+            .ok()?
+            .call_method1("get_osfhandle", (fd,))
+            .ok()?
+            .extract()
+            .ok()?;
         // SAFETY: Python has just said that this handle is open, and no other thread runs Python code to close it
         // while the GIL is held.
         let borrowed = unsafe { BorrowedHandle::borrow_raw(handle as *mut _) };

@@ -76,16 +76,27 @@ impl Input {
     /// A body that came along with the request.
     pub fn inline(bytes: Bound<'_, PyBytes>) -> Self {
         let length = bytes.as_bytes().len() as u64;
-        Self(Mutex::new(Body { source: Source::Memory(bytes.unbind()), length, position: 0 }))
+        Self(Mutex::new(Body {
+            source: Source::Memory(bytes.unbind()),
+            length,
+            position: 0,
+        }))
     }
 
     /// A body that the front gives as a file, once somebody reads.
     pub fn file(mail: Arc<dyn Mail>, stream: StreamId, length: u64) -> Self {
-        Self(Mutex::new(Body { source: Source::Promised(mail, stream), length, position: 0 }))
+        Self(Mutex::new(Body {
+            source: Source::Promised(mail, stream),
+            length,
+            position: 0,
+        }))
     }
 
     fn with<'py, T>(&self, py: Python<'py>, f: impl FnOnce(&mut Body) -> PyResult<T>) -> PyResult<T> {
-        f(&mut self.0.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner))
+        f(&mut self
+            .0
+            .lock_py_attached(py)
+            .unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -103,7 +114,10 @@ impl Input {
 
     #[pyo3(signature = (hint = None, /))]
     fn readlines<'py>(&self, py: Python<'py>, hint: Option<i64>) -> PyResult<Bound<'py, PyList>> {
-        let enough = hint.and_then(|hint| u64::try_from(hint).ok()).filter(|hint| *hint > 0).unwrap_or(u64::MAX);
+        let enough = hint
+            .and_then(|hint| u64::try_from(hint).ok())
+            .filter(|hint| *hint > 0)
+            .unwrap_or(u64::MAX);
         let lines = PyList::empty(py);
         self.with(py, |body| {
             let mut total = 0;
@@ -140,7 +154,9 @@ impl Body {
     fn open(&mut self, py: Python<'_>) -> PyResult<()> {
         if let Source::Promised(mail, stream) = &self.source {
             let file = py.detach(|| mail.body_file(*stream)).map_err(|error| {
-                PyOSError::new_err(format!("the front did not give the body of this request: {error}"))
+                PyOSError::new_err(format!(
+                    "the front did not give the body of this request: {error}"
+                ))
             })?;
             self.source = Source::File(file);
         }
@@ -183,7 +199,9 @@ impl Body {
             }
             Source::File(file) => {
                 let position = self.position;
-                let line = py.detach(|| file_line(file, position, count)).map_err(unreadable)?;
+                let line = py
+                    .detach(|| file_line(file, position, count))
+                    .map_err(unreadable)?;
                 PyBytes::new(py, &line)
             }
             Source::Promised(..) => unreachable!("opened above"),
@@ -214,11 +232,13 @@ fn line_end(bytes: &[u8]) -> Option<usize> {
 }
 
 fn unreadable(error: io::Error) -> PyErr {
-    PyOSError::new_err(format!("cannot read the body of this request from its temporary file: {error}"))
+    PyOSError::new_err(format!(
+        "cannot read the body of this request from its temporary file: {error}"
+    ))
 }
 
 /// Reads at a place in a file; where the handle itself stands does not matter, it may be shared.
-pub(crate) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut position: u64) -> io::Result<()> {
+pub fn read_exact_at(file: &File, mut buffer: &mut [u8], mut position: u64) -> io::Result<()> {
     #[cfg(unix)]
     use std::os::unix::fs::FileExt;
     #[cfg(windows)]

@@ -6,7 +6,7 @@
 
 mod environ;
 mod file_wrapper;
-mod input;
+pub mod input;
 mod response;
 mod start_response;
 
@@ -21,8 +21,6 @@ use pyo3::{ffi, intern};
 
 pub use environ::{EnvironBuilder, Facts};
 use file_wrapper::FileWrapper;
-#[cfg(feature = "testing")]
-pub(crate) use input::read_exact_at;
 use response::{BEFORE_START, Response, Stop};
 use start_response::StartResponse;
 
@@ -109,7 +107,11 @@ pub fn run(
         }
     }
     if excess {
-        report::broken(py, head, "the body was longer than its Content-Length; what was too much has been left out");
+        report::broken(
+            py,
+            head,
+            "the body was longer than its Content-Length; what was too much has been left out",
+        );
     }
 }
 
@@ -169,7 +171,10 @@ fn items<'py>(result: &Bound<'py, PyAny>) -> Option<Vec<Bound<'py, PyAny>>> {
     if let Ok(list) = result.cast_exact::<PyList>() {
         Some(list.iter().collect())
     } else {
-        result.cast_exact::<PyTuple>().ok().map(|tuple| tuple.iter().collect())
+        result
+            .cast_exact::<PyTuple>()
+            .ok()
+            .map(|tuple| tuple.iter().collect())
     }
 }
 
@@ -180,7 +185,9 @@ fn send_items(start: &Bound<'_, StartResponse>, items: &[Bound<'_, PyAny>]) -> R
     let total: usize = pieces.iter().map(|piece| piece.as_bytes().len()).sum();
     if total <= GATHERED {
         let mut gathered = Vec::with_capacity(total);
-        pieces.iter().for_each(|piece| gathered.extend_from_slice(piece.as_bytes()));
+        pieces
+            .iter()
+            .for_each(|piece| gathered.extend_from_slice(piece.as_bytes()));
         return Ok(start.get().response(py).send(py, &gathered, true)?);
     }
     start.get().response(py).set_total(total as u64);
@@ -228,7 +235,9 @@ fn iterate(start: &Bound<'_, StartResponse>, result: &Bound<'_, PyAny>) -> Resul
 fn has_iter(result: &Bound<'_, PyAny>) -> bool {
     let class = result.get_type();
     class.hasattr(intern!(result.py(), "__iter__")).unwrap_or(false)
-        || class.hasattr(intern!(result.py(), "__getitem__")).unwrap_or(false)
+        || class
+            .hasattr(intern!(result.py(), "__getitem__"))
+            .unwrap_or(false)
 }
 
 fn send_one(start: &Bound<'_, StartResponse>, bytes: &[u8]) -> Result<(), Trouble> {
@@ -243,7 +252,10 @@ fn send_one(start: &Bound<'_, StartResponse>, bytes: &[u8]) -> Result<(), Troubl
 
 fn bytes<'py>(item: &Bound<'py, PyAny>) -> Result<Bound<'py, PyBytes>, Trouble> {
     item.cast::<PyBytes>().cloned().map_err(|_| {
-        let class = item.get_type().name().map_or_else(|_| "an object".into(), |name| name.to_string());
+        let class = item
+            .get_type()
+            .name()
+            .map_or_else(|_| "an object".into(), |name| name.to_string());
         Stop::Broken(format!("the body must consist of bytes; the app gave {class}")).into()
     })
 }

@@ -40,7 +40,9 @@ impl Head {
             &self.text[start..self.ends[i] as usize]
         };
         let digits = computed_length.map(|length| length.to_string());
-        let computed = digits.as_ref().map(|digits| (&b"content-length"[..], digits.as_bytes()));
+        let computed = digits
+            .as_ref()
+            .map(|digits| (&b"content-length"[..], digits.as_bytes()));
         let drop_length = self.status == 204;
         let given = (1..self.ends.len())
             .step_by(2)
@@ -93,7 +95,15 @@ thread_local! {
 impl Response {
     /// The response to a request.
     pub fn new(mail: Arc<dyn Mail>, stream: StreamId, head_request: bool) -> Self {
-        Self { mail, stream, head_request, phase: Phase::Waiting, bodiless: false, excess: false, gone: false }
+        Self {
+            mail,
+            stream,
+            head_request,
+            phase: Phase::Waiting,
+            bodiless: false,
+            excess: false,
+            gone: false,
+        }
     }
 
     /// Whether the head has been set, sent or not.
@@ -146,14 +156,18 @@ impl Response {
             let head = std::mem::take(head);
             let bodiless = self.head_request || rules::bodiless(head.status);
             self.bodiless = bodiless;
-            let computed = (all && head.length.is_none() && may_compute(self.head_request, head.status, rest.len()))
-                .then_some(rest.len() as u64);
+            let computed =
+                (all && head.length.is_none() && may_compute(self.head_request, head.status, rest.len()))
+                    .then_some(rest.len() as u64);
             let left = head.length.or(computed);
             let mut encoded = ENCODED.take();
             encoded.clear();
             head.encode(computed, &mut encoded);
             if encoded.len() > MAX_RECORD {
-                let problem = format!("the response head takes {} bytes; {MAX_RECORD} is the limit", encoded.len());
+                let problem = format!(
+                    "the response head takes {} bytes; {MAX_RECORD} is the limit",
+                    encoded.len()
+                );
                 self.phase = Phase::Waiting;
                 return Err(Stop::Broken(problem));
             }
@@ -164,9 +178,21 @@ impl Response {
             }
             let left = left.map(|left| left - first.len() as u64);
             let end = bodiless || left == Some(0) || (all && left.is_none() && rest.is_empty());
-            self.phase = if end { Phase::Ended } else { Phase::Sending { left } };
+            self.phase = if end {
+                Phase::Ended
+            } else {
+                Phase::Sending { left }
+            };
             let flags = if end { flags::END } else { 0 };
-            let sent = self.post(py, Outgoing { kind: RecordKind::Response, flags, head: &encoded, body: first });
+            let sent = self.post(
+                py,
+                Outgoing {
+                    kind: RecordKind::Response,
+                    flags,
+                    head: &encoded,
+                    body: first,
+                },
+            );
             ENCODED.set(encoded);
             sent?;
         }
@@ -189,7 +215,15 @@ impl Response {
                 self.phase = Phase::Ended;
             }
             let flags = if end { flags::END } else { 0 };
-            self.post(py, Outgoing { kind: RecordKind::Body, flags, head: b"", body: piece })?;
+            self.post(
+                py,
+                Outgoing {
+                    kind: RecordKind::Body,
+                    flags,
+                    head: b"",
+                    body: piece,
+                },
+            )?;
         }
         Ok(())
     }
@@ -235,7 +269,9 @@ impl Response {
 
     /// Sends a part of a file as the whole body, through the front. False: it cannot be, read it instead.
     pub fn send_file(&mut self, py: Python<'_>, part: &Part) -> Result<bool, Stop> {
-        let Phase::Started(head) = &self.phase else { return Ok(false) };
+        let Phase::Started(head) = &self.phase else {
+            return Ok(false);
+        };
         let length = head.length.unwrap_or(part.length);
         if length > part.length || !self.wants_body().unwrap_or(false) {
             return Ok(false);
@@ -243,7 +279,11 @@ impl Response {
         if length <= SMALL_FILE {
             let mut bytes = vec![0; length as usize];
             let read = py.detach(|| read_exact_at(&part.file, &mut bytes, part.offset));
-            return if read.is_ok() { self.send(py, &bytes, true).map(|()| true) } else { Ok(false) };
+            return if read.is_ok() {
+                self.send(py, &bytes, true).map(|()| true)
+            } else {
+                Ok(false)
+            };
         }
         let mut encoded = Vec::new();
         head.encode(head.length.is_none().then_some(length), &mut encoded);
@@ -252,7 +292,15 @@ impl Response {
         }
         self.phase = Phase::Ended;
         let flags = flags::END | flags::FILE;
-        self.post(py, Outgoing { kind: RecordKind::Response, flags, head: &encoded, body: b"" })?;
+        self.post(
+            py,
+            Outgoing {
+                kind: RecordKind::Response,
+                flags,
+                head: &encoded,
+                body: b"",
+            },
+        )?;
         let given = py.detach(|| {
             let file = carme_ring::os::borrow(&part.file);
             self.mail.give_file(self.stream, file, part.offset, length)
@@ -266,16 +314,28 @@ impl Response {
     pub fn finish(&mut self, py: Python<'_>) -> Result<(), Stop> {
         match self.phase {
             Phase::Waiting => Err(Stop::Broken("the app never called start_response".into())),
-            Phase::Started(Head { length: Some(1..), status, .. }) if !self.head_request && !rules::bodiless(status) => {
-                Err(Stop::Broken("the app announced a body by Content-Length and gave none".into()))
-            }
+            Phase::Started(Head {
+                length: Some(1..),
+                status,
+                ..
+            }) if !self.head_request && !rules::bodiless(status) => Err(Stop::Broken(
+                "the app announced a body by Content-Length and gave none".into(),
+            )),
             Phase::Started(_) => self.send(py, b"", true),
-            Phase::Sending { left: Some(left) } => {
-                Err(Stop::Broken(format!("the body ended {left} bytes before its Content-Length")))
-            }
+            Phase::Sending { left: Some(left) } => Err(Stop::Broken(format!(
+                "the body ended {left} bytes before its Content-Length"
+            ))),
             Phase::Sending { left: None } => {
                 self.phase = Phase::Ended;
-                self.post(py, Outgoing { kind: RecordKind::Body, flags: flags::END, head: b"", body: b"" })
+                self.post(
+                    py,
+                    Outgoing {
+                        kind: RecordKind::Body,
+                        flags: flags::END,
+                        head: b"",
+                        body: b"",
+                    },
+                )
             }
             Phase::Ended => Ok(()),
         }
@@ -293,7 +353,15 @@ impl Response {
         let mut reason = reason.as_bytes();
         reason = &reason[..reason.len().min(MAX_REASON)];
         // Gone is fine: the front has forgotten the request.
-        let _ = self.post(py, Outgoing { kind, flags: flags::END, head: reason, body: b"" });
+        let _ = self.post(
+            py,
+            Outgoing {
+                kind,
+                flags: flags::END,
+                head: reason,
+                body: b"",
+            },
+        );
     }
 }
 

@@ -23,7 +23,9 @@ impl StartResponse {
 
     /// The response. Other threads of the app may use it too; nobody waits for them with the GIL held.
     pub fn response<'a>(&'a self, py: Python<'a>) -> MutexGuard<'a, Response> {
-        self.0.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .lock_py_attached(py)
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -63,18 +65,27 @@ fn raised(exc_info: &Bound<'_, PyAny>) -> PyResult<PyErr> {
         return Err(bad());
     }
     let (value, traceback) = (exc_info.get_item(1)?, exc_info.get_item(2)?);
-    Ok(PyErr::from_value(value.call_method1(intern!(exc_info.py(), "with_traceback"), (traceback,))?))
+    Ok(PyErr::from_value(value.call_method1(
+        intern!(exc_info.py(), "with_traceback"),
+        (traceback,),
+    )?))
 }
 
 fn type_name(object: &Bound<'_, PyAny>) -> String {
-    object.get_type().name().map_or_else(|_| "an object".into(), |name| name.to_string())
+    object
+        .get_type()
+        .name()
+        .map_or_else(|_| "an object".into(), |name| name.to_string())
 }
 
 /// A str as latin-1 bytes.
 fn latin1<'py>(object: &Bound<'py, PyAny>, what: &str) -> PyResult<Bound<'py, PyBytes>> {
     let py = object.py();
     if !object.is_instance_of::<PyString>() {
-        return Err(PyTypeError::new_err(format!("{what} must be a str, not {}", type_name(object))));
+        return Err(PyTypeError::new_err(format!(
+            "{what} must be a str, not {}",
+            type_name(object)
+        )));
     }
     // SAFETY: the object is a str and the GIL is held; the result is a new reference to bytes, or null with an
     // exception set.
@@ -98,7 +109,10 @@ fn check(status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResult<Head
     let status = latin1(status, "the status")?;
     let (code, reason) = rules::status(status.as_bytes()).map_err(refused)?;
     let headers = headers.cast::<PyList>().map_err(|_| {
-        PyTypeError::new_err(format!("the response headers must be a list, not {}", type_name(headers)))
+        PyTypeError::new_err(format!(
+            "the response headers must be a list, not {}",
+            type_name(headers)
+        ))
     })?;
     let mut head = Head {
         status: code,
@@ -112,10 +126,18 @@ fn check(status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResult<Head
     };
     add(reason);
     for header in headers.iter() {
-        let pair = header.cast::<PyTuple>().ok().filter(|pair| pair.len() == 2).ok_or_else(|| {
-            let shown = header.repr().map_or_else(|_| type_name(&header), |repr| repr.to_string());
-            PyTypeError::new_err(format!("a response header must be a tuple (name, value), not {shown}"))
-        })?;
+        let pair = header
+            .cast::<PyTuple>()
+            .ok()
+            .filter(|pair| pair.len() == 2)
+            .ok_or_else(|| {
+                let shown = header
+                    .repr()
+                    .map_or_else(|_| type_name(&header), |repr| repr.to_string());
+                PyTypeError::new_err(format!(
+                    "a response header must be a tuple (name, value), not {shown}"
+                ))
+            })?;
         let name = latin1(&pair.get_item(0)?, "a response header's name")?;
         let value = latin1(&pair.get_item(1)?, "a response header's value")?;
         let (name, value) = (name.as_bytes(), value.as_bytes());
@@ -142,7 +164,10 @@ impl Write {
     #[pyo3(signature = (data, /))]
     fn __call__(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let Ok(data) = data.cast::<PyBytes>() else {
-            return Err(PyTypeError::new_err(format!("write() takes bytes, not {}", type_name(data))));
+            return Err(PyTypeError::new_err(format!(
+                "write() takes bytes, not {}",
+                type_name(data)
+            )));
         };
         let mut response = self.0.get().response(py);
         if response.is_ended() {

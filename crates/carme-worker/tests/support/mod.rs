@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, LazyLock, Mutex, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,8 @@ use carme_ring::frame::{BodyKind, RequestHead, ResponseHead, Scheme, Version};
 use carme_ring::link::{ControlSender, FrontBells, Invitation};
 use carme_ring::os::{borrow, ordinary_file};
 use carme_ring::{
-    Collected, FrontRing, Geometry, InboxMessage, Record, RecordKind, Region, Rung, StreamId, Ticket, WorkerIndex, flags,
+    Collected, FrontRing, Geometry, InboxMessage, Record, RecordKind, Region, Rung, StreamId, Ticket,
+    WorkerIndex, flags,
 };
 
 /// Everything a test waits for comes within this, or never.
@@ -27,31 +28,36 @@ const WORKER: WorkerIndex = WorkerIndex(0);
 /// The interpreters to test with: `CARME_TEST_PYTHONS`, or the one on the path.
 pub fn pythons() -> Vec<PathBuf> {
     let list = std::env::var_os("CARME_TEST_PYTHONS").unwrap_or_default();
-    let given: Vec<_> = std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).collect();
-    if given.is_empty() { vec![if cfg!(windows) { "python" } else { "python3" }.into()] } else { given }
+    let given: Vec<_> = std::env::split_paths(&list)
+        .filter(|path| !path.as_os_str().is_empty())
+        .collect();
+    if given.is_empty() {
+        vec![if cfg!(windows) { "python" } else { "python3" }.into()]
+    } else {
+        given
+    }
 }
 
-/// The library with the `testing` feature: `CARME_TEST_WORKER_LIBRARY`, or built now.
+/// The library that cargo has built beside the tests, from `src/testing.rs`.
 pub fn library() -> PathBuf {
-    static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
-        if let Some(given) = std::env::var_os("CARME_TEST_WORKER_LIBRARY") {
-            return given.into();
-        }
-        let target_dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("worker");
-        let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args(["build", "--package", "carme-worker", "--lib", "--features", "testing", "--target-dir"])
-            .arg(&target_dir)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .output()
-            .expect("cargo starts");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let folder = target_dir.join("debug");
-        let built = folder.join(if cfg!(windows) { "carme_worker.dll" } else { "libcarme_worker.so" });
-        let loadable = folder.join(if cfg!(windows) { "carme_worker.pyd" } else { "carme_worker.abi3.so" });
-        std::fs::copy(built, &loadable).expect("the library is copied");
-        loadable
-    });
-    BUILT.clone()
+    let tests = std::env::current_exe().expect("the test program's path");
+    let name = if cfg!(windows) {
+        "carme_worker_testing.dll"
+    } else {
+        "libcarme_worker_testing.so"
+    };
+    let path = tests
+        .ancestors()
+        .nth(2)
+        .expect("target/debug/deps/test")
+        .join("examples")
+        .join(name);
+    assert!(
+        path.exists(),
+        "{} is not built: cargo build -p carme-worker --examples",
+        path.display()
+    );
+    path
 }
 
 fn start_script() -> PathBuf {
@@ -102,15 +108,27 @@ pub fn write_app(folder: &Path, source: &str) {
 impl Front {
     /// Starts a worker for the modules in `folder` and waits for its first message after the hello.
     pub fn start(folder: &Path, plan: &Plan<'_>) -> Self {
-        let geometry =
-            Geometry { slots: 16, slot_bytes: 4096, workers: 1, outbox_bytes: 1 << 18, inbox_bytes: 1 << 12 };
+        let geometry = Geometry {
+            slots: 16,
+            slot_bytes: 4096,
+            workers: 1,
+            outbox_bytes: 1 << 18,
+            inbox_bytes: 1 << 12,
+        };
         let region = Arc::new(Region::create(geometry).expect("a region"));
         let mut ring = FrontRing::new(Arc::clone(&region));
         ring.clear(WORKER);
         let invitation = Invitation::new().expect("an invitation");
         let mut command = Command::new(plan.python);
-        command.arg("-u").arg(start_script()).current_dir(folder).env("CARME_WORKER_LIBRARY", library());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .arg("-u")
+            .arg(start_script())
+            .current_dir(folder)
+            .env("CARME_WORKER_LIBRARY", library());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         invitation.prepare(&mut command);
         let mut child = command.spawn().expect("python starts");
         let stderr = Arc::<Mutex<String>>::default();
@@ -126,7 +144,9 @@ impl Front {
             }
             let _ = ended.send(());
         });
-        let (mut link, mut receiver) = invitation.accept(Instant::now() + PATIENCE, || true).expect("the worker says hello");
+        let (mut link, mut receiver) = invitation
+            .accept(Instant::now() + PATIENCE, || true)
+            .expect("the worker says hello");
         let app = AppSettings {
             target: plan.target.into(),
             import_root: folder.into(),
@@ -137,12 +157,23 @@ impl Front {
             multiprocess: true,
         };
         let handle = region.handle().expect("a shared region");
-        link.welcome(Welcome { index: WORKER, geometry, app }, handle).expect("welcome is sent");
+        link.welcome(
+            Welcome {
+                index: WORKER,
+                geometry,
+                app,
+            },
+            handle,
+        )
+        .expect("welcome is sent");
         let (sender, bells) = (link.sender, link.bells);
         let (told, control) = mpsc::channel();
         thread::spawn(move || {
             while let Ok((message, handles)) = receiver.receive() {
-                let file = handles.into_iter().next().map(|handle| ordinary_file(handle).expect("an ordinary file"));
+                let file = handles
+                    .into_iter()
+                    .next()
+                    .map(|handle| ordinary_file(handle).expect("an ordinary file"));
                 if told.send((message, file)).is_err() {
                     return;
                 }
@@ -197,7 +228,10 @@ impl Front {
         let mut encoded = Vec::new();
         head.encode([(&b"host"[..], &b"test"[..])].into_iter(), &mut encoded);
         self.collect();
-        let ticket = self.ring.submit(stream, &encoded, body.unwrap_or_default()).expect("room in the ring");
+        let ticket = self
+            .ring
+            .submit(stream, &encoded, body.unwrap_or_default())
+            .expect("room in the ring");
         self.tickets.push(ticket);
         self.wake(false);
         stream
@@ -259,14 +293,22 @@ impl Front {
         while let Ok((message, file)) = self.control.try_recv() {
             match message {
                 ToFront::NeedFile { stream } => {
-                    let file = self.files.remove(&StreamId(stream)).expect("asked for once, and promised");
+                    let file = self
+                        .files
+                        .remove(&StreamId(stream))
+                        .expect("asked for once, and promised");
                     let length = file.metadata().expect("metadata").len();
                     self.sender
                         .send_with(&ToWorker::File { stream, length }, &[borrow(&file)])
                         .expect("the link works");
                 }
-                ToFront::File { stream, offset, length } => {
-                    self.given.insert(StreamId(stream), (file.expect("a handle"), offset, length));
+                ToFront::File {
+                    stream,
+                    offset,
+                    length,
+                } => {
+                    self.given
+                        .insert(StreamId(stream), (file.expect("a handle"), offset, length));
                 }
                 other => panic!("unexpected: {other:?}"),
             }
@@ -275,7 +317,9 @@ impl Front {
 
     /// Body bytes of a stream that have come so far.
     pub fn received(&self, stream: StreamId) -> usize {
-        self.records.get(&stream).map_or(0, |records| records.iter().map(|r| r.payload.len()).sum())
+        self.records
+            .get(&stream)
+            .map_or(0, |records| records.iter().map(|r| r.payload.len()).sum())
     }
 
     /// Pumps until `done`.
@@ -288,7 +332,11 @@ impl Front {
             if done(self) {
                 return;
             }
-            assert!(Instant::now() < deadline, "waited for {what}; stderr: {}", self.stderr.lock().unwrap());
+            assert!(
+                Instant::now() < deadline,
+                "waited for {what}; stderr: {}",
+                self.stderr.lock().unwrap()
+            );
             self.wake(true);
             thread::yield_now();
         }
@@ -296,7 +344,9 @@ impl Front {
 
     /// Whether the last record of a stream has come.
     pub fn is_answered(&self, stream: StreamId) -> bool {
-        self.records.get(&stream).is_some_and(|records| records.iter().any(|r| r.flags & flags::END != 0))
+        self.records
+            .get(&stream)
+            .is_some_and(|records| records.iter().any(|r| r.flags & flags::END != 0))
     }
 
     /// Waits for the whole answer.
@@ -318,7 +368,12 @@ impl Front {
                     answer.headers = head
                         .headers()
                         .map(|field| field.expect("a sound field"))
-                        .map(|(n, v)| (String::from_utf8_lossy(n).into(), String::from_utf8_lossy(v).into()))
+                        .map(|(n, v)| {
+                            (
+                                String::from_utf8_lossy(n).into(),
+                                String::from_utf8_lossy(v).into(),
+                            )
+                        })
                         .collect();
                     answer.body.extend_from_slice(&record.payload[at..]);
                 }
@@ -330,7 +385,8 @@ impl Front {
             answer.file = Some((offset, length));
             answer.body = vec![0; length as usize];
             #[cfg(unix)]
-            std::os::unix::fs::FileExt::read_exact_at(&file, &mut answer.body, offset).expect("the file is read");
+            std::os::unix::fs::FileExt::read_exact_at(&file, &mut answer.body, offset)
+                .expect("the file is read");
             #[cfg(windows)]
             {
                 use std::io::{Read, Seek, SeekFrom};
