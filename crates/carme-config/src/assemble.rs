@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::config::{AccessLog, App, Config, Location, Queue, defaults};
 use crate::draft::{AppDraft, At, Draft, LocationDraft};
-use crate::interpreter::Interpreter;
+use crate::interpreter::{Interpreter, Origin};
 use crate::mount::MountPath;
 use crate::nearest::did_you_mean;
 use crate::problem::{Mistake, Problem, Problems};
@@ -73,6 +73,10 @@ fn complete(
         &project,
         surroundings,
     ) {
+        Ok(python) => asked(python, surroundings),
+        Err(mistake) => Err(mistake),
+    };
+    let python = match python {
         Ok(python) => Some(python),
         Err(mistake) => {
             problems.push(named.unwrap_or(&subject("Python", app)).problem(mistake));
@@ -109,6 +113,21 @@ fn complete(
         route: route(app),
         env,
     })
+}
+
+/// The interpreter with what it says of itself, if it is to be asked.
+fn asked(mut python: Interpreter, surroundings: &Surroundings) -> Result<Interpreter, Mistake> {
+    if let Some(probe) = surroundings.probe {
+        let facts = probe(&python.path).map_err(|error| {
+            let cure = match python.origin {
+                Origin::Named => "name another interpreter",
+                _ => "name another interpreter with --python, or python = in the file",
+            };
+            Mistake::new(format!("({}) cannot be used: {error}", python.origin)).cure(cure)
+        })?;
+        python.facts = Some(facts);
+    }
+    Ok(python)
 }
 
 fn subject(subject: &str, app: &AppDraft) -> At<String> {

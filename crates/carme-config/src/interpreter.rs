@@ -5,16 +5,19 @@ use std::path::{Path, PathBuf};
 
 use crate::nearest::nearest;
 use crate::paths;
+use crate::probe::PythonFacts;
 use crate::problem::Mistake;
 use crate::surroundings::Surroundings;
 
-/// A Python interpreter, found but not yet asked what it is (that is [`crate::probe`]).
+/// A Python interpreter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interpreter {
     /// The program; absolute, links not resolved (an environment's `python` is a link that must stay one).
     pub path: PathBuf,
     /// Why this one.
     pub origin: Origin,
+    /// What it says of itself, if it was asked ([`Surroundings::probe`]).
+    pub facts: Option<PythonFacts>,
 }
 
 /// Why an interpreter was chosen.
@@ -45,6 +48,14 @@ const ENVIRONMENT_FOLDERS: [&str; 2] = [".venv", "venv"];
 const PARENTS_SEARCHED: usize = 2;
 
 impl Interpreter {
+    fn new(path: PathBuf, origin: Origin) -> Self {
+        Interpreter {
+            path,
+            origin,
+            facts: None,
+        }
+    }
+
     /// Finds the interpreter for a project in `project`. `named` is what the user wrote, if anything: a program
     /// on PATH, or a path, seen from `base`, to a program or to an environment's folder.
     ///
@@ -62,10 +73,7 @@ impl Interpreter {
         if let Some(environment) = &surroundings.virtual_env {
             let program = imp::in_environment(environment);
             return if imp::is_program(&program) {
-                Ok(Interpreter {
-                    path: program,
-                    origin: Origin::ActiveEnvironment,
-                })
+                Ok(Interpreter::new(program, Origin::ActiveEnvironment))
             } else {
                 let cure = match project_environment(project) {
                     Some(path) => format!("unset VIRTUAL_ENV, and {} is taken", path.display()),
@@ -79,10 +87,7 @@ impl Interpreter {
             };
         }
         if let Some(path) = project_environment(project) {
-            return Ok(Interpreter {
-                path,
-                origin: Origin::ProjectEnvironment,
-            });
+            return Ok(Interpreter::new(path, Origin::ProjectEnvironment));
         }
         // Windows puts programs named python into a folder of its own that only open a shop: those come last.
         for shop in [false, true] {
@@ -94,10 +99,7 @@ impl Interpreter {
             };
             for name in imp::NAMES_ON_PATH {
                 if let Some(path) = folders().find_map(|folder| program_in(folder, name)) {
-                    return Ok(Interpreter {
-                        path,
-                        origin: Origin::Path,
-                    });
+                    return Ok(Interpreter::new(path, Origin::Path));
                 }
             }
         }
@@ -116,12 +118,7 @@ fn find_named(
     project: &Path,
     surroundings: &Surroundings,
 ) -> Result<Interpreter, Mistake> {
-    let found = |path| {
-        Ok(Interpreter {
-            path,
-            origin: Origin::Named,
-        })
-    };
+    let found = |path| Ok(Interpreter::new(path, Origin::Named));
     let is_bare_name = !named.contains(['/', '\\']) && named != "." && named != "..";
     let as_path = paths::absolute(base, named);
     if as_path.is_dir() {
@@ -300,8 +297,8 @@ mod tests {
         fs::create_dir_all(&project).expect("created");
         let mut surroundings = Surroundings {
             directory: root.to_owned(),
-            virtual_env: None,
             path: vec![root.join("bin")],
+            ..Surroundings::default()
         };
         let find = |named: Option<&str>, surroundings: &Surroundings| {
             Interpreter::find(named, root, &project, surroundings).map(|found| (found.path, found.origin))
@@ -376,8 +373,8 @@ mod tests {
         let root = root.path();
         let surroundings = Surroundings {
             directory: root.to_owned(),
-            virtual_env: None,
             path: vec![root.join("bin")],
+            ..Surroundings::default()
         };
         let python = program(&root.join("bin/python3.11"));
         fs::create_dir(root.join("empty")).expect("created");

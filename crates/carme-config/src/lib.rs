@@ -37,6 +37,6 @@ pub use options::ServeOptions;
 pub use probe::{ProbeError, PythonFacts, Unsupported, probe};
 pub use problem::{Mistake, Place, Problem, Problems};
 pub use route::RoutePattern;
-pub use surroundings::Surroundings;
+pub use surroundings::{Probe, Surroundings};
 pub use target::{Attribute, Target};
 pub use units::{ByteSize, DisplayDuration, parse_duration};

@@ -1,6 +1,11 @@
 //! What the process was started in, as a value, so that discovery can be tested.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::probe::{ProbeError, PythonFacts};
+
+/// A way to ask an interpreter what it is.
+pub type Probe = fn(&Path) -> Result<PythonFacts, ProbeError>;
 
 /// The parts of the environment that discovery looks at.
 #[derive(Debug, Clone, Default)]
@@ -11,10 +16,13 @@ pub struct Surroundings {
     pub virtual_env: Option<PathBuf>,
     /// `PATH`, split.
     pub path: Vec<PathBuf>,
+    /// How an interpreter is asked what it is: [`crate::probe()`]. `None` takes each for what it seems; its worker
+    /// will tell soon enough.
+    pub probe: Option<Probe>,
 }
 
 impl Surroundings {
-    /// Those of this process.
+    /// Those of this process. Interpreters are not asked.
     ///
     /// # Errors
     /// When the current directory cannot be told, because it was removed.
@@ -26,6 +34,7 @@ impl Surroundings {
                 .map(PathBuf::from),
             path: std::env::var_os("PATH")
                 .map_or_else(Vec::new, |path| std::env::split_paths(&path).collect()),
+            probe: None,
         })
     }
 }

@@ -5,7 +5,10 @@ mod site;
 use std::path::Path;
 use std::time::Duration;
 
-use carme_config::{AccessLog, Bind, Interpreter, LogOutput, Origin, ServeOptions, Surroundings, defaults};
+use carme_config::{
+    AccessLog, Bind, Config, Interpreter, LogOutput, Origin, ProbeError, PythonFacts, ServeOptions,
+    Surroundings, defaults,
+};
 use site::Site;
 
 fn serve(target: &str) -> ServeOptions {
@@ -274,6 +277,71 @@ fn all_mistakes_at_once() {
 }
 
 #[test]
+fn an_interpreter_that_is_asked() {
+    let site = Site::new();
+    let facts = PythonFacts {
+        implementation: "CPython".into(),
+        version: (3, 13, 1),
+        free_threaded: false,
+        cache_tag: "cpython-313".into(),
+        bits: 64,
+        executable: site.python(),
+    };
+    let answering: Probe = |path| {
+        Ok(PythonFacts {
+            implementation: "CPython".into(),
+            version: (3, 13, 1),
+            free_threaded: false,
+            cache_tag: "cpython-313".into(),
+            bits: 64,
+            executable: path.to_owned(),
+        })
+    };
+    let surroundings = Surroundings {
+        probe: Some(answering),
+        ..site.surroundings()
+    };
+    let config =
+        Config::from_options(&serve("app"), &surroundings).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(config.apps[0].python.facts, Some(facts));
+
+    let mute: Probe = |path| {
+        Err(ProbeError::TimedOut {
+            path: path.to_owned(),
+        })
+    };
+    let surroundings = Surroundings {
+        probe: Some(mute),
+        ..site.surroundings()
+    };
+    let problems = Config::from_options(
+        &ServeOptions {
+            workers: some("0"),
+            ..serve("app")
+        },
+        &surroundings,
+    )
+    .expect_err("it does not answer");
+    let python = site
+        .python()
+        .strip_prefix(site.path())
+        .expect("below")
+        .display()
+        .to_string()
+        .replace('\\', "/");
+    assert_eq!(
+        site.lines(&problems),
+        [
+            "command line: --workers must be a whole number from 1 to 256, found 0".to_owned(),
+            format!(
+                "command line: Python (the project's environment) cannot be used: SITE/{python} did not answer within \
+                 30 seconds | help: name another interpreter with --python, or python = in the file"
+            ),
+        ]
+    );
+}
+
+#[test]
 fn no_python_anywhere() {
     let folder = tempfile::tempdir().expect("a folder");
     // Deep enough that no environment of the machine's is a parent.
@@ -284,8 +352,7 @@ fn no_python_anywhere() {
         directory: project,
         ..Surroundings::default()
     };
-    let problems =
-        carme_config::Config::from_options(&serve("app.py"), &surroundings).expect_err("there is no Python");
+    let problems = Config::from_options(&serve("app.py"), &surroundings).expect_err("there is no Python");
     let text = problems.to_string();
     assert!(
         text.starts_with("command line: Python is not found: no environment (.venv, venv) in "),
