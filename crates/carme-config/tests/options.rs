@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use carme_config::{
-    AccessLog, Bind, Config, Interpreter, LogOutput, Origin, ProbeError, PythonFacts, ServeOptions,
+    AccessLog, Bind, Config, Interpreter, LogOutput, Origin, Probe, ProbeError, PythonFacts, ServeOptions,
     Surroundings, defaults,
 };
 use site::Site;
