@@ -46,7 +46,9 @@ def pid(environ, start_response):
 
 
 def echo(environ, start_response):
-    return text(start_response, environ["wsgi.input"].read(), headers=[("X-Length", environ.get("CONTENT_LENGTH", "-"))])
+    # wsgiref.validate wants a size, although PEP 3333 does not.
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    return text(start_response, body, headers=[("X-Length", environ.get("CONTENT_LENGTH", "-"))])
 
 
 def lines(environ, start_response):

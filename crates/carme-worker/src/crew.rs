@@ -231,7 +231,6 @@ impl<'a> Workbench<'a> {
         );
         self.seat.end();
         ring.note_duration(begun.elapsed().as_micros() as u64);
-        ring.finish();
         if self.buffer.capacity() > KEPT_BUFFER {
             self.buffer = Vec::new();
         }

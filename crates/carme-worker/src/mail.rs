@@ -33,6 +33,10 @@ pub enum Posted {
 
 /// The post of one thread. Every call names the stream, so that what outlives its request reaches nobody else's.
 pub trait Mail: Send + Sync {
+    /// The stream's last record comes next, and nothing after it keeps its thread: it may be counted as free before the
+    /// front can answer the client, so that the client's next request finds it so.
+    fn ending(&self, _stream: StreamId) {}
+
     /// Sends a record, or says why not. Never waits.
     fn post(&self, stream: StreamId, record: Outgoing<'_>) -> Posted;
 

@@ -101,6 +101,8 @@ struct Working {
     file: Option<io::Result<File>>,
     /// The count of [`Post::drained`] when there was no room.
     full_at: Option<u64>,
+    /// The ring counts it no more among the requests in flight.
+    counted_out: bool,
 }
 
 /// The place of one thread. It works on one stream at a time.
@@ -119,12 +121,15 @@ impl Seat {
             gone: false,
             file: None,
             full_at: None,
+            counted_out: false,
         });
     }
 
     /// The stream's last record has been posted.
     pub fn end(&self) {
-        *lock(&self.state) = None;
+        if lock(&self.state).take().is_some_and(|working| !working.counted_out) {
+            self.post.ring.finish();
+        }
     }
 }
 
@@ -133,6 +138,14 @@ fn of(state: &mut Option<Working>, stream: StreamId) -> Option<&mut Working> {
 }
 
 impl Mail for Seat {
+    fn ending(&self, stream: StreamId) {
+        if let Some(working) = of(&mut lock(&self.state), stream)
+            && !std::mem::replace(&mut working.counted_out, true)
+        {
+            self.post.ring.finish();
+        }
+    }
+
     fn post(&self, stream: StreamId, record: Outgoing<'_>) -> Posted {
         let mut state = lock(&self.state);
         let Some(working) = of(&mut state, stream) else {

@@ -147,6 +147,7 @@ fn respond(start: &Bound<'_, StartResponse>, result: &Bound<'_, PyAny>) -> Resul
     let py = start.py();
     let response = || start.get().response(py);
     if let Some(items) = items(result) {
+        response().nothing_follows();
         match &items[..] {
             [] => {}
             [only] => response().send(py, bytes(only)?.as_bytes(), true)?,

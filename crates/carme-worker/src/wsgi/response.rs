@@ -86,6 +86,8 @@ pub struct Response {
     excess: bool,
     /// The client was seen to have left.
     gone: bool,
+    /// When the last record is out, the thread is free: the app has nothing to close.
+    nothing_follows: bool,
 }
 
 thread_local! {
@@ -103,7 +105,13 @@ impl Response {
             bodiless: false,
             excess: false,
             gone: false,
+            nothing_follows: false,
         }
+    }
+
+    /// Says that the app has nothing to do once the last record is out.
+    pub fn nothing_follows(&mut self) {
+        self.nothing_follows = true;
     }
 
     /// Whether the head has been set, sent or not.
@@ -134,6 +142,9 @@ impl Response {
 
     /// Posts a record, waiting for room and credit without the GIL.
     fn post(&mut self, py: Python<'_>, record: Outgoing<'_>) -> Result<(), Stop> {
+        if self.nothing_follows && record.flags & flags::END != 0 {
+            self.mail.ending(self.stream);
+        }
         loop {
             match self.mail.post(self.stream, record) {
                 Posted::Sent => return Ok(()),
