@@ -1,13 +1,47 @@
-//! The command line.
+//! The command line: what can be typed, and the help that teaches it. Values stay as they were typed;
+//! `carme_config` checks them and tells of all mistakes at once.
 
 use std::path::PathBuf;
 
 use carme_config::ServeOptions;
 use clap::{Args, Parser, Subcommand};
 
+const EXAMPLES: &str = "\
+Examples:
+  carme serve app.py                              a file, at http://127.0.0.1:8000
+  carme serve mysite.wsgi:application             a module's attribute
+  carme serve .                                   this folder's Django or Flask site
+  carme serve app.py --bind 0.0.0.0:80 --workers 4
+  carme serve -c carme.toml                       what a file says
+  carme check -c carme.toml                       what is wrong with it";
+
+const SERVE_EXAMPLES: &str = "\
+TARGET is a module (mysite.wsgi), a module and what of it is the application (mysite.wsgi:application, or a
+function that makes it: shop:create_app()), a file (app.py, app.py:app), or a folder with manage.py, wsgi.py or app.py.
+Without an attribute, application, app and create_app() are tried.
+
+Durations have units: 30s, 500ms, 1m30s.
+
+Examples:
+  carme serve app.py
+  carme serve . --workers 4 --threads 4 --bind 0.0.0.0:8000
+  carme serve 'shop:create_app()' --env-file .env --mount /shop
+  carme serve mysite.wsgi --directory /srv/mysite --python /srv/mysite/.venv
+  carme serve app.py --access-log access.log --log-format combined
+  carme serve -c carme.toml";
+
+const CHECK_EXAMPLES: &str = "\
+Takes what `carme serve` takes, asks the interpreter what it is, and starts nothing. The exit code is 0 if nothing is
+wrong, else 2.
+
+Examples:
+  carme check app.py --workers 4
+  carme check -c carme.toml";
+
 /// Serves Python web applications from a farm of processes behind one port.
 #[derive(Debug, Parser)]
-#[command(name = "carme", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(name = "carme", version, arg_required_else_help = true, max_term_width = 110)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -16,90 +50,108 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve an application, or what a configuration file says.
-    Serve(Box<Serve>),
-    /// Check a configuration file, and say all that is wrong with it.
-    Check {
-        /// The configuration file.
-        #[arg(short, long, value_name = "FILE")]
-        config: PathBuf,
-    },
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(Box<Subject>),
+    /// Tell everything that is wrong with a command line or a configuration file, or what it would serve.
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(Box<Subject>),
 }
 
+/// What is to be served or checked: a file's content, or a target with options.
 #[derive(Debug, Args)]
-pub(crate) struct Serve {
-    /// The configuration file; the other options are for serving without one.
-    #[arg(
-        short,
-        long,
-        value_name = "FILE",
-        exclusive = true,
-        required_unless_present = "target"
-    )]
+pub(crate) struct Subject {
+    /// Take everything from this file.
+    #[arg(short, long, value_name = "FILE", exclusive = true)]
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     options: Options,
 }
 
-/// Values stay as they were typed: `carme_config` checks them, and tells of all mistakes at once.
 #[derive(Debug, Args)]
 struct Options {
-    /// `module:attribute`, `module`, or a file (`app.py`, `app.py:app`).
+    /// What to serve: a module, a file or a folder.
     target: Option<String>,
-    /// Where to listen: `127.0.0.1:8000`, `[::1]:8000`, or `unix:PATH` on Linux. Can be given several times
-    /// [default: 127.0.0.1:8000].
-    #[arg(short, long, value_name = "ADDRESS")]
+
+    /// Listen here: `127.0.0.1:8000`, `[::1]:8000`, `:8000` for every IPv4 address, `unix:PATH` on Linux; may be
+    /// repeated [default: 127.0.0.1:8000].
+    #[arg(short, long, value_name = "ADDRESS", help_heading = "Server")]
     bind: Vec<String>,
+    /// Serve below this path: it becomes SCRIPT_NAME [default: /].
+    #[arg(long, value_name = "PREFIX", help_heading = "Server")]
+    mount: Option<String>,
+    /// How long requests in flight may go on after a stop [default: 30s].
+    #[arg(long, value_name = "T", help_heading = "Server")]
+    graceful_timeout: Option<String>,
+
     /// Worker processes [default: as many as CPUs, at least 2 and at most 8].
-    #[arg(short, long, value_name = "N")]
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        help_heading = "Workers"
+    )]
     workers: Option<String>,
-    /// Threads of each worker at most; they are created as they are needed [default: 10].
-    #[arg(short, long, value_name = "N")]
+    /// Threads that a worker may create [default: 10].
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        help_heading = "Workers"
+    )]
     threads: Option<String>,
     /// `auto` or `wsgi` [default: auto].
-    #[arg(long, value_name = "INTERFACE")]
+    #[arg(long, value_name = "INTERFACE", help_heading = "Workers")]
     interface: Option<String>,
-    /// The interpreter, or an environment's folder [default: the active environment, .venv, python3, python or py].
-    #[arg(short, long, value_name = "PYTHON")]
-    python: Option<String>,
-    /// The app's directory [default: the current one].
-    #[arg(short, long, value_name = "DIR")]
-    directory: Option<String>,
-    /// Access log: a file, `-` for standard output, or `off` [default: -].
-    #[arg(long, value_name = "FILE")]
-    access_log: Option<String>,
-    /// The access log's format: a nickname or an Apache LogFormat [default: combined_route].
-    #[arg(long, value_name = "FORMAT")]
-    log_format: Option<String>,
-    /// An environment variable for the app. Can be given several times.
-    #[arg(short, long, value_name = "NAME=VALUE")]
-    env: Vec<String>,
-    /// A file of environment variables for the app. Can be given several times.
-    #[arg(long, value_name = "FILE")]
-    env_file: Vec<String>,
-    /// The path below which the app answers [default: /].
-    #[arg(long, value_name = "PATH")]
-    mount: Option<String>,
-    /// Requests that may wait for a free worker [default: 1000].
-    #[arg(long, value_name = "N")]
+    /// Requests that may wait for a worker; one more gets 503 [default: 1000].
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        help_heading = "Workers"
+    )]
     queue_limit: Option<String>,
-    /// How long a request may wait for a free worker [default: 30s].
-    #[arg(long, value_name = "TIME")]
+    /// How long a request may wait for a worker; then it gets 503 [default: 30s].
+    #[arg(
+        long,
+        value_name = "T",
+        allow_negative_numbers = true,
+        help_heading = "Workers"
+    )]
     queue_timeout: Option<String>,
-    /// How long requests in flight may go on after a stop [default: 30s].
-    #[arg(long, value_name = "TIME")]
-    graceful_timeout: Option<String>,
-    /// The workers' routes, with `{n}` for the number [default: NAME_{n}].
-    #[arg(long, value_name = "PATTERN")]
+    /// The workers' names, {n} being the number [default: the application's name and _{n}].
+    #[arg(long, value_name = "PATTERN", help_heading = "Workers")]
     route: Option<String>,
-    /// Python's thread switch interval [default: chosen by Carme].
-    #[arg(long, value_name = "TIME")]
-    switch_interval: Option<String>,
-    /// How long a worker may take to import the app [default: 60s].
-    #[arg(long, value_name = "TIME")]
+    /// How long a worker may take to import the application [default: 60s].
+    #[arg(long, value_name = "T", help_heading = "Workers")]
     startup_timeout: Option<String>,
+    /// Python's switch interval [default: one that was measured to suit servers].
+    #[arg(long, value_name = "T", help_heading = "Workers")]
+    switch_interval: Option<String>,
+
+    /// The interpreter: a program, or an environment's folder [default: the active environment, .venv, python3].
+    #[arg(short, long, value_name = "PYTHON", help_heading = "Application")]
+    python: Option<String>,
+    /// The application's folder [default: the current one].
+    #[arg(short, long, value_name = "DIR", help_heading = "Application")]
+    directory: Option<String>,
+    /// An environment variable for the workers; may be repeated.
+    #[arg(short, long, value_name = "KEY=VALUE", help_heading = "Application")]
+    env: Vec<String>,
+    /// A file of environment variables, read before --env; may be repeated.
+    #[arg(long, value_name = "FILE", help_heading = "Application")]
+    env_file: Vec<String>,
+
+    /// A file, `-` for standard output, or `off` [default: -].
+    #[arg(long, value_name = "FILE", help_heading = "Access log")]
+    access_log: Option<String>,
+    /// A nickname (`common`, `combined`, `combined_route`) or an Apache LogFormat [default: combined_route].
+    #[arg(long, value_name = "FORMAT", help_heading = "Access log")]
+    log_format: Option<String>,
 }
 
-impl Serve {
+impl Subject {
     pub(crate) fn into_options(self) -> ServeOptions {
         let options = self.options;
         ServeOptions {
@@ -128,8 +180,15 @@ impl Serve {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
+    use clap::error::ErrorKind;
 
     use super::*;
+
+    fn options(words: &[&str]) -> ServeOptions {
+        match Cli::try_parse_from(words).expect("it can be typed").command {
+            Command::Serve(subject) | Command::Check(subject) => subject.into_options(),
+        }
+    }
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -148,26 +207,75 @@ mod tests {
             ":80",
             "--workers",
             "two",
+            "-t",
+            "-1",
             "-e",
             "A=b",
+            "--access-log",
+            "-",
+            "--log-format",
+            "%h %>s",
         ];
-        let Command::Serve(serve) = Cli::try_parse_from(words).unwrap().command else {
-            panic!("another command")
-        };
         let expected = ServeOptions {
             target: Some("app.py:app".into()),
             bind: vec!["unix:a".into(), ":80".into()],
             workers: Some("two".into()),
+            threads: Some("-1".into()),
             env: vec!["A=b".into()],
+            access_log: Some("-".into()),
+            log_format: Some("%h %>s".into()),
             ..ServeOptions::default()
         };
-        assert_eq!(serve.into_options(), expected);
+        assert_eq!(options(&words), expected);
+    }
+
+    #[test]
+    fn every_option_has_its_place() {
+        let words = "carme check app --bind a --mount b --graceful-timeout c --workers d --threads e --interface f \
+                     --queue-limit g --queue-timeout h --route i --startup-timeout j --switch-interval k --python l \
+                     --directory m --env n --env-file o --access-log p --log-format q";
+        let words: Vec<&str> = words.split_whitespace().collect();
+        let some = |text: &str| Some(text.to_owned());
+        let expected = ServeOptions {
+            target: some("app"),
+            bind: vec!["a".into()],
+            mount: some("b"),
+            graceful_timeout: some("c"),
+            workers: some("d"),
+            threads: some("e"),
+            interface: some("f"),
+            queue_limit: some("g"),
+            queue_timeout: some("h"),
+            route: some("i"),
+            startup_timeout: some("j"),
+            switch_interval: some("k"),
+            python: some("l"),
+            directory: some("m"),
+            env: vec!["n".into()],
+            env_file: vec!["o".into()],
+            access_log: some("p"),
+            log_format: some("q"),
+        };
+        assert_eq!(options(&words), expected);
     }
 
     #[test]
     fn a_file_and_a_target_exclude_each_other() {
-        assert!(Cli::try_parse_from(["carme", "serve"]).is_err());
-        assert!(Cli::try_parse_from(["carme", "serve", "-c", "carme.toml", "app.py"]).is_err());
+        for words in [
+            &["carme", "serve", "-c", "a.toml", "app.py"][..],
+            &["carme", "serve", "-c", "a.toml", "-w", "2"],
+        ] {
+            let error = Cli::try_parse_from(words).expect_err("they exclude each other");
+            assert_eq!(error.kind(), ErrorKind::ArgumentConflict);
+        }
         assert!(Cli::try_parse_from(["carme", "serve", "-c", "carme.toml"]).is_ok());
+    }
+
+    #[test]
+    fn a_wrong_option_gets_the_nearest() {
+        let error =
+            Cli::try_parse_from(["carme", "serve", "app.py", "--worker", "2"]).expect_err("there is none");
+        assert_eq!((error.kind(), error.exit_code()), (ErrorKind::UnknownArgument, 2));
+        assert!(error.to_string().contains("'--workers'"), "{error}");
     }
 }

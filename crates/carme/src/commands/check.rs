@@ -1,0 +1,120 @@
+//! `carme check`: everything that is wrong at once, or what would be served. Starts nothing but the interpreter,
+//! to ask it what it is.
+
+use std::process::ExitCode;
+
+use carme_config::{App, Config, Surroundings, probe};
+
+use crate::cli::Subject;
+
+/// Prints the problems to standard error or the summary to standard output.
+pub(crate) fn check(subject: Subject, surroundings: Surroundings) -> ExitCode {
+    let surroundings = Surroundings {
+        probe: Some(probe),
+        ..surroundings
+    };
+    match super::config(subject, &surroundings) {
+        Ok(config) => {
+            print!("{}", summary(&config));
+            ExitCode::SUCCESS
+        }
+        Err(problems) => super::refuse(&problems),
+    }
+}
+
+/// One line an app, beginning with `ok:`.
+fn summary(config: &Config) -> String {
+    config
+        .apps
+        .iter()
+        .enumerate()
+        .map(|(index, app)| line(config, index, app))
+        .collect()
+}
+
+fn line(config: &Config, index: usize, app: &App) -> String {
+    let paths = config.locations.iter().filter(|location| location.app == index);
+    let places: Vec<String> = paths
+        .flat_map(|location| {
+            let path = location.path.script_name();
+            config.server.listen.iter().map(move |bind| match bind {
+                carme_config::Bind::Tcp(_) => format!("{bind}{path}"),
+                carme_config::Bind::Unix(_) if path.is_empty() => bind.to_string(),
+                carme_config::Bind::Unix(_) => format!("{bind} {path}"),
+            })
+        })
+        .collect();
+    let python = app
+        .python
+        .facts
+        .as_ref()
+        .map_or_else(|| "Python".to_owned(), ToString::to_string);
+    format!(
+        "ok: {} from {} at {}, with {} and {} each, {python} ({}, {})\n",
+        app.target,
+        app.target.import_root.display(),
+        places.join(", "),
+        counted(app.workers.get(), "worker"),
+        counted(app.threads.get(), "thread"),
+        app.python.path.display(),
+        app.python.origin,
+    )
+}
+
+fn counted(number: usize, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        _ => format!("{number} {what}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use carme_config::{ProbeError, PythonFacts};
+
+    use super::*;
+
+    fn modern(path: &Path) -> Result<PythonFacts, ProbeError> {
+        Ok(PythonFacts {
+            implementation: "CPython".into(),
+            version: (3, 13, 1),
+            free_threaded: false,
+            cache_tag: "cpython-313".into(),
+            bits: 64,
+            executable: path.to_owned(),
+        })
+    }
+
+    #[test]
+    fn says_what_would_be_served() {
+        let folder = tempfile::tempdir().expect("a folder");
+        // Any program will do: it is the answer that is made up.
+        let python = std::env::current_exe().expect("the test knows its path");
+        std::fs::write(folder.path().join("app.py"), "").expect("written");
+        let surroundings = Surroundings {
+            directory: folder.path().to_owned(),
+            probe: Some(modern),
+            ..Surroundings::default()
+        };
+        let text = format!(
+            "[server]\nlisten = [\"127.0.0.1:80\", \"[::1]:80\"]\n[apps.a]\ntarget = \"app\"\nworkers = 1\npython = '{0}'\n\
+             [apps.b]\ntarget = \"app:b\"\nworkers = 4\nthreads = 1\npython = '{0}'\n\
+             [[locations]]\npath = \"/\"\napp = \"a\"\n[[locations]]\npath = \"/b/\"\napp = \"b\"\n",
+            python.display()
+        );
+        let config = Config::from_toml(&text, Path::new("carme.toml"), &surroundings)
+            .unwrap_or_else(|problems| panic!("{problems}"));
+        let (folder, python) = (folder.path().display(), python.display());
+        assert_eq!(
+            summary(&config),
+            format!(
+                "ok: app from {folder} at http://127.0.0.1:80, http://[::1]:80, with 1 worker and 10 threads each, \
+                 CPython 3.13.1 ({python}, as configured)\n\
+                 ok: app:b from {folder} at http://127.0.0.1:80/b, http://[::1]:80/b, with 4 workers and 1 thread each, \
+                 CPython 3.13.1 ({python}, as configured)\n"
+            )
+        );
+    }
+}

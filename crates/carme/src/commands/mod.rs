@@ -1,0 +1,27 @@
+//! What each command does, from what was typed to the exit code.
+
+pub(crate) mod check;
+pub(crate) mod serve;
+
+use std::process::ExitCode;
+
+use carme_config::{Config, Problems, Surroundings};
+
+use crate::cli::Subject;
+
+/// What clap, too, ends with when the command line is wrong.
+const WRONG_CONFIGURATION: u8 = 2;
+
+/// Checks what was typed, or the file that it names.
+fn config(subject: Subject, surroundings: &Surroundings) -> Result<Config, Problems> {
+    match &subject.config {
+        Some(file) => Config::from_file(file, surroundings),
+        None => Config::from_options(&subject.into_options(), surroundings),
+    }
+}
+
+/// Tells all that is wrong.
+fn refuse(problems: &Problems) -> ExitCode {
+    eprintln!("{problems}");
+    ExitCode::from(WRONG_CONFIGURATION)
+}
