@@ -174,7 +174,7 @@ class IdleConnections:
         asked = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
         for _ in range(count):
             connection = socket.socket()
-            connection.settimeout(10)
+            connection.settimeout(5)
             try:
                 connection.connect(("127.0.0.1", port))
                 connection.sendall(asked)
@@ -183,7 +183,7 @@ class IdleConnections:
             except OSError:
                 connection.close()
                 self.failed += 1
-                if self.failed >= 20:
+                if self.failed >= 5:
                     break
                 continue
             self.sockets.append(connection)

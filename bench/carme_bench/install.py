@@ -81,7 +81,7 @@ def prepare(python: str, products: set, carme: str = None) -> Tools:
         bare_hyper=places.TARGET / "release" / "bare-hyper",
     )
     environment(tools, python)
-    debian(tools, {"wrk"} | ({"mod_wsgi", "apache"} & products))
+    debian(tools, {"wrk"} | ({"mod_wsgi"} & products) | ({"apache"} if products & {"mod_wsgi", "apache-farm"} else set()))
     if "wrk" in tools.missing:
         raise CannotRun(f"wrk, the load generator, is missing: {tools.missing['wrk']}")
     if "mod_wsgi" in products and "mod_wsgi" not in tools.missing:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import places
-from .apache import embedded, daemon, farm
+from .apache import EMBEDDED_THREADS, daemon, embedded, farm
 from .install import Tools
 from .processes import Command, free_port
 
@@ -53,6 +53,8 @@ class Peer:
     product = ""
     #: Answers the paths of bench/apps itself, without Python.
     ceiling = False
+    #: False where every connection is closed after its answer.
+    keeps_connections = True
 
     def missing(self, tools: Tools):
         """Why it cannot run here, or None."""
@@ -61,9 +63,9 @@ class Peer:
     def commands(self, tools: Tools, job: Job) -> list:
         raise NotImplementedError
 
-    def shape(self, job: Job) -> str:
+    def shape(self, workers: int, threads: int) -> str:
         """Processes that run Python x their threads, for the table."""
-        return f"{job.workers}×{job.threads}"
+        return f"{workers}×{threads}"
 
     def command(self, job: Job, argv, environment=None) -> Command:
         own = {**job.application.environment, **(environment or {})}
@@ -73,19 +75,21 @@ class Peer:
 class Carme(Peer):
     product = "carme"
 
-    def __init__(self, name, title, threads=None):
-        self.name, self.title, self.threads = name, title, threads
+    def __init__(self, name, title, workers=None, threads=None):
+        """`workers`, `threads`: instead of those that the job asks for."""
+        self.name, self.title, self.workers, self.threads = name, title, workers, threads
 
     def missing(self, tools):
         return tools.missing.get("carme")
 
-    def shape(self, job):
-        return f"{job.workers}×{self.threads or job.threads}"
+    def shape(self, workers, threads):
+        return f"{self.workers or workers}×{self.threads or threads}"
 
     def commands(self, tools, job):
         argv = [tools.carme, "serve", job.application.target, "--directory", job.application.directory]
-        argv += ["--bind", job.address, "--workers", job.workers, "--threads", self.threads or job.threads]
-        return [self.command(job, argv + ["--access-log", "off", "--python", tools.python])]
+        argv += ["--bind", job.address, "--workers", self.workers or job.workers]
+        argv += ["--threads", self.threads or job.threads, "--access-log", "off", "--python", tools.python]
+        return [self.command(job, argv)]
 
 
 class Granian(Peer):
@@ -101,16 +105,19 @@ class Granian(Peer):
     def missing(self, tools):
         return tools.missing.get("granian")
 
-    def threads(self, job):
-        return job.threads if self.blocking == "T" else 1
+    def threads(self, threads):
+        return threads if self.blocking == "T" else 1
 
-    def shape(self, job):
-        return f"{job.workers}×{self.threads(job)}"
+    def shape(self, workers, threads):
+        return f"{workers}×{self.threads(threads)}"
 
     def commands(self, tools, job):
         argv = [tools.script("granian"), "--interface", "wsgi", "--http", "1", "--no-ws", "--no-access-log"]
         argv += ["--log-level", "error", "--host", "127.0.0.1", "--port", job.port, "--workers", job.workers]
-        argv += ["--runtime-mode", self.mode, "--blocking-threads", self.threads(job)]
+        argv += ["--runtime-mode", self.mode, "--blocking-threads", self.threads(job.threads)]
+        if job.idle:
+            # Its limit of requests a worker counts kept connections: by default about 500 could be held, not 10,000.
+            argv += ["--backlog", 2048, "--backpressure", job.idle + 1000]
         return [self.command(job, argv + ["--working-dir", job.application.directory, job.application.target])]
 
 
@@ -119,13 +126,14 @@ class Gunicorn(Peer):
 
     def __init__(self, worker):
         self.worker = worker
+        self.keeps_connections = worker != "sync"
         self.name, self.title = f"gunicorn-{worker}", f"gunicorn, {worker}"
 
     def missing(self, tools):
         return tools.missing.get("gunicorn")
 
-    def shape(self, job):
-        return f"{job.workers}×{1 if self.worker == 'sync' else job.threads}"
+    def shape(self, workers, threads):
+        return f"{workers}×{1 if self.worker == 'sync' else threads}"
 
     def commands(self, tools, job):
         argv = [tools.script("gunicorn"), "--bind", job.address, "--workers", job.workers]
@@ -146,8 +154,8 @@ class Waitress(Peer):
     def missing(self, tools):
         return tools.missing.get("waitress")
 
-    def shape(self, job):
-        return f"1×{job.all_threads}"
+    def shape(self, workers, threads):
+        return f"1×{workers * threads}"
 
     def commands(self, tools, job):
         argv = waitress(tools, job.port, job.all_threads)
@@ -164,7 +172,7 @@ class Uwsgi(Peer):
     product = "uwsgi"
 
     def __init__(self, router):
-        self.router = router
+        self.router = self.keeps_connections = router
         self.name = "uwsgi-router" if router else "uwsgi"
         self.title = "uWSGI, its HTTP router, keep-alive" if router else "uWSGI, http-socket, no keep-alive"
 
@@ -175,11 +183,13 @@ class Uwsgi(Peer):
         argv = [tools.script("uwsgi"), "--master", "--die-on-term", "--need-app", "--disable-logging", "--lazy-apps"]
         argv += ["--processes", job.workers, "--threads", job.threads, "--virtualenv", tools.venv]
         argv += ["--chdir", job.application.directory, "--pythonpath", job.application.directory]
-        argv += ["--listen", 1024, "--log-5xx", "--buffer-size", 16384]
+        argv += ["--listen", 1024, "--log-5xx", "--buffer-size", 16384, "--tcp-nodelay"]
         argv += ["--http" if self.router else "--http-socket", job.address]
         if self.router:
             argv += ["--http-keepalive", "--socket", f"{job.scratch}/uwsgi.sock"]
             argv += ["--http-to", f"{job.scratch}/uwsgi.sock"]
+        else:
+            argv += ["--add-header", "Connection: close"]  # it closes, but does not say so by itself
         return [self.command(job, argv + ["--module", job.application.target])]
 
 
@@ -194,8 +204,8 @@ class ModWsgi(Peer):
     def missing(self, tools):
         return tools.missing.get("mod_wsgi")
 
-    def shape(self, job):
-        return f"1×{job.all_threads} *"
+    def shape(self, workers, threads):
+        return f"1×{EMBEDDED_THREADS if self.how == 'embedded' else workers * threads} *"
 
     def commands(self, tools, job):
         write = embedded if self.how == "embedded" else daemon
@@ -212,7 +222,7 @@ class ApacheFarm(Peer):
     def missing(self, tools):
         return tools.missing.get("apache") or tools.missing.get("waitress")
 
-    def shape(self, job):
+    def shape(self, workers, threads):
         return f"{self.members}×{self.threads}"
 
     def commands(self, tools, job):
@@ -232,7 +242,7 @@ class BareHyper(Peer):
     def missing(self, tools):
         return tools.missing.get("bare-hyper")
 
-    def shape(self, job):
+    def shape(self, workers, threads):
         return "none"
 
     def commands(self, tools, job):
@@ -243,6 +253,7 @@ CARME = Carme("carme", "Carme")
 PEERS = [
     CARME,
     Carme("carme-1t", "Carme, 1 thread", threads=1),
+    Carme("carme-2x15", "Carme, 2 workers, 15 threads", workers=2, threads=15),
     *[Granian(mode, blocking) for mode in ("st", "mt") for blocking in ("1", "T")],
     Gunicorn("sync"),
     Gunicorn("gthread"),
