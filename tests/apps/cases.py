@@ -230,12 +230,20 @@ def not_bytes(environ, start_response):
     return ["text"]
 
 
+def one_item(environ, start_response):
+    """A list, which the validator would hide in an iterator."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"one"]
+
+
 def head_body(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "4")])
     return [b"body"]
 
 
-for function in (writes, too_long, too_short, twice, never, bad_header, bad_status, hop_by_hop, not_bytes, head_body):
+for function in (
+    writes, too_long, too_short, twice, never, bad_header, bad_status, hop_by_hop, not_bytes, one_item, head_body,
+):
     CASES[function.__name__] = function
 
 

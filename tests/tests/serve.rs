@@ -54,6 +54,23 @@ fn an_app_that_takes_too_long_to_import_is_named() {
 }
 
 #[test]
+fn what_an_app_prints_before_it_fails_is_in_the_error_log() {
+    let app = "import sys\nprint('to stdout')\nsys.stderr.write('to stderr')\nsys.stderr.flush()\nimport os\nos._exit(3)\n";
+    let (status, _, error) = ServerBuilder::app(app).args(&["--workers", "1"]).run();
+    assert_eq!(status.code(), Some(1), "{error}");
+    let line = |level: &str, text: &str| {
+        error
+            .lines()
+            .any(|l| l.contains(&format!("[{level}] app app_1 ")) && l.ends_with(&format!(": {text}")))
+    };
+    assert!(line("info", "to stdout") && line("error", "to stderr"), "{error}");
+    assert!(
+        error.contains("exited with code 3 before its app was imported: to stderr"),
+        "{error}"
+    );
+}
+
+#[test]
 fn an_interpreter_without_the_gil_is_refused_in_a_sentence() {
     let Some(python) = std::env::var_os("CARME_TEST_FREE_THREADED") else {
         println!("skipped: there is no free-threaded CPython here");

@@ -53,7 +53,7 @@ fn environ_is_as_the_pep_and_cgi_say() {
     let expected = [
         "REQUEST_METHOD='GET'".to_owned(),
         "SCRIPT_NAME=''".into(),
-        "PATH_INFO='/environ/caf\u{c3}\\xa9/x//y'".into(),
+        "PATH_INFO='/environ/caf\u{c3}\u{a9}/x//y'".into(),
         "QUERY_STRING='a=%20b'".into(),
         "REQUEST_URI='/environ/caf%C3%A9%2Fx//y?a=%20b'".into(),
         "RAW_URI='/environ/caf%C3%A9%2Fx//y?a=%20b'".into(),
@@ -71,7 +71,7 @@ fn environ_is_as_the_pep_and_cgi_say() {
         "wsgi.run_once=False".into(),
         "wsgi.input_terminated=True".into(),
     ];
-    let lines: Vec<String> = text.lines().map(|l| l.replace("\\xc3", "\u{c3}")).collect();
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
     for line in &expected {
         assert!(lines.contains(line), "{line} is missing from:\n{text}");
     }
@@ -135,7 +135,7 @@ fn responses_have_the_framing_that_http_wants() {
     let server = server();
     let mut client = server.connect();
     assert_eq!(
-        client.get("/no_length").unwrap().header("content-length"),
+        client.get("/one_item").unwrap().header("content-length"),
         Some("3"),
         "one item: its length is known"
     );
@@ -223,11 +223,8 @@ fn failures_are_answers_and_the_log_says_why() {
     assert_eq!(server.get("/replaces").text(), "replaced");
     let raised = server.get("/raises");
     let id = raised.header("x-request-id").expect("an id").to_owned();
+    server.wait_for_line(&id);
     server.wait_for_line("ValueError: before the headers");
-    assert!(
-        server.output().contains(&id),
-        "the traceback has the request's id {id}"
-    );
     assert!(
         !raised.text().contains("ValueError"),
         "what is wrong is not the visitor's business"
