@@ -69,7 +69,10 @@ def failed(name, error):
 
 
 def is_path(name):
-    return name.endswith((".py", ".wsgi")) or os.sep in name or "/" in name
+    if name.endswith(".py") or os.sep in name or "/" in name:
+        return True
+    # mysite.wsgi is Django's module, unless there is such a file, as mod_wsgi has them.
+    return name.endswith(".wsgi") and os.path.isfile(name)
 
 
 def import_file(path):

@@ -16,23 +16,26 @@ Examples:
   carme check -c carme.toml                       what is wrong with it";
 
 const SERVE_EXAMPLES: &str = "\
-TARGET is a module (mysite.wsgi), a module and what of it is the application (mysite.wsgi:application, or a
-function that makes it: shop:create_app()), a file (app.py, app.py:app), or a folder with manage.py, wsgi.py or app.py.
-Without an attribute, application, app and create_app() are tried.
+TARGET is one of
+  mysite.wsgi                a module; application, app and create_app() are tried
+  mysite.wsgi:application    a module and what of it is the application
+  shop:create_app()          ... or a function that makes it
+  app.py, app.py:app         a file
+  ., sites/shop              a folder with manage.py, wsgi.py or app.py
 
 Durations have units: 30s, 500ms, 1m30s.
 
 Examples:
   carme serve app.py
   carme serve . --workers 4 --threads 4 --bind 0.0.0.0:8000
-  carme serve 'shop:create_app()' --env-file .env --mount /shop
+  carme serve \"shop:create_app()\" --env-file .env --mount /shop
   carme serve mysite.wsgi --directory /srv/mysite --python /srv/mysite/.venv
   carme serve app.py --access-log access.log --log-format combined
   carme serve -c carme.toml";
 
 const CHECK_EXAMPLES: &str = "\
-Takes what `carme serve` takes, asks the interpreter what it is, and starts nothing. The exit code is 0 if nothing is
-wrong, else 2.
+Takes what `carme serve` takes, asks the interpreter what it is, and starts nothing.
+The exit code is 0 if nothing is wrong, else 2.
 
 Examples:
   carme check app.py --workers 4
@@ -120,8 +123,9 @@ struct Options {
         help_heading = "Workers"
     )]
     queue_timeout: Option<String>,
-    /// The workers' names, {n} being the number [default: the application's name and _{n}].
-    #[arg(long, value_name = "PATTERN", help_heading = "Workers")]
+    // The braces stand in the value's name because clap takes them for a line break everywhere else.
+    /// The workers' names, with their number in the braces [default: made of the application's name].
+    #[arg(long, value_name = "NAME_{n}", help_heading = "Workers")]
     route: Option<String>,
     /// How long a worker may take to import the application [default: 60s].
     #[arg(long, value_name = "T", help_heading = "Workers")]

@@ -163,6 +163,9 @@ fn is_path(place: &str, has_attribute: bool, directory: &Path) -> bool {
         return true;
     }
     let folder = directory.join(place);
+    if folder.is_file() {
+        return true;
+    }
     if !folder.is_dir() || directory.join(format!("{place}.py")).is_file() {
         return false;
     }
@@ -222,6 +225,15 @@ fn missing_file(place: &str, path: &Path) -> Mistake {
 /// The module that a file is, as `import` sees it, and the folder it is imported from: packages around the file
 /// belong to the module's name.
 fn module_of_file(file: &Path) -> Result<(PathBuf, String), Mistake> {
+    if !file
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("py"))
+    {
+        return Err(
+            Mistake::new(format!("must be a Python file, found {}", file.display()))
+                .cure("give it a name that ends with .py"),
+        );
+    }
     let stem = file
         .file_stem()
         .and_then(|stem| stem.to_str())

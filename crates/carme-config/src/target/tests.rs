@@ -193,6 +193,18 @@ fn what_is_not_found() {
             Some("did you mean `my_app`?"),
         ),
         (
+            &["site.wsgi"],
+            "site.wsgi",
+            "must be a Python file, found FOLDER/site.wsgi",
+            Some("give it a name that ends with .py"),
+        ),
+        (
+            &["bin/serve"],
+            "bin/serve:app",
+            "must be a Python file, found FOLDER/bin/serve",
+            Some("give it a name that ends with .py"),
+        ),
+        (
             &["v1.2.py"],
             "v1.2.py",
             "cannot be imported, its name holds a dot: \"v1.2\"",
