@@ -201,11 +201,7 @@ fn read(mut receiver: ControlReceiver, news: &mpsc::Sender<News>) -> LinkError {
 }
 
 fn thread(name: String, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
-    std::thread::Builder::new()
-        .name(name)
-        .stack_size(256 * 1024)
-        .spawn(run)
-        .map(drop)
+    std::thread::Builder::new().name(name).spawn(run).map(drop)
 }
 
 /// Where a worker's link is.

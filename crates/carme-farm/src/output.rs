@@ -64,11 +64,7 @@ pub(crate) fn follow(
         });
         at_end();
     };
-    std::thread::Builder::new()
-        .name(name)
-        .stack_size(256 * 1024)
-        .spawn(run)
-        .map(drop)
+    std::thread::Builder::new().name(name).spawn(run).map(drop)
 }
 
 /// Hands out what can be read, a line at a time, as text without line ends and control characters.

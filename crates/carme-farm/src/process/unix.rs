@@ -71,10 +71,7 @@ fn on_spawning_thread(command: Command) -> io::Result<std::process::Child> {
             }
         };
         // Without the thread, the send below fails with the error that says so.
-        let _ = std::thread::Builder::new()
-            .name("spawner".into())
-            .stack_size(256 * 1024)
-            .spawn(run);
+        let _ = std::thread::Builder::new().name("spawner".into()).spawn(run);
         send
     });
     let (reply, started) = mpsc::channel();

@@ -21,9 +21,7 @@ pub(super) fn start(
     output: Box<dyn Output>,
     options: WriterOptions,
 ) -> io::Result<JoinHandle<()>> {
-    let thread = std::thread::Builder::new()
-        .name("carme-log".to_owned())
-        .stack_size(256 << 10);
+    let thread = std::thread::Builder::new().name("carme-log".to_owned());
     thread.spawn(move || run(&queue, output, options))
 }
 
