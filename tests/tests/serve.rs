@@ -127,6 +127,24 @@ fn a_worker_that_crashes_again_and_again_is_started_again_and_again() {
 
 #[cfg(unix)]
 #[test]
+fn the_workers_files_are_put_back_where_somebody_has_swept() {
+    let cache = tempfile::tempdir().unwrap();
+    let server = ServerBuilder::app(APP)
+        .args(&["--workers", "1"])
+        .env("XDG_CACHE_HOME", cache.path())
+        .start();
+    let first = server.get("/").text();
+    let folder = cache.path().join("carme");
+    assert!(folder.is_dir());
+    fs::remove_dir_all(&folder).unwrap();
+    carme_tests::process::kill(first.parse().unwrap());
+    let second = server.get("/").text();
+    assert_ne!(first, second);
+    assert!(folder.is_dir());
+}
+
+#[cfg(unix)]
+#[test]
 fn a_second_signal_ends_it_at_once() {
     let mut server = ServerBuilder::app(APP)
         .args(&["--workers", "1", "--graceful-timeout", "1000s"])

@@ -6,6 +6,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 #[cfg(unix)]
 mod unix;
@@ -46,6 +47,10 @@ pub struct WorkerFiles {
     /// The script that the interpreter is started with.
     pub start: PathBuf,
 }
+
+/// Makes sure that the worker's files are on disk as they should be, and says where. Asked before each start of a worker,
+/// because temporary folders are swept and caches are emptied.
+pub type FindFiles = Arc<dyn Fn() -> Result<WorkerFiles, InstallError> + Send + Sync>;
 
 /// No folder could take the worker's files.
 #[derive(Debug, thiserror::Error)]

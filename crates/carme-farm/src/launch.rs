@@ -15,7 +15,7 @@ use tokio::time::timeout_at;
 
 use crate::desk::Desk;
 use crate::dispatch::Identity;
-use crate::embedded::WorkerFiles;
+use crate::embedded::{FindFiles, InstallError};
 use crate::output::{self, LastLine, Source, Stream};
 use crate::plan::AppPlan;
 use crate::process::{self, Child, Exit, Peer, Spawned};
@@ -36,7 +36,7 @@ const OLDEST_PYTHON: (u8, u8) = (3, 9);
 /// Starts the workers of one place.
 pub(crate) struct Launcher<D> {
     pub(crate) plan: Arc<AppPlan>,
-    pub(crate) files: Arc<WorkerFiles>,
+    pub(crate) files: FindFiles,
     pub(crate) desk: D,
     pub(crate) place: WorkerIndex,
     pub(crate) route: Arc<str>,
@@ -45,21 +45,29 @@ pub(crate) struct Launcher<D> {
 }
 
 impl<D: Desk> Launcher<D> {
+    /// The interpreter with its place and its environment; what it runs is still missing.
     fn command(&self) -> Command {
         let mut command = Command::new(&self.plan.python);
-        // Lines must come out as they are printed.
-        command
-            .arg("-u")
-            .arg(&self.files.start)
-            .current_dir(&self.plan.directory);
+        command.current_dir(&self.plan.directory);
         for (name, value) in &self.plan.environment {
             match value {
                 Some(value) => command.env(name, value),
                 None => command.env_remove(name),
             };
         }
-        command.env(LIBRARY_VARIABLE, &self.files.library);
         command
+    }
+}
+
+/// Why no process came to be.
+enum NotStarted {
+    Files(InstallError),
+    System(std::io::Error),
+}
+
+impl From<std::io::Error> for NotStarted {
+    fn from(error: std::io::Error) -> Self {
+        Self::System(error)
     }
 }
 
@@ -78,7 +86,14 @@ impl<D: Desk> Launch for Launcher<D> {
         let app = Arc::clone(&self.plan.name);
         let last_line = LastLine::default();
         let last = last_line.clone();
-        let started = tokio::task::spawn_blocking(move || -> std::io::Result<Child> {
+        let files = Arc::clone(&self.files);
+        let started = tokio::task::spawn_blocking(move || -> Result<Child, NotStarted> {
+            let files = files().map_err(NotStarted::Files)?;
+            // Lines must come out as they are printed.
+            command
+                .arg("-u")
+                .arg(&files.start)
+                .env(LIBRARY_VARIABLE, &files.library);
             let invitation = Invitation::new()?;
             invitation.prepare(&mut command);
             let Spawned {
@@ -107,13 +122,14 @@ impl<D: Desk> Launch for Launcher<D> {
             .and_then(|()| listen(invitation, deadline, &child, &source.route, news));
             if let Err(error) = threads {
                 child.kill();
-                return Err(error);
+                return Err(error.into());
             }
             Ok(child)
         });
         let child = match started.await {
             Ok(Ok(child)) => child,
-            Ok(Err(error)) => return Err(self.cannot_start(&error)),
+            Ok(Err(NotStarted::Files(error))) => return Err(error.to_string()),
+            Ok(Err(NotStarted::System(error))) => return Err(self.cannot_start(&error)),
             Err(panic) => return Err(format!("a worker could not be started: {panic}")),
         };
         Ok(LiveWorker {

@@ -13,7 +13,7 @@ mod process;
 mod supervisor;
 mod workers;
 
-pub use embedded::{Embedded, EmbeddedFile, InstallError, WorkerFiles};
+pub use embedded::{Embedded, EmbeddedFile, FindFiles, InstallError, WorkerFiles};
 pub use plan::AppPlan;
 pub use process::Exit;
 pub use supervisor::{About, Failure, State};

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::desk::Desk;
 use crate::dispatch::App;
-use crate::embedded::WorkerFiles;
+use crate::embedded::FindFiles;
 use crate::launch::Launcher;
 use crate::plan::AppPlan;
 use crate::supervisor::{About, Command, Failure, Place, State};
@@ -43,11 +43,11 @@ struct Seat {
 
 impl Workers {
     /// Starts all workers of an app at once, and returns without waiting for them. Call it within the front's runtime.
-    pub fn start(plan: AppPlan, files: Arc<WorkerFiles>, app: &App) -> Self {
+    pub fn start(plan: AppPlan, files: FindFiles, app: &App) -> Self {
         Self::keep(plan, files, app)
     }
 
-    pub(crate) fn keep<D: Desk>(plan: AppPlan, files: Arc<WorkerFiles>, desk: &D) -> Self {
+    pub(crate) fn keep<D: Desk>(plan: AppPlan, files: FindFiles, desk: &D) -> Self {
         let plan = Arc::new(plan);
         let begun = Arc::new(AtomicBool::new(false));
         let (gate_sender, gate) = watch::channel(true);

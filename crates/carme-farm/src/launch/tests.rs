@@ -8,6 +8,7 @@ use carme_ring::link::FrontBells;
 use carme_ring::{Geometry, Region};
 
 use super::*;
+use crate::embedded::WorkerFiles;
 use crate::supervisor::{Failure, State};
 use crate::workers::Workers;
 
@@ -145,7 +146,7 @@ fn trial_of(change: impl FnOnce(&mut AppPlan), role: &str) -> Trial {
         start,
     };
     Trial {
-        workers: Workers::keep(plan, Arc::new(files), &desk),
+        workers: Workers::keep(plan, Arc::new(move || Ok(files.clone())), &desk),
         notes,
         damage,
         _folder: folder,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use carme_config::Config;
 use carme_farm::dispatch::{App, Hooks, Limits, NewApp};
-use carme_farm::{AppPlan, WorkerFiles, Workers};
+use carme_farm::{AppPlan, FindFiles, Workers};
 use carme_ring::Geometry;
 use carme_ring::control::Interface;
 
@@ -26,8 +26,7 @@ pub(super) struct Running {
 }
 
 /// Starts the workers of all apps; does not wait for them. Call it within the runtime that has the hooks.
-pub(super) fn start(config: &Config, files: WorkerFiles, hooks: &Hooks) -> io::Result<Vec<Running>> {
-    let files = Arc::new(files);
+pub(super) fn start(config: &Config, files: &FindFiles, hooks: &Hooks) -> io::Result<Vec<Running>> {
     let start = |configured: &carme_config::App| {
         let workers = at_most_u16(configured.workers.get());
         let geometry = Geometry {
@@ -44,7 +43,7 @@ pub(super) fn start(config: &Config, files: WorkerFiles, hooks: &Hooks) -> io::R
         };
         let app = App::new(NewApp { geometry, limits })?;
         hooks.add(app.clone());
-        let workers = Workers::start(plan(configured, workers), Arc::clone(&files), &app);
+        let workers = Workers::start(plan(configured, workers), Arc::clone(files), &app);
         Ok(Running { app, workers })
     };
     config.apps.iter().map(start).collect()

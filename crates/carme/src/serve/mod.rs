@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use carme_config::{Config, LogOutput};
 use carme_farm::dispatch::Hooks;
-use carme_farm::{Failure, WorkerFiles};
+use carme_farm::{Failure, FindFiles};
 use carme_front::{Drained, Shutdown};
 use carme_log::Destination;
 use tokio::time::Instant;
@@ -79,12 +79,14 @@ fn try_run(config: &Config, first_failure: FirstFailure) -> Result<Ended, ServeE
     // Written to its end when this function returns.
     let _error_log = ErrorLog::open(destination).map_err(ServeError::ErrorLog)?;
     descriptors::raise_limit();
-    let files = crate::worker_files::EMBEDDED.install()?;
+    let files: FindFiles = Arc::new(|| crate::worker_files::EMBEDDED.install());
+    // If they cannot be had, no app will ever start.
+    files()?;
     let hooks = Hooks::default();
     let mut builder = tokio::runtime::Builder::new_current_thread();
     hooks.install(&mut builder);
     let runtime = builder.enable_all().build()?;
-    let ended = runtime.block_on(serve(config, first_failure, files, &hooks));
+    let ended = runtime.block_on(serve(config, first_failure, &files, &hooks));
     // What still runs in threads of the runtime ends with the process.
     runtime.shutdown_background();
     ended
@@ -93,7 +95,7 @@ fn try_run(config: &Config, first_failure: FirstFailure) -> Result<Ended, ServeE
 async fn serve(
     config: &Config,
     first_failure: FirstFailure,
-    files: WorkerFiles,
+    files: &FindFiles,
     hooks: &Hooks,
 ) -> Result<Ended, ServeError> {
     let mut signals = StopSignals::new()?;
