@@ -12,12 +12,23 @@ use carme_farm::dispatch::{
 use carme_ring::control::{AppSettings, Hello, Interface, Python, ToWorker, Welcome};
 use carme_ring::frame::{RequestHead, ResponseHead, Scheme, Version};
 use carme_ring::link::{ControlReceiver, Invitation, WorkerLink};
-use carme_ring::{Armed, Geometry, InboxMessage, Inline, RecordKind, StreamId, WINDOW, WorkerIndex, WorkerRing, flags};
+use carme_ring::{
+    Armed, Geometry, InboxMessage, Inline, RecordKind, StreamId, WINDOW, WorkerIndex, WorkerRing, flags,
+};
 use http::HeaderMap;
 
-const GEOMETRY: Geometry =
-    Geometry { slots: 8, slot_bytes: 1024, workers: 2, outbox_bytes: 128 * 1024, inbox_bytes: 1024 };
-const LIMITS: Limits = Limits { queue: 100, queue_timeout: Duration::from_secs(5), response_buffer: 1 << 30 };
+const GEOMETRY: Geometry = Geometry {
+    slots: 8,
+    slot_bytes: 1024,
+    workers: 2,
+    outbox_bytes: 128 * 1024,
+    inbox_bytes: 1024,
+};
+const LIMITS: Limits = Limits {
+    queue: 100,
+    queue_timeout: Duration::from_secs(5),
+    response_buffer: 1 << 30,
+};
 
 /// Runs a test on a front's runtime.
 fn front<T>(limits: Limits, test: impl AsyncFnOnce(App) -> T) -> T {
@@ -26,9 +37,15 @@ fn front<T>(limits: Limits, test: impl AsyncFnOnce(App) -> T) -> T {
     builder.enable_all();
     hooks.install(&mut builder);
     builder.build().unwrap().block_on(async move {
-        let app = App::new(NewApp { geometry: GEOMETRY, limits }).unwrap();
+        let app = App::new(NewApp {
+            geometry: GEOMETRY,
+            limits,
+        })
+        .unwrap();
         hooks.add(app.clone());
-        tokio::time::timeout(Duration::from_secs(60), test(app)).await.expect("in time")
+        tokio::time::timeout(Duration::from_secs(60), test(app))
+            .await
+            .expect("in time")
     })
 }
 
@@ -42,13 +59,22 @@ fn attach(app: &App, place: u16) -> (TestWorker, ControlReceiver) {
     let index = WorkerIndex(place);
     let invitation = Invitation::new().unwrap();
     let connect = invitation.for_thread().unwrap();
-    let hello = Hello::new(Python { version: (3, 13, 0), implementation: "cpython".into(), ..Python::default() });
+    let hello = Hello::new(Python {
+        version: (3, 13, 0),
+        implementation: "cpython".into(),
+        ..Python::default()
+    });
     let worker = thread::spawn(move || {
         let mut link = connect(hello).unwrap();
         let region = std::mem::replace(&mut link.region, carme_ring::Region::private(GEOMETRY).unwrap());
-        TestWorker { ring: WorkerRing::new(region.into(), index), link }
+        TestWorker {
+            ring: WorkerRing::new(region.into(), index),
+            link,
+        }
     });
-    let (mut link, receiver) = invitation.accept(Instant::now() + Duration::from_secs(20), || true).unwrap();
+    let (mut link, receiver) = invitation
+        .accept(Instant::now() + Duration::from_secs(20), || true)
+        .unwrap();
     app.prepare(index);
     let settings = AppSettings {
         target: "test".into(),
@@ -60,9 +86,20 @@ fn attach(app: &App, place: u16) -> (TestWorker, ControlReceiver) {
         multiprocess: true,
     };
     let region = app.region().unwrap();
-    link.welcome(Welcome { index, geometry: GEOMETRY, app: settings }, region.handle().unwrap()).unwrap();
+    link.welcome(
+        Welcome {
+            index,
+            geometry: GEOMETRY,
+            app: settings,
+        },
+        region.handle().unwrap(),
+    )
+    .unwrap();
     let worker = worker.join().unwrap();
-    let identity = Identity { route: format!("test_{place}").into(), pid: 4000 + u32::from(place) };
+    let identity = Identity {
+        route: format!("test_{place}").into(),
+        pid: 4000 + u32::from(place),
+    };
     app.attach(index, identity, link.bells, link.sender).unwrap();
     app.serve(index, true);
     (worker, receiver)
@@ -119,7 +156,12 @@ impl TestWorker {
 
 fn head(status: u16, headers: &[(&str, &str)]) -> Vec<u8> {
     let mut out = Vec::new();
-    ResponseHead::encode(status, b"", headers.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())), &mut out);
+    ResponseHead::encode(
+        status,
+        b"",
+        headers.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())),
+        &mut out,
+    );
     out
 }
 
@@ -142,7 +184,10 @@ fn echo(worker: TestWorker) -> thread::JoinHandle<TestWorker> {
         let mut buffer = Vec::new();
         loop {
             let request = worker.next(&mut buffer);
-            let path = RequestHead::decode(&buffer[request.head.clone()]).unwrap().path.to_vec();
+            let path = RequestHead::decode(&buffer[request.head.clone()])
+                .unwrap()
+                .path
+                .to_vec();
             worker.respond(request.stream, &[&path, &buffer[request.body.clone()]].concat());
             if path == b"end" {
                 return worker;
@@ -157,9 +202,13 @@ fn requests_are_answered_by_whoever_is_free_and_accounted_for() {
         let (one, _keep) = attach(&app, 0);
         let (two, _keep2) = attach(&app, 1);
         let threads = [echo(one), echo(two)];
-        let mut exchanges: Vec<_> =
-            (0..500).map(|i| submit(&app, &i.to_string(), RequestBody::Memory(vec![b'x'; i].into()))).collect();
-        assert!(matches!(exchanges[400].response().await, Err(Failure::QueueFull)), "100 may wait");
+        let mut exchanges: Vec<_> = (0..500)
+            .map(|i| submit(&app, &i.to_string(), RequestBody::Memory(vec![b'x'; i].into())))
+            .collect();
+        assert!(
+            matches!(exchanges[400].response().await, Err(Failure::QueueFull)),
+            "100 may wait"
+        );
         let mut routes = std::collections::BTreeSet::new();
         for (i, exchange) in exchanges.iter_mut().enumerate().take(100) {
             assert_eq!(whole(exchange).await, format!("{i}{}", "x".repeat(i)));
@@ -179,7 +228,11 @@ fn requests_are_answered_by_whoever_is_free_and_accounted_for() {
 
 #[test]
 fn a_request_waits_as_long_as_it_may_and_its_client_may_leave() {
-    let limits = Limits { queue: 2, queue_timeout: Duration::from_millis(50), ..LIMITS };
+    let limits = Limits {
+        queue: 2,
+        queue_timeout: Duration::from_millis(50),
+        ..LIMITS
+    };
     front(limits, async |app| {
         let mut first = submit(&app, "1", RequestBody::Empty);
         let second = submit(&app, "2", RequestBody::Empty);
@@ -215,7 +268,9 @@ fn a_death_fails_what_was_taken_and_nothing_else() {
         })
         .await
         .unwrap();
-        let AnswerBody::Stream = streaming.response().await.unwrap().body else { panic!() };
+        let AnswerBody::Stream = streaming.response().await.unwrap().body else {
+            panic!()
+        };
         drop((dying, keep));
         app.died(WorkerIndex(0));
         assert_eq!(whole(&mut answered).await, "done");
@@ -224,7 +279,13 @@ fn a_death_fails_what_was_taken_and_nothing_else() {
         assert_eq!(taken.account().worker.unwrap().pid, 4000);
         let chunk = std::future::poll_fn(|cx| streaming.poll_chunk(cx)).await;
         assert_eq!(chunk.unwrap().unwrap(), "some");
-        assert!(std::future::poll_fn(|cx| streaming.poll_chunk(cx)).await.unwrap().is_err(), "cut off");
+        assert!(
+            std::future::poll_fn(|cx| streaming.poll_chunk(cx))
+                .await
+                .unwrap()
+                .is_err(),
+            "cut off"
+        );
         let (next, _keep) = attach(&app, 0);
         let next = echo(next);
         assert_eq!(whole(&mut waiting).await, "waiting");
@@ -238,41 +299,54 @@ fn a_death_fails_what_was_taken_and_nothing_else() {
 #[test]
 fn a_slow_reader_holds_nobody_up_until_the_buffer_is_full() {
     let size = 8 * WINDOW as usize;
-    front(Limits { response_buffer: 1 << 30, ..LIMITS }, async |app| {
-        let (mut worker, _keep) = attach(&app, 0);
-        let mut exchange = submit(&app, "", RequestBody::Empty);
-        let sent: Vec<u8> = (0..size).map(|i| (i / 7) as u8).collect();
-        let expected = sent.clone();
-        let (done, finished) = mpsc::channel();
-        let sender = thread::spawn(move || {
-            let request = worker.next(&mut Vec::new());
-            worker.send(RecordKind::Response, 0, request.stream, &[&head(200, &[])]);
-            let mut window = WINDOW;
-            for piece in sent.chunks(32 * 1024) {
-                while window < piece.len() as u32 {
-                    window += worker.credit(request.stream);
+    front(
+        Limits {
+            response_buffer: 1 << 30,
+            ..LIMITS
+        },
+        async |app| {
+            let (mut worker, _keep) = attach(&app, 0);
+            let mut exchange = submit(&app, "", RequestBody::Empty);
+            let sent: Vec<u8> = (0..size).map(|i| (i / 7) as u8).collect();
+            let expected = sent.clone();
+            let (done, finished) = mpsc::channel();
+            let sender = thread::spawn(move || {
+                let request = worker.next(&mut Vec::new());
+                worker.send(RecordKind::Response, 0, request.stream, &[&head(200, &[])]);
+                let mut window = WINDOW;
+                for piece in sent.chunks(32 * 1024) {
+                    while window < piece.len() as u32 {
+                        window += worker.credit(request.stream);
+                    }
+                    window -= piece.len() as u32;
+                    worker.send(RecordKind::Body, 0, request.stream, &[piece]);
                 }
-                window -= piece.len() as u32;
-                worker.send(RecordKind::Body, 0, request.stream, &[piece]);
+                worker.send(RecordKind::Body, flags::END, request.stream, &[]);
+                worker.ring.finish();
+                done.send(()).unwrap();
+                worker
+            });
+            let AnswerBody::Stream = exchange.response().await.unwrap().body else {
+                panic!()
+            };
+            // Nobody reads yet, and the worker comes to its end all the same.
+            while finished.try_recv().is_err() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            worker.send(RecordKind::Body, flags::END, request.stream, &[]);
-            worker.ring.finish();
-            done.send(()).unwrap();
-            worker
-        });
-        let AnswerBody::Stream = exchange.response().await.unwrap().body else { panic!() };
-        // Nobody reads yet, and the worker comes to its end all the same.
-        while finished.try_recv().is_err() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        let mut got = Vec::new();
-        while let Some(chunk) = std::future::poll_fn(|cx| exchange.poll_chunk(cx)).await {
-            got.extend_from_slice(&chunk.unwrap());
-        }
-        assert!(got == expected, "{} of {} bytes, or others", got.len(), expected.len());
-        sender.join().unwrap();
-        assert_eq!(app.streams(), 0);
-    });
+            let mut got = Vec::new();
+            while let Some(chunk) = std::future::poll_fn(|cx| exchange.poll_chunk(cx)).await {
+                got.extend_from_slice(&chunk.unwrap());
+            }
+            assert!(
+                got == expected,
+                "{} of {} bytes, or others",
+                got.len(),
+                expected.len()
+            );
+            sender.join().unwrap();
+            assert_eq!(app.streams(), 0);
+        },
+    );
 }
 
 #[test]
@@ -281,7 +355,14 @@ fn files_travel_both_ways_and_only_to_the_worker_that_has_the_request() {
         let (worker, _keep) = attach(&app, 0);
         let mut upload = tempfile::tempfile().unwrap();
         upload.write_all(b"a large body").unwrap();
-        let mut exchange = submit(&app, "", RequestBody::File { file: upload, len: 12 });
+        let mut exchange = submit(
+            &app,
+            "",
+            RequestBody::File {
+                file: upload,
+                len: 12,
+            },
+        );
         let (stream, mut worker) = tokio::task::spawn_blocking(move || {
             let stream = worker.next(&mut Vec::new()).stream;
             (stream, worker)
@@ -291,17 +372,33 @@ fn files_travel_both_ways_and_only_to_the_worker_that_has_the_request() {
         app.need_file(WorkerIndex(1), stream);
         app.need_file(WorkerIndex(0), stream);
         let (message, handles) = worker.link.receiver.receive().unwrap();
-        assert_eq!(message, ToWorker::File { stream: stream.0, length: 12 });
+        assert_eq!(
+            message,
+            ToWorker::File {
+                stream: stream.0,
+                length: 12
+            }
+        );
         let mut file = carme_ring::os::ordinary_file(handles.into_iter().next().unwrap()).unwrap();
         file.rewind().unwrap();
         let mut text = String::new();
         file.read_to_string(&mut text).unwrap();
         assert_eq!(text, "a large body");
-        worker.send(RecordKind::Response, flags::END | flags::FILE, stream, &[&head(200, &[])]);
+        worker.send(
+            RecordKind::Response,
+            flags::END | flags::FILE,
+            stream,
+            &[&head(200, &[])],
+        );
         worker.ring.finish();
         app.file_from_worker(WorkerIndex(1), stream, tempfile::tempfile().unwrap(), 0, 1);
         app.file_from_worker(WorkerIndex(0), stream, file, 2, 5);
-        let AnswerBody::File { offset: 2, len: 5, .. } = exchange.response().await.unwrap().body else { panic!() };
+        let AnswerBody::File {
+            offset: 2, len: 5, ..
+        } = exchange.response().await.unwrap().body
+        else {
+            panic!()
+        };
         assert_eq!(app.streams(), 0);
     });
 }
@@ -310,8 +407,12 @@ fn files_travel_both_ways_and_only_to_the_worker_that_has_the_request() {
 fn a_worker_that_lies_costs_its_own_requests_and_a_region() {
     type Lie = fn(&TestWorker, StreamId);
     let lies: [(&str, Lie); 4] = [
-        ("an unknown request", |w, _| w.send(RecordKind::Response, flags::END, StreamId(77), &[&head(200, &[])])),
-        ("a body without a head", |w, s| w.send(RecordKind::Body, 0, s, &[b"x"])),
+        ("an unknown request", |w, _| {
+            w.send(RecordKind::Response, flags::END, StreamId(77), &[&head(200, &[])])
+        }),
+        ("a body without a head", |w, s| {
+            w.send(RecordKind::Body, 0, s, &[b"x"])
+        }),
         ("an answer twice", |w, s| {
             w.send(RecordKind::Response, 0, s, &[&head(200, &[])]);
             w.send(RecordKind::Response, 0, s, &[&head(200, &[])]);
@@ -336,7 +437,13 @@ fn a_worker_that_lies_costs_its_own_requests_and_a_region() {
             assert_eq!(damage.worker, Some(WorkerIndex(0)), "{name}");
             match exchange.response().await {
                 Err(failure) => assert_eq!(failure, Failure::WorkerDied, "{name}"),
-                Ok(_) => assert!(std::future::poll_fn(|cx| exchange.poll_chunk(cx)).await.unwrap().is_err(), "{name}"),
+                Ok(_) => assert!(
+                    std::future::poll_fn(|cx| exchange.poll_chunk(cx))
+                        .await
+                        .unwrap()
+                        .is_err(),
+                    "{name}"
+                ),
             }
             let mut waiting = submit(&app, "waiting", RequestBody::Empty);
             drop((worker, keep));
@@ -370,10 +477,77 @@ fn what_is_no_http_is_no_answer() {
                 worker.ring.finish();
                 worker
             });
-            assert!(matches!(exchange.response().await, Err(Failure::InvalidResponse(_))), "{name}");
+            assert!(
+                matches!(exchange.response().await, Err(Failure::InvalidResponse(_))),
+                "{name}"
+            );
             worker.join().unwrap();
             drop(exchange);
             assert_eq!(app.streams(), 0, "{name}");
         });
+    }
+}
+
+/// A worker that writes over all of its memory, and tries to take it away from under the front.
+#[cfg(unix)]
+#[test]
+fn a_worker_that_scribbles_over_everything_costs_its_requests_and_a_region() {
+    use std::os::unix::fs::FileExt;
+    let patterns: [(&str, fn(u64) -> u8); 4] = [
+        ("zeros", |_| 0),
+        ("ones", |_| 0xff),
+        ("noise", |at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8),
+        ("counting", |at| at as u8),
+    ];
+    for (name, pattern) in patterns {
+        front(
+            Limits {
+                queue_timeout: Duration::from_secs(20),
+                ..LIMITS
+            },
+            async |app| {
+                let (worker, keep) = attach(&app, 0);
+                let mut exchanges: Vec<_> = (0..5).map(|_| submit(&app, "", RequestBody::Empty)).collect();
+                let region = app
+                    .region()
+                    .unwrap()
+                    .handle()
+                    .unwrap()
+                    .try_clone_to_owned()
+                    .unwrap();
+                let worker = tokio::task::spawn_blocking(move || {
+                    worker.next(&mut Vec::new());
+                    let memory = std::fs::File::from(region);
+                    assert!(
+                        memory.set_len(0).is_err() && memory.set_len(1 << 30).is_err(),
+                        "it is sealed"
+                    );
+                    let len = memory.metadata().unwrap().len();
+                    let noise: Vec<u8> = (0..len).map(pattern).collect();
+                    memory.write_all_at(&noise, 0).unwrap();
+                    worker
+                })
+                .await
+                .unwrap();
+                app.damaged().await;
+                for exchange in &mut exchanges {
+                    assert_eq!(
+                        exchange.response().await.unwrap_err(),
+                        Failure::WorkerDied,
+                        "{name}"
+                    );
+                }
+                let mut waiting = submit(&app, "waiting", RequestBody::Empty);
+                drop((worker, keep, exchanges));
+                app.died(WorkerIndex(0));
+                app.renew().unwrap();
+                let (next, _keep) = attach(&app, 0);
+                let next = echo(next);
+                assert_eq!(whole(&mut waiting).await, "waiting", "{name}");
+                whole(&mut submit(&app, "end", RequestBody::Empty)).await;
+                next.join().unwrap();
+                assert_eq!(app.streams(), 0, "{name}");
+            },
+        );
     }
 }
