@@ -7,7 +7,8 @@
 //!   checked, and what does not fit is a [`LinkError`], never a panic.
 //! - **The front never waits for a worker.** Its sender either hands a message to the kernel at once or says
 //!   [`LinkError::Stalled`]. The number of messages under way is bounded by what the worker itself has asked for, so a
-//!   worker whose buffer is full has stopped reading and is beyond help. The worker's sender does wait.
+//!   worker whose buffer is full has stopped reading and is beyond help: the connection is ended, which both sides see.
+//!   The worker's sender does wait.
 //!
 //! Blocking sockets; each side reads with one native thread.
 
@@ -141,10 +142,13 @@ impl<M: Message + Serialize> Sender<M> {
                 got: handles.len(),
             });
         }
-        self.half
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .send(&body, handles)
+        let mut half = self.half.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = half.send(&body, handles);
+        if sent.is_err() {
+            // Half of a message may have gone: nothing that follows could be understood.
+            half.end();
+        }
+        sent
     }
 }
 

@@ -219,10 +219,16 @@ fn the_worker_gone_is_seen_by_the_front() {
 
 #[test]
 fn a_worker_that_does_not_read_cannot_hold_the_front() {
-    let (front, _worker, _region) = linked();
+    let (mut front, _worker, _region) = linked();
+    // What fills the socket is no message, which the worker does not find out.
     let body = vec![b' '; 64 * 1024];
     let stalled = (0..10_000).find_map(|_| front.sender.half.lock().unwrap().send(&body, &[]).err());
     assert!(matches!(stalled, Some(LinkError::Stalled)), "{stalled:?}");
+    // Half of a message is in it: nothing may follow, and both ends see that it is over.
+    let stalled = front.sender.send(&ToWorker::Inbox);
+    assert!(matches!(stalled, Err(LinkError::Stalled)), "{stalled:?}");
+    assert!(front.receiver.receive().is_err());
+    assert!(front.sender.send(&ToWorker::Inbox).is_err());
 }
 
 #[test]

@@ -208,6 +208,12 @@ impl SendHalf {
         &self.stream
     }
 
+    /// Ends the connection in both directions.
+    pub(super) fn end(&self) {
+        // It may have ended already.
+        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+    }
+
     fn flags(&self) -> SendFlags {
         let flags = if self.patient {
             SendFlags::empty()

@@ -164,6 +164,7 @@ impl Invitation {
         Ok(Connected {
             send: SendHalf {
                 stream: down,
+                other: up.try_clone()?,
                 transfer: Transfer::NotYet,
             },
             receive: ReceiveHalf {
@@ -355,12 +356,14 @@ impl Address {
 
 pub(super) fn connect(address: Address) -> Result<(SendHalf, ReceiveHalf, ComingBells), LinkError> {
     let open = |role| address.connect(role).map_err(socket_error);
+    let (up, down) = (open(Role::Up)?, open(Role::Down)?);
     let send = SendHalf {
-        stream: open(Role::Up)?,
+        stream: up,
+        other: down.try_clone()?,
         transfer: Transfer::ByTheOther,
     };
     let receive = ReceiveHalf {
-        stream: open(Role::Down)?,
+        stream: down,
         transfer: Transfer::ByTheOther,
     };
     let bells = WorkerBells {
@@ -462,10 +465,20 @@ impl Transfer {
 
 pub(super) struct SendHalf {
     stream: TcpStream,
+    /// The connection of the other direction.
+    other: TcpStream,
     transfer: Transfer,
 }
 
 impl SendHalf {
+    /// Ends the connections of both directions.
+    pub(super) fn end(&self) {
+        for stream in [&self.stream, &self.other] {
+            // It may have ended already.
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn stream_for_tests(&self) -> &TcpStream {
         &self.stream
