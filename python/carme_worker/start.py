@@ -61,18 +61,34 @@ def prepare_process():
     import faulthandler
     import signal
 
-    # Ctrl+C reaches everything on a terminal; the front alone acts on it and tells its workers. The same goes for
-    # SIGTERM from a service manager that signals whole groups.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "win32":
-        signal.signal(signal.SIGBREAK, signal.SIG_IGN)
-    else:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # Ctrl+C reaches everything on a terminal, a service manager may signal whole groups; the front alone acts on it and
+    # tells its workers.
+    leave_to_front(signal.SIGINT)
+    leave_to_front(signal.SIGBREAK if sys.platform == "win32" else signal.SIGTERM)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
     if sys.stderr is not None:
         faulthandler.enable()
+
+
+def leave_to_front(number):
+    """Lets a signal pass without effect. Not by SIG_IGN: programs that the app starts would inherit that."""
+    import os
+    import signal
+
+    before, worker = signal.getsignal(number), os.getpid()
+
+    def pass_over(number, frame):
+        # A process forked from this one is not the front's to stop.
+        if os.getpid() != worker:
+            signal.signal(number, before)
+            signal.raise_signal(number)
+
+    if before is not signal.SIG_IGN:
+        signal.signal(number, pass_over)
+        if sys.platform != "win32":
+            signal.siginterrupt(number, False)
 
 
 def load(name, path, loader):

@@ -127,7 +127,10 @@ impl Seat {
 
     /// The stream's last record has been posted.
     pub fn end(&self) {
-        if lock(&self.state).take().is_some_and(|working| !working.counted_out) {
+        if lock(&self.state)
+            .take()
+            .is_some_and(|working| !working.counted_out)
+        {
             self.post.ring.finish();
         }
     }

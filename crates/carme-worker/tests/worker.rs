@@ -58,6 +58,24 @@ def application(environ, start_response):
         if pid == 0:
             os._exit(7)
         body = str(os.waitpid(pid, 0)[1] >> 8).encode()
+    elif path == "/terminate":
+        import signal, subprocess
+        program = subprocess.Popen(["sleep", "1000"])
+        program.terminate()
+        codes = [program.wait()]
+        for number in (signal.SIGTERM, signal.SIGINT):
+            read, write = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    os.write(write, b"!")
+                    time.sleep(1000)
+                finally:
+                    os._exit(9)
+            os.read(read, 1)
+            os.kill(pid, number)
+            codes.append(os.waitpid(pid, 0)[1])
+        body = repr(codes).encode()
     start_response("200 OK", [])
     return [body]
 
@@ -241,6 +259,22 @@ fn apps_may_start_processes() {
             assert_eq!(front.get("/fork").body, b"7");
         }
         assert_eq!(front.get("/").body, b"hello");
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn signals_are_the_fronts_but_not_for_the_apps_children() {
+    with_worker(2, |mut front, _| {
+        for signal in ["-TERM", "-INT"] {
+            let killed = std::process::Command::new("kill")
+                .args([signal, &front.child.id().to_string()])
+                .status();
+            assert!(killed.expect("kill runs").success());
+            assert_eq!(front.get("/").body, b"hello");
+        }
+        // SIGTERM ended the program and the first child; KeyboardInterrupt took the second one to its exit.
+        assert_eq!(front.get("/terminate").body, b"[-15, 15, 2304]");
     });
 }
 
