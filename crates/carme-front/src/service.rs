@@ -121,7 +121,8 @@ async fn exchange<A: Application>(
                 timeout: common.limits.body_timeout,
             };
             let spool = Spool::new(common.spool_directory.as_deref());
-            let (body, len) = body::read(incoming, framing, limits, &spool).await?;
+            // Boxed, so that requests without a body do not carry the room for it around.
+            let (body, len) = Box::pin(body::read(incoming, framing, limits, &spool)).await?;
             record.bytes_in += len;
             if framing == Framing::Chunked {
                 // The application sees a body of known length.
@@ -215,7 +216,12 @@ fn request_head<'a, A>(
         None => host,
     };
     // A Unix socket has no port: what the client's client asked for, or that of plain HTTP.
-    head.server_port = ends.local.map_or(host_port.unwrap_or(80), |local| local.port());
+    head.server_port = match ends.local {
+        Some(local) => local.port(),
+        None => host_port
+            .and_then(|port| str::from_utf8(port).ok()?.parse().ok())
+            .unwrap_or(80),
+    };
     head.remote_addr = ends.peer_text.as_bytes();
     head.remote_port = ends.peer.map_or(0, |peer| peer.port());
     head.request_id = record.id.as_str().as_bytes();

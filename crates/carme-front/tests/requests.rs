@@ -204,8 +204,8 @@ async fn a_unix_socket_serves_like_a_port() {
     let path = directory.path().join("front.sock");
     // What a killed run has left is replaced.
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-    let listener = Listener::unix(&path).unwrap();
-    assert!(Listener::unix(&path).is_err(), "somebody listens there");
+    let listener = Listener::unix(&path, 16).unwrap();
+    assert!(Listener::unix(&path, 16).is_err(), "somebody listens there");
     let events = Default::default();
     let site = Site::new(
         SiteOptions::default(),

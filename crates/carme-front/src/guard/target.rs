@@ -65,30 +65,38 @@ fn examine_odd(target: &[u8]) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Characters of a registered name or an IPv4 address, as far as anybody uses them.
+const NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let allowed = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~%";
+    let mut at = 0;
+    while at < allowed.len() {
+        table[allowed[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
 /// True for `host`, `host:port`, `[v6]:port` and the empty string (RFC 9110 section 7.2 permits an empty `Host`).
 pub(crate) fn is_authority(value: &[u8]) -> bool {
-    let (host, rest) = match value {
-        [b'[', ..] => match memchr::memchr(b']', value) {
-            Some(end) => (&value[1..end], &value[end + 1..]),
-            None => return false,
+    let rest = match value.strip_prefix(b"[") {
+        None => {
+            let end = value
+                .iter()
+                .position(|&b| !NAME[b as usize])
+                .unwrap_or(value.len());
+            &value[end..]
+        }
+        Some(address) => match address.iter().position(|&b| !NAME[b as usize] && b != b':') {
+            Some(end @ 1..) if address[end] == b']' => &address[end + 1..],
+            _ => return false,
         },
-        _ => value.split_at(memchr::memchr(b':', value).unwrap_or(value.len())),
     };
-    let bracketed = value.first() == Some(&b'[');
-    let port = match rest {
-        [] => rest,
-        [b':', port @ ..] => port,
-        _ => return false,
-    };
-    let allowed = |b: u8| match b {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%' => true,
-        b':' => bracketed,
+    match rest {
+        [] => true,
+        [b':', port @ ..] => port.len() <= 5 && port.iter().all(u8::is_ascii_digit),
         _ => false,
-    };
-    !(bracketed && host.is_empty())
-        && host.iter().all(|&b| allowed(b))
-        && port.len() <= 5
-        && port.iter().all(u8::is_ascii_digit)
+    }
 }
 
 #[cfg(test)]

@@ -67,7 +67,14 @@ impl Client {
                 self.buffer.extend_from_slice(&piece[..read]);
                 true
             }
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => false,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted
+                ) =>
+            {
+                false
+            }
             Err(error) => panic!("{error}"),
         }
     }
