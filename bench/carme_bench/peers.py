@@ -162,9 +162,13 @@ class Waitress(Peer):
         return [self.command(job, argv + [job.application.target])]
 
 
+#: waitress-serve writes a line whenever a request has to wait for a thread, which under load is nearly every one.
+WAITRESS = "import logging, waitress.runner as r; logging.getLogger('waitress.queue').setLevel('ERROR'); r.run()"
+
+
 def waitress(tools, port, threads):
     # Its default of 100 connections would leave some of 128 unanswered; poll because select ends at 1024.
-    argv = [tools.script("waitress-serve"), f"--listen=127.0.0.1:{port}", f"--threads={threads}"]
+    argv = [tools.python, "-c", WAITRESS, f"--listen=127.0.0.1:{port}", f"--threads={threads}"]
     return argv + ["--connection-limit=20000", "--asyncore-use-poll"]
 
 
@@ -181,6 +185,7 @@ class Uwsgi(Peer):
 
     def commands(self, tools, job):
         argv = [tools.script("uwsgi"), "--master", "--die-on-term", "--need-app", "--disable-logging", "--lazy-apps"]
+        argv += ["--single-interpreter"]
         argv += ["--processes", job.workers, "--threads", job.threads, "--virtualenv", tools.venv]
         argv += ["--chdir", job.application.directory, "--pythonpath", job.application.directory]
         argv += ["--listen", 1024, "--log-5xx", "--buffer-size", 16384, "--tcp-nodelay"]
