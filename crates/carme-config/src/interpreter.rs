@@ -161,6 +161,7 @@ fn find_named(
             .iter()
             .flat_map(|folder| paths::names_in(folder, imp::is_program))
             .filter(|name| name.starts_with("py"))
+            .map(|name| name.trim_end_matches(std::env::consts::EXE_SUFFIX).to_owned())
             .collect();
         let near =
             nearest(named, names.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
@@ -172,7 +173,8 @@ fn find_named(
             near,
         )
     } else {
-        let near = paths::nearest_sibling(&as_path, |path| path.is_dir() || imp::is_program(path));
+        let as_program = imp::spellings(&as_path).pop().unwrap_or_else(|| as_path.clone());
+        let near = paths::nearest_sibling(&as_program, |path| path.is_dir() || imp::is_program(path));
         (
             format!("names a file that does not exist: {}", as_path.display()),
             near,
@@ -270,8 +272,9 @@ mod tests {
 
     /// A file that counts as a program on this platform.
     fn program(path: &Path) -> PathBuf {
-        let path = if cfg!(windows) && path.extension().is_none() {
-            path.with_extension("exe")
+        let name = path.display().to_string();
+        let path = if cfg!(windows) && !name.ends_with(".exe") {
+            format!("{name}.exe").into()
         } else {
             path.to_owned()
         };
@@ -380,7 +383,6 @@ mod tests {
         fs::create_dir(root.join("empty")).expect("created");
         fs::write(root.join("notes.txt"), "").expect("written");
         let find = |named| Interpreter::find(Some(named), root, root, &surroundings).expect_err(named);
-        let name = python.file_name().expect("a name").to_string_lossy().into_owned();
 
         let typo = find("pyhton3.11");
         assert!(
@@ -389,7 +391,7 @@ mod tests {
             typo.what
         );
         assert!(typo.what.ends_with(": \"pyhton3.11\""), "{}", typo.what);
-        assert_eq!(typo.cure, Some(format!("did you mean `{name}`?")));
+        assert_eq!(typo.cure, Some("did you mean `python3.11`?".to_owned()));
 
         let typo = find("bin/pythn3.11");
         assert!(
@@ -397,7 +399,13 @@ mod tests {
             "{}",
             typo.what
         );
-        assert_eq!(typo.cure, Some(format!("did you mean {}?", python.display())));
+        assert_eq!(
+            typo.cure,
+            Some(format!(
+                "did you mean {}?",
+                paths::absolute(root, &python).display()
+            ))
+        );
 
         let folder = find("empty");
         assert!(

@@ -104,18 +104,20 @@ pub enum ProbeError {
     },
 }
 
-/// Runs in any Python since 2.6, so that an old one gets its sentence and not a syntax error. The first entry of
-/// `sys.path` is the current directory, whose `json.py` is not the one meant.
+/// Runs in any Python since 2.6, so that an old one gets its sentence and not a syntax error. The empty entry
+/// of `sys.path` is the current directory, whose `json.py` is not the one meant.
 const QUESTION: &str = r#"
 import sys
-sys.path[:1] = []
-import json, platform
+sys.path[:] = [path for path in sys.path if path]
+import json
+names = {"cpython": "CPython", "pypy": "PyPy", "graalpy": "GraalPy"}
+name = getattr(getattr(sys, "implementation", None), "name", "cpython")
 gil = None
 if sys.version_info >= (3, 13):
     import sysconfig
     gil = sysconfig.get_config_var("Py_GIL_DISABLED")
 print(json.dumps({
-    "implementation": platform.python_implementation(),
+    "implementation": names.get(name, name),
     "version": list(sys.version_info[:3]),
     "free_threaded": bool(gil),
     "cache_tag": getattr(getattr(sys, "implementation", None), "cache_tag", None) or "",
@@ -163,7 +165,7 @@ fn unsupported(facts: &PythonFacts) -> Option<Unsupported> {
 
 const IMPORTABLE: &str = r#"
 import sys
-sys.path[:1] = []
+sys.path[:] = [path for path in sys.path if path]
 from importlib.util import find_spec
 sys.path[:0] = [""]
 print(find_spec(sys.argv[1]) is not None)
@@ -348,20 +350,29 @@ mod tests {
         }
     }
 
-    /// The Python that the tests run with: the first on PATH. A machine without one cannot build Carme.
-    fn python() -> PathBuf {
+    /// The interpreters that the tests run with: `CARME_TEST_PYTHONS`, or the first on PATH. A machine without one
+    /// cannot build Carme.
+    fn pythons() -> Vec<PathBuf> {
+        if let Some(named) = std::env::var_os("CARME_TEST_PYTHONS") {
+            return std::env::split_paths(&named).collect();
+        }
         let surroundings = crate::Surroundings::of_this_process().expect("a current directory");
-        crate::Interpreter::find(None, Path::new("/"), Path::new("/"), &surroundings)
-            .expect("Python on PATH")
-            .path
+        let root = Path::new("/");
+        vec![
+            crate::Interpreter::find(None, root, root, &surroundings)
+                .expect("Python on PATH")
+                .path,
+        ]
     }
 
     #[test]
     fn a_real_python_answers() {
-        let facts = probe(&python()).expect("it is supported");
-        assert_eq!(facts.implementation, "CPython");
-        assert!(facts.version >= (3, 9, 0));
-        assert!(facts.executable.is_absolute());
+        for python in pythons() {
+            let facts = probe(&python).expect("it is supported");
+            assert_eq!(facts.implementation, "CPython");
+            assert!(facts.version >= (3, 9, 0));
+            assert!(facts.executable.is_absolute());
+        }
     }
 
     #[test]
@@ -373,17 +384,26 @@ mod tests {
             "raise SystemExit('the wrong json')",
         )
         .expect("written");
-        let python = python();
-        let finds =
-            |module| finds_module(&python, folder.path(), &BTreeMap::new(), module).expect("it answers");
-        assert!(finds("loud"));
-        assert!(finds("wsgiref"));
-        assert!(finds("sys"));
-        assert!(!finds("no_such_module_anywhere"));
-        let elsewhere = tempfile::tempdir().expect("a folder");
-        std::fs::write(elsewhere.path().join("further.py"), "").expect("written");
-        assert!(!finds("further"));
-        let env = BTreeMap::from([("PYTHONPATH".to_owned(), elsewhere.path().display().to_string())]);
-        assert!(finds_module(&python, folder.path(), &env, "further").expect("it answers"));
+        for python in pythons() {
+            let finds =
+                |module| finds_module(&python, folder.path(), &BTreeMap::new(), module).expect("it answers");
+            assert!(finds("loud"));
+            assert!(finds("wsgiref"));
+            assert!(finds("sys"));
+            assert!(!finds("no_such_module_anywhere"));
+        }
+    }
+
+    /// Windows' embeddable Python does not look at `PYTHONPATH`, and is the one of the tests under Wine.
+    #[cfg(unix)]
+    #[test]
+    fn the_apps_environment_counts() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("further.py"), "").expect("written");
+        let env = BTreeMap::from([("PYTHONPATH".to_owned(), folder.path().display().to_string())]);
+        for python in pythons() {
+            assert!(!finds_module(&python, Path::new("/"), &BTreeMap::new(), "further").expect("it answers"));
+            assert!(finds_module(&python, Path::new("/"), &env, "further").expect("it answers"));
+        }
     }
 }
