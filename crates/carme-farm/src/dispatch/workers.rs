@@ -92,10 +92,19 @@ impl App {
         }) else {
             return;
         };
-        let Some(Some(attached)) = state.workers.get(worker.get()) else { return };
-        let message = ToWorker::File { stream: id.0, length: *length };
+        let Some(Some(attached)) = state.workers.get(worker.get()) else {
+            return;
+        };
+        let message = ToWorker::File {
+            stream: id.0,
+            length: *length,
+        };
         if let Err(error) = attached.control.send_with(&message, &[borrow(file)]) {
-            tracing::error!("{} pid {}: cannot be given a request's body: {error}", attached.identity.route, attached.identity.pid);
+            tracing::error!(
+                "{} pid {}: cannot be given a request's body: {error}",
+                attached.identity.route,
+                attached.identity.pid
+            );
         }
     }
 

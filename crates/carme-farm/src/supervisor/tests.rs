@@ -407,7 +407,13 @@ async fn a_replacement_on_command_comes_after_the_death() {
     ]);
     sleep(secs(1)).await;
     let (dead, mut all_dead) = mpsc::channel(1);
-    stage.commands.send(Command::Replace { reason: "the shared memory is damaged".into(), dead }).unwrap();
+    stage
+        .commands
+        .send(Command::Replace {
+            reason: "the shared memory is damaged".into(),
+            dead,
+        })
+        .unwrap();
     assert!(all_dead.recv().await.is_none());
     assert_eq!(stage.journal.all().last().unwrap().1, "end 1");
     assert_eq!(stage.failure().await, "the shared memory is damaged");

@@ -25,11 +25,17 @@ pub(super) fn open(destination: Destination) -> Result<Box<dyn Output>, OpenErro
     match destination {
         Destination::Stdout => {
             let file = imp::stdout().map_err(OpenError::Stdout)?;
-            Ok(Box::new(Standard { file, name: "standard output" }))
+            Ok(Box::new(Standard {
+                file,
+                name: "standard output",
+            }))
         }
         Destination::Stderr => {
             let file = imp::stderr().map_err(OpenError::Stderr)?;
-            Ok(Box::new(Standard { file, name: "standard error" }))
+            Ok(Box::new(Standard {
+                file,
+                name: "standard error",
+            }))
         }
         Destination::File(path) => match LogFile::open(path.clone()) {
             Ok(file) => Ok(Box::new(file)),
