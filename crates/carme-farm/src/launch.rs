@@ -40,8 +40,8 @@ pub(crate) struct Launcher<D> {
     pub(crate) desk: D,
     pub(crate) place: WorkerIndex,
     pub(crate) route: Arc<str>,
-    /// Open while there is a region for workers to share.
-    pub(crate) gate: watch::Receiver<bool>,
+    /// Set when a worker has said hello: the interpreter can be served.
+    pub(crate) greeted: watch::Sender<bool>,
 }
 
 impl<D: Desk> Launcher<D> {
@@ -75,8 +75,6 @@ impl<D: Desk> Launch for Launcher<D> {
     type Worker = LiveWorker<D>;
 
     async fn launch(&self) -> Result<LiveWorker<D>, String> {
-        // Fails only when the app is gone: then nobody wants a worker.
-        let _ = self.gate.clone().wait_for(|open| *open).await;
         let mut command = self.command();
         let route = Arc::clone(&self.route);
         // The supervisor's own deadline comes first, and its words are better.
@@ -137,6 +135,7 @@ impl<D: Desk> Launch for Launcher<D> {
             desk: self.desk.clone(),
             place: self.place,
             route: Arc::clone(&self.route),
+            greeted: self.greeted.clone(),
             child,
             events,
             last_line,
@@ -236,6 +235,7 @@ pub(crate) struct LiveWorker<D> {
     desk: D,
     place: WorkerIndex,
     route: Arc<str>,
+    greeted: watch::Sender<bool>,
     child: Child,
     events: mpsc::Receiver<News>,
     last_line: LastLine,
@@ -431,6 +431,7 @@ impl<D: Desk> LiveWorker<D> {
             .attach(self.place, identity, bells, sender.clone())
             .map_err(|e| format!("it could not be attached: {e}"))?;
         self.link = Link::Open(sender);
+        self.greeted.send_replace(true);
         Ok(())
     }
 

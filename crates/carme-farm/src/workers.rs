@@ -24,6 +24,8 @@ pub struct Workers {
     plan: Arc<AppPlan>,
     places: Vec<Seat>,
     begun: Arc<AtomicBool>,
+    /// Lets the other workers follow the first.
+    greeted: watch::Sender<bool>,
     renewal: AbortHandle,
 }
 
@@ -42,7 +44,7 @@ struct Seat {
 }
 
 impl Workers {
-    /// Starts all workers of an app at once, and returns without waiting for them. Call it within the front's runtime.
+    /// Starts all workers of an app, and returns without waiting for them. Call it within the front's runtime.
     pub fn start(plan: AppPlan, files: FindFiles, app: &App) -> Self {
         Self::keep(plan, files, app)
     }
@@ -51,6 +53,7 @@ impl Workers {
         let plan = Arc::new(plan);
         let begun = Arc::new(AtomicBool::new(false));
         let (gate_sender, gate) = watch::channel(true);
+        let (greeted, follow) = watch::channel(false);
         let places = (0..plan.workers).map(WorkerIndex).map(|place| {
             let route = plan.route(place);
             let (state_sender, state) = watch::channel(State::Starting);
@@ -61,10 +64,17 @@ impl Workers {
                 desk: desk.clone(),
                 place,
                 route: Arc::clone(&route),
-                gate: gate.clone(),
+                greeted: greeted.clone(),
+            };
+            // The first goes ahead as far as its hello: what is wrong with the interpreter is found out, and told, once.
+            let gates = if place.0 == 0 {
+                vec![gate.clone()]
+            } else {
+                vec![follow.clone(), gate.clone()]
             };
             let place = Place {
                 launch,
+                gates,
                 app: Arc::clone(&plan.name),
                 route: Arc::clone(&route),
                 startup_timeout: plan.startup_timeout,
@@ -91,6 +101,7 @@ impl Workers {
             plan,
             places,
             begun,
+            greeted,
             renewal: renewal.abort_handle(),
         }
     }
@@ -120,6 +131,7 @@ impl Workers {
             break;
         }
         self.begun.store(true, Ordering::Relaxed);
+        self.greeted.send_replace(true);
         outcome
     }
 

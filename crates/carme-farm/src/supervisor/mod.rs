@@ -157,6 +157,8 @@ pub(crate) struct Place<L> {
     pub(crate) startup_timeout: Duration,
     pub(crate) state: watch::Sender<State>,
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
+    /// All open when a worker may start.
+    pub(crate) gates: Vec<watch::Receiver<bool>>,
     /// The app has served or its first failure has been told: from now on failures go to the error log.
     pub(crate) begun: Arc<AtomicBool>,
 }
@@ -175,6 +177,9 @@ impl<L: Launch> Place<L> {
         let mut pauses = Pauses::default();
         loop {
             self.state.send_replace(State::Starting);
+            if !self.admitted().await {
+                break;
+            }
             let (failure, ready_for) = match self.one_worker().await {
                 End::Stopped => break,
                 End::Failed { failure, ready_for } => (failure, ready_for),
@@ -197,6 +202,24 @@ impl<L: Launch> Place<L> {
             }
         }
         self.state.send_replace(State::Stopped);
+    }
+
+    /// Waits until a worker may start; `false` if the place was told to stay empty meanwhile.
+    async fn admitted(&mut self) -> bool {
+        for gate in &mut self.gates {
+            loop {
+                tokio::select! {
+                    // An error means that nobody can close it any more.
+                    _ = gate.wait_for(|open| *open) => break,
+                    command = self.commands.recv() => match command {
+                        // There is no worker.
+                        Some(Command::Replace { .. }) => {}
+                        Some(Command::Drain(_)) | None => return false,
+                    },
+                }
+            }
+        }
+        true
     }
 
     /// Whether the place was told to stay empty meanwhile.
@@ -357,6 +380,10 @@ async fn end<W: Worker>(worker: &mut W) {
 /// The end of a worker that was never ready, with what it said of it.
 fn too_early(end: String, worker: &impl Worker) -> String {
     let last_words = worker.last_words();
+    // The worker's own start has said why, in a sentence.
+    if let Some(reason) = last_words.strip_prefix("carme: ") {
+        return reason.to_owned();
+    }
     let colon = if last_words.is_empty() { "" } else { ": " };
     format!("{end} before its app was imported{colon}{last_words}")
 }

@@ -163,6 +163,10 @@ fn stage(scripts: Vec<Result<Script, String>>) -> Stage {
 }
 
 fn stage_with(scripts: Vec<Result<Script, String>>, deaf: bool) -> Stage {
+    stage_behind(watch::channel(true).1, scripts, deaf)
+}
+
+fn stage_behind(gate: watch::Receiver<bool>, scripts: Vec<Result<Script, String>>, deaf: bool) -> Stage {
     let journal = Journal(Arc::default(), Instant::now());
     let (state_sender, state) = watch::channel(State::Starting);
     let (commands, receiver) = mpsc::unbounded_channel();
@@ -179,6 +183,7 @@ fn stage_with(scripts: Vec<Result<Script, String>>, deaf: bool) -> Stage {
         state: state_sender,
         commands: receiver,
         begun: Arc::default(),
+        gates: vec![gate],
     };
     Stage {
         journal,
@@ -441,4 +446,24 @@ async fn a_farm_that_is_dropped_leaves_nothing_running() {
         stage.journal.all(),
         journal(&[(0, "launch 1"), (1000, "kill 1"), (1000, "end 1")])
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_starts_when_its_gate_opens() {
+    let (gate, closed) = watch::channel(false);
+    let stage = stage_behind(closed, vec![Ok(vec![(millis(5), ready())])], false);
+    sleep(secs(1)).await;
+    assert_eq!(stage.journal.all(), []);
+    gate.send_replace(true);
+    sleep(secs(1)).await;
+    let expected = journal(&[(1000, "launch 1"), (2000, "drain 1"), (3000, "end 1")]);
+    assert_eq!(stage.drain(secs(30)).await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_the_waiting_at_a_gate() {
+    let (_gate, closed) = watch::channel(false);
+    let stage = stage_behind(closed, vec![], false);
+    sleep(secs(1)).await;
+    assert_eq!(stage.drain(secs(30)).await, []);
 }
