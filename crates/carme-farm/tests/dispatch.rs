@@ -493,7 +493,8 @@ fn what_is_no_http_is_no_answer() {
 #[test]
 fn a_worker_that_scribbles_over_everything_costs_its_requests_and_a_region() {
     use std::os::unix::fs::FileExt;
-    let patterns: [(&str, fn(u64) -> u8); 4] = [
+    type Pattern = fn(u64) -> u8;
+    let patterns: [(&str, Pattern); 4] = [
         ("zeros", |_| 0),
         ("ones", |_| 0xff),
         ("noise", |at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8),

@@ -195,6 +195,11 @@ impl WorkerRing {
         self.region.fence();
     }
 
+    /// Nobody waits on the leader's bell any more, whatever woke it: a bell rung earlier leaves the word set.
+    pub fn disarm_leader(&self) {
+        self.own(Own::Leader).store(0, Ordering::Relaxed);
+    }
+
     /// Nobody waits on the second bell any more.
     pub fn disarm_second(&self) {
         self.own(Own::Second).store(0, Ordering::Relaxed);

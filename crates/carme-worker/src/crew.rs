@@ -119,7 +119,11 @@ impl Crew {
         let rung = match role {
             Role::Leader => match post.ring.arm_leader() {
                 Armed::Look => return,
-                Armed::Sleep => py.detach(|| leader.wait()),
+                Armed::Sleep => {
+                    let rung = py.detach(|| leader.wait());
+                    post.ring.disarm_leader();
+                    rung
+                }
             },
             Role::Second => {
                 post.ring.arm_second();
