@@ -144,6 +144,8 @@ class Running(unittest.TestCase):
 
     def test_run(self):
         self.passes("<!-- test: run -->\n'''console\n$ cd examples\n$ echo one && echo two && ls hello.py\ntwo\n'''")
+        self.passes("<!-- test: run -->\n'''console\n$ echo one two three\none ... three\n'''")
+        self.fails("<!-- test: run -->\n'''console\n$ echo one two three\none ... two\n'''", "did not print")
         self.fails("<!-- test: run -->\n'''console\n$ echo one && echo two\ntwo\none\n'''", "did not print 'one' there")
         self.fails("<!-- test: run -->\n'''console\n$ false\n'''", "`false` ended with 1")
         self.passes("<!-- test: run-fails -->\n'''console\n$ echo no && false\nno\n'''")
