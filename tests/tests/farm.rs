@@ -175,7 +175,7 @@ fn a_full_queue_says_when_to_come_again() {
 }
 
 #[test]
-fn a_request_goes_to_the_idle_worker_and_not_behind_the_busy_one() {
+fn latency_a_request_goes_to_the_idle_worker_and_not_behind_the_busy_one() {
     let server = ServerBuilder::test_app("cases.py")
         .args(&["--workers", "2", "--threads", "4"])
         .start();
@@ -203,7 +203,7 @@ fn a_request_goes_to_the_idle_worker_and_not_behind_the_busy_one() {
 }
 
 #[test]
-fn workers_killed_at_random_lose_their_own_requests_and_nothing_else() {
+fn torture_workers_killed_at_random_lose_their_own_requests_and_nothing_else() {
     let seconds = std::env::var("CARME_TORTURE_SECONDS")
         .ok()
         .and_then(|s| s.parse().ok())
