@@ -77,18 +77,19 @@ def leave_to_front(number):
     import os
     import signal
 
-    before, worker = signal.getsignal(number), os.getpid()
+    before = signal.getsignal(number)
+    if before is signal.SIG_IGN:
+        return
+    signal.signal(number, pass_over)
+    if sys.platform != "win32":
+        signal.siginterrupt(number, False)
+        # A process forked from this one is not the front's to stop. At once, not when the signal comes: a handler in
+        # Python has no effect while the child waits inside a system call that it had just begun.
+        os.register_at_fork(after_in_child=lambda: signal.signal(number, before))
 
-    def pass_over(number, frame):
-        # A process forked from this one is not the front's to stop.
-        if os.getpid() != worker:
-            signal.signal(number, before)
-            signal.raise_signal(number)
 
-    if before is not signal.SIG_IGN:
-        signal.signal(number, pass_over)
-        if sys.platform != "win32":
-            signal.siginterrupt(number, False)
+def pass_over(number, frame):
+    """The handler of a signal that is the front's business."""
 
 
 def load(name, path, loader):
