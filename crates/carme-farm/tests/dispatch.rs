@@ -248,6 +248,33 @@ fn a_request_waits_as_long_as_it_may_and_its_client_may_leave() {
 }
 
 #[test]
+fn a_client_that_leaves_before_the_answer_costs_the_worker_nothing() {
+    front(LIMITS, async |app| {
+        let (worker, _keep) = attach(&app, 0);
+        let left = submit(&app, "left", RequestBody::Empty);
+        let (worker, stream) = tokio::task::spawn_blocking(move || {
+            let request = worker.next(&mut Vec::new());
+            (worker, request.stream)
+        })
+        .await
+        .unwrap();
+        drop(left);
+        let worker = tokio::task::spawn_blocking(move || {
+            worker.send(RecordKind::Abort, flags::END, stream, &[b"the client has left"]);
+            worker.ring.finish();
+            worker
+        })
+        .await
+        .unwrap();
+        let worker = echo(worker);
+        assert_eq!(whole(&mut submit(&app, "next", RequestBody::Empty)).await, "next");
+        whole(&mut submit(&app, "end", RequestBody::Empty)).await;
+        worker.join().unwrap();
+        assert_eq!(app.streams(), 0);
+    });
+}
+
+#[test]
 fn a_death_fails_what_was_taken_and_nothing_else() {
     front(LIMITS, async |app| {
         let (dying, keep) = attach(&app, 0);

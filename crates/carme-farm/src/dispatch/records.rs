@@ -126,6 +126,8 @@ impl Stream {
                 self.body
                     .finish(Err(Aborted(String::from_utf8_lossy(&payload).into_owned())));
             }
+            // Told that the client has left, a worker ends what it has not begun to answer like this.
+            (RecordKind::Abort, Phase::InFlight) if self.abandoned => {}
             (RecordKind::Failed, Phase::InFlight) => {
                 self.answer = Some(Err(Failure::AppRaised(
                     String::from_utf8_lossy(&payload).into_owned(),
