@@ -1,9 +1,12 @@
 //! One connection, from the accepted socket to its end.
+//!
+//! hyper keeps some 18 KB of buffers for a connection. One that has been idle for a moment, or has not said anything
+//! yet, is parked: without hyper, until its next byte comes.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -11,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::app::Application;
-use crate::guard::Guard;
+use crate::guard::{Awoken, Guard};
 use crate::service;
 use crate::site::Site;
 use crate::state::{ABORT, ConnectionState, DRAIN, OVERDUE, Phase};
@@ -25,46 +28,89 @@ where
     A: Application,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let guard = Guard::new(io, Arc::clone(&state), site.common.limits.head());
-    let service = service_fn(|request| service::serve(Arc::clone(&state), Arc::clone(&site), request));
-    let mut hyper = pin!(
-        http1::Builder::new()
-            // Heads and idle connections have deadlines of their own (`Connections::watch`), without a timer each.
-            .header_read_timeout(None)
-            .max_buf_size(BUFFER_BYTES.max(2 * site.common.limits.header_bytes))
-            .serve_connection(TokioIo::new(guard), service)
-    );
+    let mut guard = Guard::new(io, Arc::clone(&state), site.common.limits.head());
+    while poll_fn(|cx| poll_parked(&mut guard, &state, cx)).await == Awoken::ByClient {
+        match active(guard, &state, &site).await {
+            Some(parked) => guard = parked,
+            None => return,
+        }
+    }
+}
+
+/// Waits for the client's next byte, or for a reason not to.
+fn poll_parked<S>(guard: &mut Guard<S>, state: &ConnectionState, cx: &mut Context<'_>) -> Poll<Awoken>
+where
+    S: AsyncRead + Unpin,
+{
+    state.attend(cx.waker());
+    let signals = state.signals();
+    let overdue = signals & OVERDUE != 0 && state.is_overdue(state.common.clock.now());
+    if signals & (ABORT | DRAIN) != 0 || overdue {
+        return Poll::Ready(Awoken::ByServer);
+    }
+    guard.poll_awake(cx)
+}
+
+/// Has hyper serve the client. Gives the connection back if it is to be parked.
+async fn active<A, S>(guard: Guard<S>, state: &Arc<ConnectionState>, site: &Arc<Site<A>>) -> Option<Guard<S>>
+where
+    A: Application,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(|request| service::serve(Arc::clone(state), Arc::clone(site), request));
+    let mut hyper = http1::Builder::new()
+        // Heads and idle connections have deadlines of their own (`Connections::watch`), without a timer each.
+        .header_read_timeout(None)
+        .max_buf_size(BUFFER_BYTES.max(2 * site.common.limits.header_bytes))
+        .serve_connection(TokioIo::new(guard), service);
     let ended = poll_fn(|cx| {
         state.attend(cx.waker());
         let signals = state.signals();
         if signals != 0 {
             if signals & ABORT != 0 {
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Ended::Over(Ok(())));
             }
             if signals & DRAIN != 0 {
-                hyper.as_mut().graceful_shutdown();
+                Pin::new(&mut hyper).graceful_shutdown();
             }
-            if signals & OVERDUE != 0 && state.is_overdue(site.common.clock.now()) {
+            if signals & OVERDUE != 0 && state.is_overdue(state.common.clock.now()) {
                 match state.phase() {
-                    Phase::Idle => hyper.as_mut().graceful_shutdown(),
+                    Phase::Idle if signals & DRAIN == 0 => return Poll::Ready(Ended::Idle),
                     Phase::Head => state.give_up_head(),
                     Phase::Blocked => {
                         tracing::info!(client = %state.ends.peer_text, "the client takes nothing of its response");
-                        return Poll::Ready(Ok(()));
+                        return Poll::Ready(Ended::Over(Ok(())));
                     }
-                    Phase::Lingering => return Poll::Ready(Ok(())),
-                    Phase::LateHead | Phase::Busy => {}
+                    Phase::Lingering => return Poll::Ready(Ended::Over(Ok(()))),
+                    Phase::Idle | Phase::Parked | Phase::LateHead | Phase::Busy => {}
                 }
             }
         }
-        hyper.as_mut().poll(cx)
+        Pin::new(&mut hyper).poll(cx).map(Ended::Over)
     })
     .await;
-    if let Err(error) = ended {
-        if error.is_parse() {
-            tracing::warn!(client = %state.ends.peer_text, "the front's two parsers disagree: {error}");
-        } else {
-            tracing::debug!(client = %state.ends.peer_text, "connection ended: {error}");
+    match ended {
+        Ended::Over(Ok(())) => None,
+        Ended::Over(Err(error)) => {
+            if error.is_parse() {
+                tracing::warn!(client = %state.ends.peer_text, "the front's two parsers disagree: {error}");
+            } else {
+                tracing::debug!(client = %state.ends.peer_text, "connection ended: {error}");
+            }
+            None
+        }
+        Ended::Idle => {
+            let parts = hyper.into_parts();
+            let mut guard = parts.io.into_inner();
+            guard.unread(&parts.read_buf);
+            state.park();
+            Some(guard)
         }
     }
+}
+
+/// Why hyper is done with a connection.
+enum Ended {
+    Over(hyper::Result<()>),
+    Idle,
 }

@@ -21,7 +21,8 @@ pub struct Limits {
     pub body_bytes: u64,
     /// Bytes of a request body that are kept in memory; what is larger goes to a temporary file.
     pub body_memory: usize,
-    /// From a request's first byte (or a connection's beginning) to the end of its head; later is 408.
+    /// From a request's first byte to the end of its head; later is 408. Also from a connection's beginning to its
+    /// first byte; it is closed then.
     pub header_timeout: Duration,
     /// Between two pieces of a request body; later is 408.
     pub body_timeout: Duration,

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use crate::guard::{Framing, Notes, Refusal};
 use crate::record::Record;
@@ -20,6 +21,9 @@ pub(crate) const DRAIN: u8 = 1;
 pub(crate) const ABORT: u8 = 2;
 /// The deadline may have passed.
 pub(crate) const OVERDUE: u8 = 4;
+
+/// How long a connection is idle before it is parked.
+const PARK_AFTER: Duration = Duration::from_secs(1);
 
 const NO_DEADLINE: u64 = u64::MAX;
 
@@ -60,6 +64,8 @@ impl Ends {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Phase {
+    /// Before the first request, or for a while between requests: without hyper.
+    Parked,
     /// Between requests.
     Idle,
     /// Some of a head has come.
@@ -77,6 +83,7 @@ pub(crate) enum Phase {
 impl Phase {
     fn from_u8(number: u8) -> Self {
         [
+            Phase::Parked,
             Phase::Idle,
             Phase::Head,
             Phase::LateHead,
@@ -148,7 +155,7 @@ impl ConnectionState {
             common,
             ends,
             signals: AtomicU8::new(0),
-            phase: AtomicU8::new(Phase::Idle as u8),
+            phase: AtomicU8::new(Phase::Parked as u8),
             deadline: AtomicU64::new(deadline),
             written: AtomicU64::new(0),
             exchanges: AtomicU32::new(0),
@@ -202,6 +209,17 @@ impl ConnectionState {
     fn enter(&self, phase: Phase, deadline: u64) {
         self.deadline.store(deadline, Relaxed);
         self.phase.store(phase as u8, Relaxed);
+    }
+
+    /// A request may begin: until hyper has seen its head or the guard finds it unfinished.
+    pub(crate) fn unpark(&self) {
+        self.enter(Phase::Idle, NO_DEADLINE);
+    }
+
+    /// The connection has been idle for a moment and may stay so for the rest of its time.
+    pub(crate) fn park(&self) {
+        let rest = self.common.limits.keep_alive_timeout.saturating_sub(PARK_AFTER);
+        self.enter(Phase::Parked, self.common.clock.deadline(rest));
     }
 
     /// Part of a head is here.
@@ -294,10 +312,8 @@ impl ConnectionState {
         let record = self.queue().finished.take();
         if let Some(record) = record {
             self.settle(record);
-            self.enter(
-                Phase::Idle,
-                self.common.clock.deadline(self.common.limits.keep_alive_timeout),
-            );
+            let moment = self.common.limits.keep_alive_timeout.min(PARK_AFTER);
+            self.enter(Phase::Idle, self.common.clock.deadline(moment));
         }
     }
 

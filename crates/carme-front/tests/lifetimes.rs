@@ -76,6 +76,50 @@ async fn idle_connections_are_closed_without_a_line() {
     assert_eq!(lines, [r#"200 + "GET / HTTP/1.1""#; 2]);
 }
 
+/// A connection that is idle for longer than a moment gives its buffers back, and nobody notices.
+#[tokio::test(start_paused = true)]
+async fn a_parked_connection_goes_on_where_it_was() {
+    let front = Front::with(limits(), common::LINE);
+    let mut client = front.connect().await;
+    let pause = || tokio::time::sleep(Duration::from_secs(9));
+    pause().await;
+    assert_eq!(client.get("/first").await.status, 200);
+    pause().await;
+    client.send("GET /in-").await;
+    pause().await;
+    client.send("pieces HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(client.response("GET").await.status, 200);
+    pause().await;
+    client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(client.response("POST").await.text(), "hello");
+    assert_eq!(client.response("GET").await.status, 200);
+    pause().await;
+    let large = vec![b'x'; 100_000];
+    client
+        .send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
+        .await;
+    client.send(&large).await;
+    assert_eq!(client.response("POST").await.body, large);
+    pause().await;
+    client.send("nonsense\r\n\r\n").await;
+    assert_eq!(client.response("GET").await.status, 400);
+    client.expect_end("nonsense").await;
+    assert_eq!(front.log(6).await.len(), 6);
+
+    let mut slow = front.connect().await;
+    assert_eq!(slow.get("/").await.status, 200);
+    pause().await;
+    slow.send("GET /slow").await;
+    assert_eq!(slow.response("GET").await.status, 408);
+
+    let mut parked = front.connect().await;
+    assert_eq!(parked.get("/").await.status, 200);
+    pause().await;
+    front.shutdown.begin();
+    parked.expect_end("parked when the server stops").await;
+    assert_eq!(front.stop().await.0.aborted, 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_application_may_take_its_time() {
     let front = Front::with(limits(), common::LINE);

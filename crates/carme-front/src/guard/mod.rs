@@ -49,6 +49,15 @@ pub(crate) struct Guard<S> {
     shut: bool,
 }
 
+/// Why a parked connection is parked no longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Awoken {
+    /// It has said something.
+    ByClient,
+    /// It ended, or the server has had enough of it.
+    ByServer,
+}
+
 /// What the next byte belongs to.
 enum Stage {
     Head,
@@ -220,6 +229,12 @@ impl<S> Guard<S> {
         }
     }
 
+    /// Puts back what hyper has read and not used.
+    pub(crate) fn unread(&mut self, bytes: &[u8]) {
+        self.ready
+            .splice(self.ready_at..self.ready_at, bytes.iter().copied());
+    }
+
     fn deliver(&mut self, buf: &mut ReadBuf<'_>) {
         let ready = &self.ready[self.ready_at..];
         let step = ready.len().min(buf.remaining());
@@ -228,6 +243,26 @@ impl<S> Guard<S> {
         if self.ready_at == self.ready.len() {
             self.ready = Vec::new();
             self.ready_at = 0;
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Guard<S> {
+    /// Waits for bytes without a buffer waiting with it.
+    pub(crate) fn poll_awake(&mut self, cx: &mut Context<'_>) -> Poll<Awoken> {
+        if !self.ready.is_empty() {
+            return Poll::Ready(Awoken::ByClient);
+        }
+        let mut scratch = [0; 2048];
+        let mut buf = ReadBuf::new(&mut scratch);
+        match ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf)) {
+            Ok(()) if !buf.filled().is_empty() => {
+                self.held.extend_from_slice(buf.filled());
+                self.resume(0);
+                self.state.unpark();
+                Poll::Ready(Awoken::ByClient)
+            }
+            Ok(()) | Err(_) => Poll::Ready(Awoken::ByServer),
         }
     }
 }

@@ -41,8 +41,11 @@ impl Response {
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("a connection");
+        // Nagle's algorithm waits in real time, even where the runtime's time is paused.
+        stream.set_nodelay(true).expect("no delay");
         Client {
-            stream: TcpStream::connect(address).await.expect("a connection"),
+            stream,
             buffer: Vec::new(),
         }
     }
