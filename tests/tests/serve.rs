@@ -3,7 +3,6 @@
 use std::fs;
 use std::net::TcpListener;
 use std::thread;
-use std::time::Duration;
 
 use carme_tests::{ServerBuilder, python, wait_until};
 
@@ -189,7 +188,9 @@ fn a_unix_socket_is_served_and_goes_with_the_server() {
     let bind = format!("unix:{}", socket.display());
     let mut server = builder.args(&["--workers", "1", "--bind", &bind]).start();
     let mut client = UnixStream::connect(&socket).unwrap();
-    client.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    client
+        .set_read_timeout(Some(std::time::Duration::from_secs(30)))
+        .unwrap();
     client
         .write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         .unwrap();
