@@ -30,6 +30,8 @@ PYTHON_TESTS = [
     "examples/test_examples.py",
     "docs/test_check_examples.py",
 ]
+if not ON_WINDOWS:
+    PYTHON_TESTS.append("bench/test_bench.py")  # the benchmarks read /proc
 
 # What `cargo build` must have made before the integration tests start the program.
 EVERYTHING = ["--workspace", "--all-targets"]

@@ -156,7 +156,7 @@ class Throughput(Case):
     def measure(self, run, peer):
         with self.started(run, peer) as (server, port):
             wrk.run(run.tools.wrk, port, self.path, self.connections, warm_up(run.seconds), self.script)
-            before = server.cost()
+            alive, before = set(server.stats()), server.cost()
             load = wrk.run(run.tools.wrk, port, self.path, self.connections, run.seconds, self.script)
             cost = server.cost() - before
             if load.requests == 0:
@@ -167,6 +167,7 @@ class Throughput(Case):
                 "p50_us": load.p50_us,
                 "p99_us": load.p99_us,
                 "errors": load.errors,
+                "ended": len(alive - set(server.stats())),
                 **memory_figures(server),
             }
 

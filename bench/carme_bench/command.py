@@ -143,6 +143,10 @@ def measure(case, peers, run, rounds) -> CaseResult:
                 say(f"  {peer.name:18} FAILED: {error}")
                 continue
             entry.samples[run.round] = sample
+            if sample.get("ended"):
+                note = f"round {run.round + 1}: {sample['ended']} of its processes ended while it was measured"
+                entry.failures.append(note)
+                say(f"  {peer.name:18} {note}")
             shown = (f"{figure.label} {figure.show(sample.get(figure.key))}" for figure in case.figures)
             say(f"  {peer.name:18} " + "  ".join(shown))
             time.sleep(0.2)

@@ -1,0 +1,184 @@
+"""Tests of what the benchmarks compute: `python3 -m unittest bench/test_bench.py`, without any server."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+import xml.etree.ElementTree as tree
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from carme_bench import clients, command, figures, goals, plots, processes, report, suite, wrk  # noqa: E402
+from carme_bench.peers import BY_NAME, Application, Job  # noqa: E402
+from carme_bench.results import CaseResult, Entry  # noqa: E402
+
+
+def case(**servers):
+    """A hello case: name to the rates of its rounds."""
+    entries = {
+        name.replace("_", "-"): Entry(name, "2×4", {n: {"rate": rate} for n, rate in enumerate(rates) if rate})
+        for name, rates in servers.items()
+    }
+    return CaseResult("Hello", [figures.RATE, figures.P99], entries)
+
+
+class Reading(unittest.TestCase):
+    def test_what_wrk_says(self):
+        line = (
+            'RESULT {"requests": 1000, "duration_us": 2000000, "bytes": 9, "p50_us": 90.0, "p90_us": 95.0, "p99_us": 99.5, '
+            '"max_us": 120.0, "connect": 1, "read": 2, "write": 0, "status": 3, "timeout": 4}'
+        )
+        load = wrk.parse(f"Running 2s test\n{line}\n")
+        self.assertEqual((load.rate, load.p99_us, load.errors), (500.0, 99.5, 10))
+        with self.assertRaisesRegex(wrk.LoadFailed, "unable to connect"):
+            wrk.parse("unable to connect to 127.0.0.1:1 Connection refused")
+
+    def test_a_process_with_any_name(self):
+        numbers = "S 7 8 9 0 -1 4194304 1 2 3 4 100 20 3 4 20 0 1 0 5555 1 1"
+        stat = processes.Stat.parse(f"42 (a ) (b) {numbers}")
+        self.assertEqual((stat.parent, stat.session, stat.ticks, stat.started), (7, 9, 127, 5555))
+
+    @unittest.skipUnless(os.path.isdir("/proc/self"), "there is no /proc")
+    def test_a_server_with_children_is_counted_and_ended_whole(self):
+        program = (
+            "import subprocess, sys, time; p = [subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'],"
+            " start_new_session=s) for s in (False, True)]; sum(range(10**6)); print(flush=True); time.sleep(60)"
+        )
+        server = processes.Server([processes.Command([sys.executable, "-c", program], 1, Path.cwd())])
+        with server:
+            while server.output.tell() == 0:  # it shares the file's position with us
+                server.check_alive()
+            stats = server.stats()
+            self.assertEqual(len(stats), 3)
+            self.assertGreater(server.cost(), 0)
+            self.assertEqual(server.memory().processes, 3)
+        for pid in stats:
+            with self.assertRaises(ProcessLookupError, msg="it should be gone"):
+                gone(pid)
+
+    def test_a_program_that_ends_is_quoted(self):
+        argv = [sys.executable, "-c", "import sys; sys.exit('no such app')"]
+        with processes.Server([processes.Command(argv, 1, Path.cwd())]) as server:
+            server.roots[0].wait()
+            with self.assertRaisesRegex(processes.DidNotStart, "ended with 1: no such app"):
+                server.check_alive()
+
+
+def gone(pid):
+    """Raises if there is no such process; a killed orphan may have to be reaped by init first."""
+    for _ in range(200):
+        if processes.all_processes().get(pid) is None or " Z " in stat_text(pid):
+            raise ProcessLookupError(pid)
+        subprocess.run(["sleep", "0.01"], check=True)
+
+
+def stat_text(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return " Z "
+
+
+class Computing(unittest.TestCase):
+    def test_ratios_are_of_the_same_round(self):
+        # The machine was half as fast in round 1, and the peer failed in round 2.
+        hello = case(carme=[200, 100, 900], granian=[100, 50, None])
+        self.assertEqual(hello.ratio("rate", "carme", "granian"), 2.0)
+        self.assertIsNone(hello.ratio("p99_us", "carme", "granian"))
+        self.assertIsNone(hello.ratio("rate", "carme", "nobody"))
+
+    def test_goals_take_the_best_peer_and_are_not_rounded(self):
+        goal = goals.goal("hello", "hello", figures.RATE, 1.4, ["granian-st-1", "granian-mt-1"])
+        hello = case(carme=[139.9], granian_st_1=[90], granian_mt_1=[100])
+        [outcome] = goals.judge({"hello": hello}, [goal])
+        self.assertEqual((outcome.against, outcome.verdict), ("granian_mt_1", "NOT reached"))
+        hello = case(carme=[140], granian_st_1=[90], granian_mt_1=[100])
+        self.assertEqual(goals.judge({"hello": hello}, [goal])[0].verdict, "reached")
+        for nothing in ({}, {"hello": case(granian_st_1=[1])}, {"hello": case(carme=[1])}):
+            self.assertEqual(goals.judge(nothing, [goal])[0].verdict, "not measured")
+
+    def test_less_is_better_where_it_is(self):
+        goal = goals.goal("p99", "hello", figures.P99, 0.25, ["granian"], strictly=True)
+        self.assertTrue(goal.reached_by(0.249) and not goal.reached_by(0.25) and not goal.at_least)
+
+    def test_every_goal_names_a_case_a_figure_and_servers_that_are_there(self):
+        cases = {one.name: one for one in suite.all_cases()}
+        for goal in goals.GOALS:
+            self.assertIn(goal.figure, cases[goal.case].figures, goal.text)
+            for name in goal.others + ("carme",):
+                self.assertIn(name, cases[goal.case].servers, goal.text)
+
+    def test_arrivals_are_the_same_for_the_same_seed(self):
+        plan = clients.arrivals(150, 60, seed=7)
+        self.assertEqual(plan, clients.arrivals(150, 60, seed=7))
+        self.assertNotEqual(plan, clients.arrivals(150, 60, seed=8))
+        self.assertTrue(8000 < len(plan) < 10000)
+        self.assertTrue(40 < sum(path == "/slow" for _, path in plan) < 150)
+
+    def test_the_ideal_queue_by_hand(self):
+        # Two workers: the third request waits 2 ms for the first, which came at the same time.
+        plan = [(0.0, "/fast"), (0.0, "/fast"), (0.0, "/fast")]
+        self.assertAlmostEqual(clients.ideal(plan)["p99_ms"], 4.0)
+        self.assertAlmostEqual(clients.ideal(plan)["p50_ms"], 2.0)
+
+
+class Choosing(unittest.TestCase):
+    def test_names_and_stars(self):
+        names = ["hello-c1", "hello-c32", "tail"]
+        pick = lambda text: command.choose(names, text, lambda name: name, "case")  # noqa: E731
+        self.assertEqual(pick("tail,hello-*"), names)
+        self.assertEqual(pick(None), names)
+        with self.assertRaisesRegex(SystemExit, "no case is called tails; there are: hello-c1"):
+            pick("tails")
+
+    def test_all_servers_of_all_cases_exist(self):
+        for one in suite.all_cases():
+            self.assertEqual([name for name in one.servers if name not in BY_NAME], [], one.name)
+            self.assertEqual(len(set(one.servers)), len(one.servers), one.name)
+
+
+class Starting(unittest.TestCase):
+    def test_carme_gets_what_the_others_get(self):
+        tools = type("Tools", (), {"carme": "carme", "python": "py"})()
+        job = Job(Application("hello", Path("/apps")), 2, 4, 8000, Path("/tmp"))
+        [start] = BY_NAME["carme"].commands(tools, job)
+        said = " ".join(str(word) for word in start.argv)
+        self.assertEqual(
+            said,
+            "carme serve hello:app --directory /apps --bind 127.0.0.1:8000 --workers 2 --threads 4 --access-log off --python py",
+        )
+
+
+class Reporting(unittest.TestCase):
+    ABOUT = {
+        "date": "2026-01-01",
+        "machine": "a <machine> & two cores",
+        "kernel": "6",
+        "command": "run.py",
+        "rounds": 1,
+        "seconds": 1.0,
+        "loops": 20000,
+        "both": 1.0,
+        "versions": {"granian": "2"},
+    }
+
+    def test_table_json_and_plots(self):
+        hello = case(carme=[200.0], granian=[100.0], broken=[])
+        hello.entries["away"] = Entry("Apache", "1×8 *", skipped="not installed")
+        hello.entries["broken"].failures.append("round 1 failed: it burnt")
+        with tempfile.TemporaryDirectory() as folder:
+            report.write(Path(folder), self.ABOUT, {"hello-c32-w2": hello})
+            text = Path(folder, "results.md").read_text()
+            drawing = tree.fromstring(Path(folder, "hello-throughput.svg").read_text())
+            self.assertIn('"rate": 200.0', Path(folder, "results.json").read_text())
+        self.assertIn("| granian | 2×4 | 100 | – | 2.00 |", text)
+        self.assertIn("Skipped: Apache: not installed.", text)
+        self.assertIn("round 1 failed: it burnt", text)
+        widths = [float(bar.get("width")) for bar in drawing.iter("{http://www.w3.org/2000/svg}rect")][1:]
+        self.assertEqual(widths, [plots.BARS, plots.BARS / 2])
+
+
+if __name__ == "__main__":
+    unittest.main()
