@@ -41,12 +41,11 @@ pub fn program() -> PathBuf {
     program
 }
 
-/// A folder of this repository.
+/// A file or folder of this repository, by a path that holds from any directory: cargo's own has no drive where Windows
+/// programs are built on Linux.
 pub fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the repository")
-        .join(path)
+    let tests = std::path::absolute(env!("CARGO_MANIFEST_DIR")).expect("there is a current directory");
+    tests.parent().expect("the repository").join(path)
 }
 
 /// How to start a server.
