@@ -108,7 +108,7 @@ class Computing(unittest.TestCase):
         for goal in goals.GOALS:
             self.assertIn(goal.figure, cases[goal.case].figures, goal.text)
             for name in goal.others + ("carme",):
-                self.assertIn(name, cases[goal.case].servers, goal.text)
+                self.assertIn(name, cases[goal.case].servers + ["two-cores"], goal.text)
 
     def test_arrivals_are_the_same_for_the_same_seed(self):
         plan = clients.arrivals(150, 60, seed=7)
@@ -116,6 +116,9 @@ class Computing(unittest.TestCase):
         self.assertNotEqual(plan, clients.arrivals(150, 60, seed=8))
         self.assertTrue(8000 < len(plan) < 10000)
         self.assertTrue(40 < sum(path == "/slow" for _, path in plan) < 150)
+
+    def test_what_the_host_took(self):
+        self.assertEqual(command.stolen([0] * 8, [50, 0, 20, 20, 0, 0, 0, 10]), 0.1)
 
     def test_the_ideal_queue_by_hand(self):
         # Two workers: the third request waits 2 ms for the first, which came at the same time.
@@ -129,6 +132,7 @@ class Choosing(unittest.TestCase):
         names = ["hello-c1", "hello-c32", "tail"]
         pick = lambda text: command.choose(names, text, lambda name: name, "case")  # noqa: E731
         self.assertEqual(pick("tail,hello-*"), names)
+        self.assertEqual(pick("*-c32"), ["hello-c32"])
         self.assertEqual(pick(None), names)
         with self.assertRaisesRegex(SystemExit, "no case is called tails; there are: hello-c1"):
             pick("tails")
@@ -161,6 +165,8 @@ class Reporting(unittest.TestCase):
         "seconds": 1.0,
         "loops": 20000,
         "both": 1.0,
+        "others": 0.0,
+        "stolen": 0.01,
         "versions": {"granian": "2"},
     }
 

@@ -11,12 +11,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import clients, figures, places, wrk
+from . import calibrate, clients, figures, places, wrk
 from .install import Tools
 from .peers import Application, Job, Peer
 from .processes import DidNotStart, Server, free_port
 
 MB = 1e6
+#: CPU of one page of apps/article.py.
+PAGE_MS = 200
+#: The name under which a case's reference is listed.
+REFERENCE = "two-cores"
 
 
 @dataclass
@@ -48,6 +52,10 @@ class Case:
 
     def measure(self, run: Run, peer: Peer) -> dict:
         raise NotImplementedError
+
+    def reference(self, run: Run):
+        """What this machine could do at best, measured in every round like a server; None if there is no such thing."""
+        return None
 
     def seconds(self, run_seconds: float) -> float:
         """About how long one measurement takes, for the forecast."""
@@ -188,6 +196,9 @@ class Overlapping(Case):
 
     def seconds(self, run_seconds):
         return 4 + self.pages * 0.2
+
+    def reference(self, run):
+        return {"wall_s": calibrate.two_at_once(run.tools.python, run.loops, self.pages * PAGE_MS // 2)}
 
     def measure(self, run, peer):
         with self.started(run, peer) as (server, port):

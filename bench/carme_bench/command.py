@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import fnmatch
 import os
 import platform
 import shutil
@@ -13,7 +14,7 @@ import time
 from pathlib import Path
 
 from . import calibrate, places, report
-from .cases import Run, Skipped, Tail, raise_descriptors
+from .cases import REFERENCE, Run, Skipped, Tail, raise_descriptors
 from .clients import WrongAnswer, ideal
 from .install import CannotRun, call, prepare, say
 from .peers import BY_NAME, PEERS
@@ -44,10 +45,13 @@ def main(arguments=None) -> int:
     except CannotRun as error:
         say(str(error))
         return 2
+    others = busy_by_others()
+    if others > 0.1:
+        say(f"WARNING: something else keeps {others:.1f} cores busy; the figures will say more about that")
     run = Run(tools, chosen.seconds, loops, examples)
     rounds = chosen.rounds
     say(f"1 ms of CPU is {loops} loop turns; {forecast(cases, names, chosen):.0f} minutes to go")
-    results = {}
+    results, before = {}, cpu_ticks()
     try:
         for case in cases:
             results[case.name] = measure(case, [p for p in peers if p.name in case.servers], run, rounds)
@@ -63,6 +67,8 @@ def main(arguments=None) -> int:
         "seconds": chosen.seconds,
         "loops": loops,
         "both": both,
+        "others": others,
+        "stolen": stolen(before, cpu_ticks()),
         "versions": tools.versions,
     }
     report.write(chosen.output, about, results)
@@ -72,8 +78,8 @@ def main(arguments=None) -> int:
 
 def parse(arguments):
     parser = argparse.ArgumentParser(prog="bench/run.py", description=__doc__)
-    parser.add_argument("--only", metavar="CASE,...", help="these cases; a name may end in * (see --list)")
-    parser.add_argument("--servers", metavar="NAME,...", help="these servers; a name may end in *")
+    parser.add_argument("--only", metavar="CASE,...", help="these cases; * stands for anything (see --list)")
+    parser.add_argument("--servers", metavar="NAME,...", help="these servers, likewise")
     parser.add_argument("--seconds", type=float, default=4.0, help="of a throughput measurement (default: 4)")
     parser.add_argument("--rounds", type=int, default=3, help="how often all servers get their turn (default: 3)")
     parser.add_argument("--quick", action="store_true", help="1 second, 1 round: whether it works, not how fast")
@@ -100,7 +106,7 @@ def choose(everything, wanted, name_of, what):
     patterns = [word.strip() for word in wanted.split(",") if word.strip()]
 
     def fits(pattern, name):
-        return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+        return fnmatch.fnmatchcase(name, pattern)
 
     for pattern in patterns:
         if not any(fits(pattern, name_of(one)) for one in everything):
@@ -150,6 +156,10 @@ def measure(case, peers, run, rounds) -> CaseResult:
             shown = (f"{figure.label} {figure.show(sample.get(figure.key))}" for figure in case.figures)
             say(f"  {peer.name:18} " + "  ".join(shown))
             time.sleep(0.2)
+        reference = case.reference(run)
+        if reference:
+            title = "two processes with the pages' CPU work, nothing else"
+            result.entries.setdefault(REFERENCE, Entry(title, "2×1")).samples[run.round] = reference
     if isinstance(case, Tail):
         run.round = 0
         result.bounds["one queue, 2 workers of 1 thread, no overhead (simulated)"] = ideal(case.plan(run))
@@ -175,6 +185,25 @@ def examples_environment(tools, cases) -> dict:
         if failed:
             raise CannotRun(f"the Django example's database cannot be made: {failed}")
     return environment
+
+
+def cpu_ticks() -> list:
+    """user, nice, system, idle, iowait, irq, softirq, steal: of all cores since the machine was started."""
+    return [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+
+
+def busy_by_others(seconds: float = 2.0) -> float:
+    """Cores that are busy while we do nothing."""
+    before = cpu_ticks()
+    time.sleep(seconds)
+    spent = [now - then for now, then in zip(cpu_ticks(), before)]
+    return (sum(spent) - spent[3] - spent[4]) / max(1, sum(spent)) * (os.cpu_count() or 1)
+
+
+def stolen(before, after) -> float:
+    """Which part of its time a virtual machine was not given."""
+    spent = [now - then for now, then in zip(after, before)]
+    return spent[7] / max(1, sum(spent))
 
 
 def machine() -> str:

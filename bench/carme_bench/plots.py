@@ -64,6 +64,6 @@ def panel(case, figure) -> Panel:
     known.sort(key=lambda row: row[2], reverse=figure.more_is_better)
     bars = []
     for name, entry, value in known:
-        kind = "ours" if name.startswith("carme") else "bound" if name == "bare-hyper" else "theirs"
+        kind = "ours" if name.startswith("carme") else "bound" if name in ("bare-hyper", "two-cores") else "theirs"
         bars.append(Bar(f"{entry.title} ({entry.shape})", value, figure.show(value), kind))
     return Panel(f"{case.title}: {figure.label}", bars)

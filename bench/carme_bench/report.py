@@ -88,6 +88,7 @@ def markdown(about, results, outcomes, drawn) -> str:
     out += [f"- {key}: {about[key]}" for key in ("date", "machine", "kernel", "command")]
     out += [f"- rounds: {about['rounds']}, measured seconds a throughput case: {about['seconds']}"]
     out += [f"- 1 ms of CPU: {about['loops']} loop turns; two such processes at once took {about['both']:.3f} times as long"]
+    out += [f"- before the run something else kept {about['others']:.2f} cores busy; stolen by the host: {about['stolen']:.1%}"]
     out += ["- versions: " + ", ".join(f"{name} {version}" for name, version in about["versions"].items())]
     out += ["", "## Goals", ""] + goal_table(outcomes)
     for case in results.values():
