@@ -8,6 +8,7 @@ import fnmatch
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -36,6 +37,8 @@ def main(arguments=None) -> int:
     peers = choose(PEERS, chosen.servers, lambda peer: peer.name, "server")
     names = {peer.name for peer in peers}
     raise_descriptors()
+    # Ended by SIGTERM it must end its servers too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         products = {BY_NAME[name].product for case in cases for name in case.servers if name in names}
         tools = prepare(chosen.python, products, chosen.carme)
@@ -51,12 +54,15 @@ def main(arguments=None) -> int:
     run = Run(tools, chosen.seconds, loops, examples)
     rounds = chosen.rounds
     say(f"1 ms of CPU is {loops} loop turns; {forecast(cases, names, chosen):.0f} minutes to go")
-    results, before = {}, cpu_ticks()
+    results, before, interrupted = {}, cpu_ticks(), False
     try:
         for case in cases:
             results[case.name] = measure(case, [p for p in peers if p.name in case.servers], run, rounds)
     except KeyboardInterrupt:
-        say("interrupted: reporting what is there")
+        interrupted = True
+        if chosen.output == places.RESULTS:
+            chosen.output = places.RESULTS / "partial"
+        say("interrupted: reporting the cases that were finished")
     about = {
         "date": datetime.date.today().isoformat(),
         "machine": machine(),
@@ -73,7 +79,7 @@ def main(arguments=None) -> int:
     }
     report.write(chosen.output, about, results)
     say(f"written: {chosen.output / 'results.md'}")
-    return 0
+    return 130 if interrupted else 0
 
 
 def parse(arguments):
