@@ -130,7 +130,7 @@ impl FrontRing {
         self.free.len()
     }
 
-    /// Writes a request and offers it: to the worker `to`, or to the first that is free. Wake the workers afterwards.
+    /// Writes a request and offers it to the first worker that is free. Wake the workers afterwards.
     pub fn submit(&mut self, stream: StreamId, head: &[u8], body: &[u8]) -> Result<Ticket, Refused> {
         let slot_bytes = self.region.geometry().slot_bytes as usize;
         let body_at = head.len().next_multiple_of(8);
@@ -316,11 +316,6 @@ impl FrontRing {
         ] {
             self.region.own(worker, word).store(0, Ordering::Release);
         }
-    }
-
-    /// Requests that a worker says it has taken and not finished. For people and for choosing, not for deciding.
-    pub fn load(&self, worker: WorkerIndex) -> u64 {
-        self.region.own(worker, Own::Load).load(Ordering::Relaxed)
     }
 
     /// Calls `ring` for every thread that has to be woken for the requests in the queue: as many idle workers as there

@@ -9,6 +9,7 @@ use super::app::State;
 use super::body::Aborted;
 use super::exchange::{Account, Answer, Failure};
 use super::streams::Phase;
+use super::workers::identified;
 
 /// Requests after which workers are woken although the runtime has not come to rest.
 const BATCH: u32 = 32;
@@ -115,10 +116,7 @@ impl State {
         let (Some(ring), Some(stream)) = (&mut self.ring, self.streams.get_mut(id)) else {
             return Ok(());
         };
-        if !matches!(stream.phase, Phase::Submitted(_)) {
-            return Ok(());
-        }
-        let Phase::Submitted(ticket) = std::mem::replace(&mut stream.phase, Phase::InFlight) else {
+        let Some(ticket) = stream.take_ticket() else {
             return Ok(());
         };
         match ring.collect(ticket)? {
@@ -126,16 +124,10 @@ impl State {
                 stream.phase = Phase::Submitted(ticket)
             }
             Collected::Read(worker, taken_at) => {
-                let identity = self
-                    .workers
-                    .get(worker.get())
-                    .and_then(|w| w.as_ref())
-                    .map(|w| w.identity.clone());
-                let identity = identity.ok_or(Poisoned {
+                stream.worker = Some(identified(&self.workers, worker).ok_or(Poisoned {
                     worker: None,
                     what: "a request was read by a worker that does not exist",
-                })?;
-                stream.worker = Some((worker, identity));
+                })?);
                 stream.taken_at = taken_at;
                 if stream.abandoned {
                     self.tell(worker, InboxMessage::Gone { stream: id });
@@ -163,31 +155,25 @@ impl State {
         let Some(stream) = self.streams.get_mut(id) else {
             return;
         };
-        let ended = match std::mem::replace(&mut stream.phase, Phase::Ended) {
-            Phase::Backlogged => true,
-            Phase::Submitted(ticket) => {
-                let Some(ring) = &mut self.ring else { return };
-                match ring.withdraw(ticket) {
-                    Ok(Withdrawal::Withdrawn) => true,
-                    Ok(Withdrawal::TooLate(ticket)) => {
-                        stream.phase = Phase::Submitted(ticket);
-                        false
-                    }
-                    Err(damage) => return self.damaged(damage),
+        if let Some(ticket) = stream.take_ticket() {
+            let Some(ring) = &mut self.ring else { return };
+            match ring.withdraw(ticket) {
+                Ok(Withdrawal::Withdrawn) => {}
+                Ok(Withdrawal::TooLate(ticket)) => {
+                    stream.phase = Phase::Submitted(ticket);
+                    return;
                 }
+                Err(damage) => return self.damaged(damage),
             }
-            other => {
-                stream.phase = other;
-                false
-            }
-        };
-        if ended {
-            stream.ended_at = clock::now();
-            stream.answer = Some(Err(failure.clone()));
-            stream.wake();
-            if stream.abandoned {
-                self.streams.remove(id);
-            }
+        } else if !matches!(stream.phase, Phase::Backlogged) {
+            return;
+        }
+        stream.phase = Phase::Ended;
+        stream.ended_at = clock::now();
+        stream.answer = Some(Err(failure.clone()));
+        stream.wake();
+        if stream.abandoned {
+            self.streams.remove(id);
         }
     }
 

@@ -64,6 +64,17 @@ impl Stream {
         }
     }
 
+    /// The slots of a request whose owner has to be looked up. Whoever takes the ticket sets the phase that follows.
+    pub(super) fn take_ticket(&mut self) -> Option<Ticket> {
+        match std::mem::replace(&mut self.phase, Phase::InFlight) {
+            Phase::Submitted(ticket) => Some(ticket),
+            other => {
+                self.phase = other;
+                None
+            }
+        }
+    }
+
     pub(super) fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();

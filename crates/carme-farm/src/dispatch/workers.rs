@@ -25,6 +25,15 @@ pub(super) struct Attached {
     owed: VecDeque<InboxMessage>,
 }
 
+/// A worker with its identity, if there is one in this place.
+pub(super) fn identified(
+    workers: &[Option<Attached>],
+    worker: WorkerIndex,
+) -> Option<(WorkerIndex, Identity)> {
+    let attached = workers.get(worker.get())?.as_ref()?;
+    Some((worker, attached.identity.clone()))
+}
+
 impl Drop for Attached {
     fn drop(&mut self) {
         self.bell.abort();
@@ -123,18 +132,6 @@ impl App {
         }
     }
 
-    /// Requests that this worker has and has not finished.
-    pub fn in_flight(&self, worker: WorkerIndex) -> usize {
-        let mut state = self.lock();
-        state.collect_all();
-        let of = |id: &StreamId| {
-            state.streams.get(*id).is_some_and(|s| {
-                s.worker.as_ref().is_some_and(|(w, _)| *w == worker) && !matches!(s.phase, Phase::Ended)
-            })
-        };
-        state.streams.ids().iter().filter(|id| of(id)).count()
-    }
-
     /// Waits until the region is damaged; says how. Its workers must go then, and [`App::renew`] follows.
     pub async fn damaged(&self) -> Poisoned {
         loop {
@@ -208,40 +205,28 @@ impl State {
             let Some(stream) = self.streams.get_mut(id) else {
                 continue;
             };
-            let its = match std::mem::replace(&mut stream.phase, Phase::InFlight) {
-                Phase::Submitted(ticket) => {
-                    let Some(ring) = &mut self.ring else { continue };
-                    match ring.collect(ticket) {
-                        Ok(Collected::Queued(ticket)) => {
-                            stream.phase = Phase::Submitted(ticket);
-                            false
-                        }
-                        Ok(Collected::Taken(ticket, by)) if by == worker => {
-                            ring.inherit(ticket);
-                            let identity = self.workers[worker.get()]
-                                .as_ref()
-                                .map(|w| (worker, w.identity.clone()));
-                            stream.worker = identity;
-                            true
-                        }
-                        Ok(Collected::Taken(ticket, _)) => {
-                            stream.phase = Phase::Submitted(ticket);
-                            false
-                        }
-                        Ok(Collected::Read(by, taken_at)) => {
-                            let identity = self.workers[by.get()].as_ref().map(|w| (by, w.identity.clone()));
-                            stream.worker = identity;
-                            stream.taken_at = taken_at;
-                            by == worker
-                        }
-                        Err(damage) => return self.damaged(damage),
+            let its = if let Some(ticket) = stream.take_ticket() {
+                let Some(ring) = &mut self.ring else { continue };
+                match ring.collect(ticket) {
+                    Ok(Collected::Taken(ticket, by)) if by == worker => {
+                        ring.inherit(ticket);
+                        stream.worker = identified(&self.workers, by);
+                        true
                     }
+                    Ok(Collected::Queued(ticket) | Collected::Taken(ticket, _)) => {
+                        stream.phase = Phase::Submitted(ticket);
+                        false
+                    }
+                    Ok(Collected::Read(by, taken_at)) => {
+                        stream.worker = identified(&self.workers, by);
+                        stream.taken_at = taken_at;
+                        by == worker
+                    }
+                    Err(damage) => return self.damaged(damage),
                 }
-                phase => {
-                    let ended = matches!(phase, Phase::Ended | Phase::Backlogged);
-                    stream.phase = phase;
-                    !ended && stream.worker.as_ref().is_some_and(|(w, _)| *w == worker)
-                }
+            } else {
+                let ended = matches!(stream.phase, Phase::Ended | Phase::Backlogged);
+                !ended && stream.worker.as_ref().is_some_and(|(w, _)| *w == worker)
             };
             let waits_for_file =
                 stream.file_expected && stream.worker.as_ref().is_some_and(|(w, _)| *w == worker);
