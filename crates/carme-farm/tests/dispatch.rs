@@ -275,6 +275,29 @@ fn a_client_that_leaves_before_the_answer_costs_the_worker_nothing() {
 }
 
 #[test]
+fn what_timed_out_before_it_had_a_slot_reaches_no_worker() {
+    let limits = Limits {
+        queue_timeout: Duration::from_millis(50),
+        ..LIMITS
+    };
+    front(limits, async |app| {
+        let (worker, _keep) = attach(&app, 0);
+        // Eight have slots, four wait for some.
+        let mut late: Vec<_> = (0..12)
+            .map(|_| submit(&app, "late", RequestBody::Empty))
+            .collect();
+        for exchange in &mut late {
+            assert_eq!(exchange.response().await.unwrap_err(), Failure::QueueTimeout);
+            assert!(
+                worker.ring.take().unwrap().is_none(),
+                "they have all timed out together"
+            );
+        }
+        assert_eq!(app.streams(), 0);
+    });
+}
+
+#[test]
 fn a_death_fails_what_was_taken_and_nothing_else() {
     front(LIMITS, async |app| {
         let (dying, keep) = attach(&app, 0);

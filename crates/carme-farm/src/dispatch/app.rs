@@ -207,8 +207,14 @@ impl State {
         if in_ring + self.backlog.len() < self.limits.queue {
             return false;
         }
-        // Withdrawn requests may still have their entries: count exactly.
+        // Withdrawn requests may still have their entries: count exactly, and keep none in the front.
         self.collect_all();
+        let streams = &self.streams;
+        self.backlog.retain(|next| {
+            streams
+                .get(next.id)
+                .is_some_and(|s| matches!(s.phase, Phase::Backlogged))
+        });
         self.waiting() >= self.limits.queue
     }
 
@@ -248,7 +254,8 @@ impl State {
     /// Moves requests into slots, in order, as far as there are slots.
     pub(super) fn submit_backlog(&mut self) {
         while let (Some(next), Some(ring)) = (self.backlog.front(), &mut self.ring) {
-            let Some(stream) = self.streams.get_mut(next.id) else {
+            let waits = |stream: &&mut Stream| matches!(stream.phase, Phase::Backlogged);
+            let Some(stream) = self.streams.get_mut(next.id).filter(waits) else {
                 self.backlog.pop_front();
                 continue;
             };
