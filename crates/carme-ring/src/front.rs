@@ -318,6 +318,11 @@ impl FrontRing {
         }
     }
 
+    /// Requests that a worker says it has taken and not finished. For people and for choosing, not for deciding.
+    pub fn load(&self, worker: WorkerIndex) -> u64 {
+        self.region.own(worker, Own::Load).load(Ordering::Relaxed)
+    }
+
     /// Calls `ring` for every thread that has to be woken for the requests in the queue: as many idle workers as there
     /// are requests, then, for what is left, threads of busy ones. True when more could be rung for than was: call
     /// again soon with `stalled`, if the queue has not moved by then.
