@@ -97,6 +97,8 @@ pub struct FrontRing {
     free: Vec<u16>,
     generations: Vec<u64>,
     workers: Vec<Attached>,
+    /// Whose turn it is to be rung, if it is idle: under a light load every worker gets its share.
+    turn: u16,
     buffer: BytesMut,
 }
 
@@ -116,6 +118,7 @@ impl FrontRing {
             free: (0..slots).rev().collect(),
             generations: vec![0; slots.into()],
             workers: (0..workers).map(|_| Attached::default()).collect(),
+            turn: 0,
             buffer: BytesMut::new(),
         }
     }
@@ -340,17 +343,20 @@ impl FrontRing {
         };
         let load = |w| self.region.own(WorkerIndex(w), Own::Load).load(Ordering::Relaxed);
         let (mut busy, mut coming) = (false, 0);
-        for w in (0..count).filter(serving) {
+        let mut turn = self.turn;
+        for w in (self.turn..count).chain(0..self.turn).filter(serving) {
             if load(w) != 0 {
                 busy = true;
             } else if waiting > 0 && armed(w, Own::Leader) {
                 ring(WorkerIndex(w), Rung::Leader);
+                turn = (w + 1) % count;
                 waiting -= 1;
             } else {
                 // Not asleep, so on its way to the queue, or rung already.
                 coming += 1;
             }
         }
+        self.turn = turn;
         // What comes for a request needs no busy worker beside it, unless it has not come for too long.
         waiting = if stalled {
             waiting.max(1)

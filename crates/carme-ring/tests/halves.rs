@@ -145,6 +145,32 @@ fn what_an_idle_worker_does_not_come_for_is_anybodys() {
 }
 
 #[test]
+fn idle_workers_are_rung_in_turn() {
+    let (mut front, workers) = ring(3);
+    let mut order = Vec::new();
+    for stream in 0..7 {
+        for worker in &workers {
+            assert_eq!(worker.arm_leader(), Armed::Sleep);
+        }
+        let ticket = submit(&mut front, stream);
+        let rung = rung(&mut front, false);
+        let [(worker, Rung::Leader)] = rung[..] else {
+            panic!("{rung:?}")
+        };
+        let taken = workers[usize::from(worker)].take().unwrap().unwrap();
+        workers[usize::from(worker)].read(taken, &mut Vec::new()).unwrap();
+        workers[usize::from(worker)].finish();
+        assert!(matches!(front.collect(ticket).unwrap(), Collected::Read(..)));
+        order.push(worker);
+    }
+    assert_eq!(
+        order,
+        [0, 1, 2, 0, 1, 2, 0],
+        "no worker gets everything while the load is light"
+    );
+}
+
+#[test]
 fn idle_workers_are_rung_first_and_once_and_seconds_only_where_they_pay() {
     let (mut front, workers) = ring(3);
     assert_eq!(workers[1].arm_leader(), Armed::Sleep);
