@@ -83,8 +83,8 @@ def leave_to_front(number):
     signal.signal(number, pass_over)
     if sys.platform != "win32":
         signal.siginterrupt(number, False)
-        # A process forked from this one is not the front's to stop. At once, not when the signal comes: a handler in
-        # Python has no effect while the child waits inside a system call that it had just begun.
+        # A process forked from this one is not the front's to stop. At once, not when the signal comes: then it needs no
+        # help of Python's in the child, which CPython 3.13.0 often fails to give where a thread has forked.
         os.register_at_fork(after_in_child=lambda: signal.signal(number, before))
 
 
