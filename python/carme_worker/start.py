@@ -45,8 +45,7 @@ def main():
     os.environ.pop("CARME_LINK", None)
     sys.path.insert(0, os.fspath(connection.import_root))
     sys.argv = [connection.target]
-    if connection.switch_interval is not None:
-        sys.setswitchinterval(connection.switch_interval)
+    sys.setswitchinterval(connection.switch_interval)
     try:
         app, attribute, title = target.load(connection.target, connection.interface)
     except target.CannotServe as problem:

@@ -104,7 +104,7 @@ fn complete(
         interface: app.interface.unwrap_or_default(),
         workers: app.workers.unwrap_or_else(defaults::workers),
         threads: app.threads.unwrap_or(defaults::THREADS),
-        switch_interval: app.switch_interval,
+        switch_interval: app.switch_interval.unwrap_or(defaults::SWITCH_INTERVAL),
         startup_timeout: app.startup_timeout.unwrap_or(defaults::STARTUP_TIMEOUT),
         queue: Queue {
             limit: app.queue_limit.unwrap_or(defaults::QUEUE_LIMIT),

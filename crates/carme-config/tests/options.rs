@@ -64,7 +64,7 @@ fn every_option() {
             queue_timeout: some("2s"),
             graceful_timeout: some("0s"),
             route: some("w{n}"),
-            switch_interval: some("1ms"),
+            switch_interval: some("2ms"),
             startup_timeout: some("5m"),
         })
         .unwrap_or_else(|problems| panic!("{problems}"));
@@ -79,7 +79,7 @@ fn every_option() {
         (app.queue.timeout, app.startup_timeout),
         (Duration::from_secs(2), Duration::from_secs(300))
     );
-    assert_eq!(app.switch_interval, Some(Duration::from_millis(1)));
+    assert_eq!(app.switch_interval, Duration::from_millis(2));
     assert_eq!(app.directory, site.path().join("shop"));
     assert_eq!(app.route.route(1), "w1");
     let env: Vec<_> = app

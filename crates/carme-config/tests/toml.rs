@@ -89,7 +89,7 @@ fn a_full_file() {
     );
     assert_eq!(www.interface, Interface::Wsgi);
     assert_eq!((www.workers.get(), www.threads.get()), (3, 4));
-    assert_eq!(www.switch_interval, Some(Duration::from_millis(2)));
+    assert_eq!(www.switch_interval, Duration::from_millis(2));
     assert_eq!(
         (www.queue.limit.get(), www.queue.timeout),
         (50, Duration::from_secs(5))

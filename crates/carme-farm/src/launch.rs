@@ -415,7 +415,7 @@ impl<D: Desk> LiveWorker<D> {
                 import_root: self.plan.import_root.clone(),
                 interface: self.plan.interface,
                 threads: self.plan.threads,
-                switch_interval_us: self.plan.switch_interval_us,
+                switch_interval_us: u32::try_from(self.plan.switch_interval.as_micros()).unwrap_or(u32::MAX),
                 route: self.route.to_string(),
                 multiprocess: self.plan.workers > 1,
             },

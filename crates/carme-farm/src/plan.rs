@@ -29,8 +29,8 @@ pub struct AppPlan {
     pub workers: u16,
     /// Threads of each process at most.
     pub threads: u16,
-    /// `sys.setswitchinterval` in microseconds; `None` leaves Python's own.
-    pub switch_interval_us: Option<u32>,
+    /// `sys.setswitchinterval`.
+    pub switch_interval: Duration,
     /// The route of the nth worker, with `{n}` for its number from 1.
     pub route: String,
     /// What a worker may take from its start until its app is imported.

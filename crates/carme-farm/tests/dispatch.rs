@@ -81,7 +81,7 @@ fn attach(app: &App, place: u16) -> (TestWorker, ControlReceiver) {
         import_root: "/".into(),
         interface: Interface::Wsgi,
         threads: 1,
-        switch_interval_us: None,
+        switch_interval_us: 1000,
         route: format!("test_{place}"),
         multiprocess: true,
     };
@@ -113,7 +113,7 @@ impl TestWorker {
                 return self.ring.read(taken, buffer).unwrap();
             }
             if self.ring.arm_leader() == Armed::Sleep {
-                assert!(self.link.leader.wait().unwrap(), "the front is gone");
+                assert!(self.link.bells.leader.wait().unwrap(), "the front is gone");
             }
         }
     }
@@ -129,7 +129,7 @@ impl TestWorker {
 
     fn ring_front(&self) {
         if self.ring.must_ring_front() {
-            self.link.front.ring();
+            self.link.bells.front.ring();
         }
     }
 
@@ -146,7 +146,7 @@ impl TestWorker {
                 Some(InboxMessage::Credit { stream: of, bytes }) if of == stream => return bytes,
                 Some(_) => {}
                 None if self.ring.inbox_may_sleep() => {
-                    assert!(matches!(self.link.receiver.receive().unwrap().0, ToWorker::Inbox));
+                    assert!(self.link.bells.inbox.wait().unwrap());
                 }
                 None => {}
             }

@@ -80,15 +80,15 @@ pub struct AppSettings {
     pub interface: Interface,
     /// Threads at most.
     pub threads: u16,
-    /// `sys.setswitchinterval`, in microseconds; `None` leaves Python's own.
-    pub switch_interval_us: Option<u32>,
+    /// `sys.setswitchinterval`, in microseconds.
+    pub switch_interval_us: u32,
     /// This worker's route, for instance `site_1`.
     pub route: String,
     /// Whether another process may serve the same app at the same time (`wsgi.multiprocess`).
     pub multiprocess: bool,
 }
 
-/// The answer to a [`Hello`]. The region's handle comes with it and, on Unix, those of the three bells.
+/// The answer to a [`Hello`]. The region's handle comes with it and, on Unix, those of the bells.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
     /// The worker's place in the region.
@@ -112,8 +112,6 @@ pub enum ToWorker {
         /// Bytes of the body, from the file's start.
         length: u64,
     },
-    /// Something is in the worker's inbox.
-    Inbox,
     /// Take no more requests; exit when none is in flight.
     Drain,
     /// Exit now.
@@ -164,7 +162,7 @@ impl Message for ToWorker {
             // The region, and where handles travel with messages also the bells.
             Self::Welcome(_) => 1 + crate::link::BELLS_IN_WELCOME,
             Self::File { .. } => 1,
-            Self::Inbox | Self::Drain | Self::Stop => 0,
+            Self::Drain | Self::Stop => 0,
         }
     }
 }

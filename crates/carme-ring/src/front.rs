@@ -488,10 +488,11 @@ impl FrontRing {
         !something
     }
 
-    /// The front is awake; nobody need ring it.
-    pub fn awake(&self) {
+    /// The front is awake; nobody need ring it. True when somebody has.
+    pub fn awake(&self) -> bool {
         self.region
             .common(Common::FrontSleeping)
-            .store(0, Ordering::Relaxed);
+            .swap(0, Ordering::AcqRel)
+            == 0
     }
 }

@@ -36,7 +36,7 @@ pub use worker::{Armed, Corrupt, Inline, Taken, WorkerRing};
 use std::fmt;
 
 /// Body bytes of one response that a worker may have sent without the front having given credit for them.
-pub const WINDOW: u32 = 256 * 1024;
+pub const WINDOW: u32 = 512 * 1024;
 
 /// Names a request and its response for as long as either lives. Chosen by the front, echoed by the worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use carme_ring::WorkerRing;
 use carme_ring::control::{AppSettings, Hello, Interface, Python as Interpreter, ToFront};
-use carme_ring::link::{Bell, LinkError, WorkerLink};
+use carme_ring::link::{Bell, LinkError, WorkerBells, WorkerLink};
 use pyo3::exceptions::{PyConnectionError, PyRuntimeError};
 use pyo3::prelude::*;
 
@@ -47,15 +47,19 @@ pub fn connect(
         region,
         sender,
         receiver,
-        leader,
-        second,
-        front,
+        bells:
+            WorkerBells {
+                leader,
+                second,
+                inbox,
+                front,
+            },
     } = link;
     let ring = WorkerRing::new(Arc::new(region), welcome.index);
     let post = Arc::new(Post::new(ring, sender, front));
     let drain = Arc::<DrainSignal>::default();
     // From now on the end of the front is the end of this process, even while the app is being imported.
-    listen(receiver, Arc::clone(&post), Arc::clone(&drain))
+    listen(receiver, inbox, Arc::clone(&post), Arc::clone(&drain))
         .map_err(|error| PyRuntimeError::new_err(format!("no thread could be started: {error}")))?;
     Ok(Connection {
         settings: welcome.app,
@@ -92,12 +96,10 @@ impl Connection {
         }
     }
 
-    /// `sys.setswitchinterval`'s value in seconds, or `None`.
+    /// `sys.setswitchinterval`'s value in seconds.
     #[getter]
-    fn switch_interval(&self) -> Option<f64> {
-        self.settings
-            .switch_interval_us
-            .map(|microseconds| f64::from(microseconds) / 1e6)
+    fn switch_interval(&self) -> f64 {
+        f64::from(self.settings.switch_interval_us) / 1e6
     }
 
     /// Tells the front that there is no app to serve.

@@ -167,6 +167,7 @@ impl Crew {
         let (py, crew) = (slf.py(), slf.get());
         let ring = &crew.equipment.post.ring;
         let mut bench = Workbench::new(py, crew)?;
+        let mut yielded = false;
         loop {
             if crew.draining.load(Ordering::Acquire) {
                 crew.roles().found_nothing(thread);
@@ -175,11 +176,19 @@ impl Crew {
             }
             match ring.take() {
                 Ok(Some(taken)) => {
+                    yielded = false;
                     let handover = crew.roles().took(thread);
                     Self::hand_over(slf, handover);
                     bench.serve(py, taken);
                 }
+                // Before it sleeps, whoever else can run on this CPU may: if that is the front, there may be requests
+                // then, and neither a bell nor a sleep was needed.
+                Ok(None) if !yielded => {
+                    py.detach(std::thread::yield_now);
+                    yielded = true;
+                }
                 Ok(None) => {
+                    yielded = false;
                     let role = crew.roles().found_nothing(thread);
                     crew.sleep(py, thread, role);
                 }

@@ -1,5 +1,5 @@
-//! The thread that reads the control connection. It never touches Python, so it works while every thread of the app is
-//! busy or stuck: the front's word to stop is heard, and so is the front's end.
+//! The threads that hear the front: one reads the control connection, one the inbox. They never touch Python, so they
+//! work while every thread of the app is busy or stuck: the front's word to stop is heard, and so is the front's end.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -7,7 +7,7 @@ use std::thread;
 
 use carme_ring::StreamId;
 use carme_ring::control::ToWorker;
-use carme_ring::link::{LinkError, Receiver};
+use carme_ring::link::{Bell, LinkError, Receiver};
 use carme_ring::os::ordinary_file;
 
 use crate::post::Post;
@@ -35,17 +35,28 @@ impl DrainSignal {
     }
 }
 
-/// Starts the thread. It ends only with the process.
-pub fn listen(receiver: Receiver<ToWorker>, post: Arc<Post>, drain: Arc<DrainSignal>) -> io::Result<()> {
+/// Starts the threads. They end only with the process.
+pub fn listen(
+    receiver: Receiver<ToWorker>,
+    inbox: Bell,
+    post: Arc<Post>,
+    drain: Arc<DrainSignal>,
+) -> io::Result<()> {
+    let reader = InboxReader {
+        bell: inbox,
+        post: Arc::clone(&post),
+    };
     let listener = Listener {
         receiver,
         post,
         drain,
     };
-    thread::Builder::new()
-        .name("carme-link".into())
-        .spawn(move || listener.run())
-        .map(drop)
+    spawn("carme-inbox", move || reader.run())?;
+    spawn("carme-link", move || listener.run())
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().name(name.into()).spawn(run).map(drop)
 }
 
 struct Listener {
@@ -57,10 +68,7 @@ struct Listener {
 impl Listener {
     fn run(mut self) -> ! {
         loop {
-            self.empty_inbox();
             match self.receiver.receive() {
-                // The inbox is looked at before each wait.
-                Ok((ToWorker::Inbox, _)) => self.post.outbox_drained(),
                 Ok((ToWorker::File { stream, .. }, handles)) => {
                     let file = handles.into_iter().next().ok_or(io::ErrorKind::NotFound.into());
                     self.post
@@ -70,6 +78,24 @@ impl Listener {
                 Ok((ToWorker::Stop, _)) | Err(LinkError::Closed) => exit_now(0),
                 Ok((ToWorker::Welcome(_), _)) => give_up(&"the front has said welcome twice"),
                 Err(error) => give_up(&error),
+            }
+        }
+    }
+}
+
+struct InboxReader {
+    bell: Bell,
+    post: Arc<Post>,
+}
+
+impl InboxReader {
+    fn run(self) -> ! {
+        loop {
+            self.empty_inbox();
+            match self.bell.wait() {
+                Ok(true) => self.post.outbox_drained(),
+                Ok(false) => exit_now(0),
+                Err(error) => give_up(&format_args!("a doorbell is broken: {error}")),
             }
         }
     }

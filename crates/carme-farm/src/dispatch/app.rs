@@ -55,6 +55,8 @@ pub(super) struct State {
     pub(super) records: Vec<carme_ring::Record>,
     /// Requests submitted since the workers were last woken.
     pub(super) unannounced: u32,
+    /// Sleeps of the runtime that a worker has ended since the bells were last read.
+    pub(super) rings: u32,
     pub(super) damage: Option<Poisoned>,
     pub(super) stopping: bool,
     /// Where the queue's head was when a wake-up was held back, and when it was looked at last.
@@ -105,6 +107,7 @@ impl App {
             scratch: Vec::new(),
             records: Vec::new(),
             unannounced: 0,
+            rings: 0,
             damage: None,
             stopping: false,
             stalled_at: None,

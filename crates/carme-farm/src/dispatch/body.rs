@@ -1,4 +1,7 @@
 //! What a worker has sent of a body and the client has not read yet: in memory, then in a temporary file.
+//!
+//! A client that reads is followed: the worker may be a window ahead of it, which memory holds. Only when a worker has been
+//! held up for a moment is its client one that reads slowly, and then the file takes what the client does not.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -9,6 +12,8 @@ use carme_ring::WINDOW;
 
 /// Bytes of one response that wait in memory before they go to a file.
 const MEMORY: usize = WINDOW as usize;
+/// How many ticks of the queue a worker is held up for in one response before its client counts as slow.
+const PATIENCE: u8 = 2;
 /// Bytes that come back from the file at once.
 const PIECE: u64 = 64 * 1024;
 
@@ -34,8 +39,12 @@ pub(super) struct BodyBuffer {
     spool: Option<Spool>,
     /// The disk took no more: memory alone, and the worker waits.
     disk_failed: bool,
-    /// Bytes received that the worker has no credit for yet.
-    owed: u32,
+    /// Bytes that came from the worker, that the client has read, and that the worker may send beyond its first window.
+    received: u64,
+    read: u64,
+    granted: u64,
+    /// Ticks that found the worker without credit because the client had not read.
+    held_up: u8,
     end: Option<Result<(), Aborted>>,
     end_read: bool,
     limit: u64,
@@ -50,7 +59,10 @@ impl BodyBuffer {
             in_memory: 0,
             spool: None,
             disk_failed: false,
-            owed: 0,
+            received: 0,
+            read: 0,
+            granted: 0,
+            held_up: 0,
             end: None,
             end_read: false,
             limit,
@@ -63,7 +75,7 @@ impl BodyBuffer {
 
     /// Takes bytes from the worker.
     pub(super) fn push(&mut self, bytes: Bytes) {
-        self.owed = self.owed.saturating_add(bytes.len() as u32);
+        self.received += bytes.len() as u64;
         if bytes.is_empty() {
             return;
         }
@@ -117,28 +129,24 @@ impl BodyBuffer {
 
     /// The next piece for the client; `None` when there is none now.
     pub(super) fn pop(&mut self) -> Option<Result<Option<Bytes>, Aborted>> {
-        if let Some(bytes) = self.memory.pop_front() {
+        let piece = if let Some(bytes) = self.memory.pop_front() {
             self.in_memory -= bytes.len();
-            return Some(Ok(Some(bytes)));
-        }
-        if self.spooled() > 0 {
-            let spool = self.spool.as_mut()?;
-            return Some(
-                Self::unspill(spool)
-                    .map(Some)
-                    .map_err(|e| Aborted(format!("temporary file: {e}"))),
-            );
-        }
-        if let Some(bytes) = self.after_spool.pop_front() {
+            bytes
+        } else if self.spooled() > 0 {
+            match Self::unspill(self.spool.as_mut()?) {
+                Ok(bytes) => bytes,
+                Err(e) => return Some(Err(Aborted(format!("temporary file: {e}")))),
+            }
+        } else if let Some(bytes) = self.after_spool.pop_front() {
             self.in_memory -= bytes.len();
-            return Some(Ok(Some(bytes)));
-        }
-        let end = self.end.clone()?;
-        self.end_read = true;
-        match end {
-            Ok(()) => Some(Ok(None)),
-            Err(aborted) => Some(Err(aborted)),
-        }
+            bytes
+        } else {
+            let end = self.end.clone()?;
+            self.end_read = true;
+            return Some(end.map(|()| None));
+        };
+        self.read += piece.len() as u64;
+        Some(Ok(Some(piece)))
     }
 
     /// Everything has been read, its end included.
@@ -153,13 +161,102 @@ impl BodyBuffer {
 
     /// Credit that the worker should get now, in bytes.
     pub(super) fn credit(&mut self) -> Option<u32> {
-        let limit = if self.disk_failed {
-            MEMORY as u64
+        if self.end.is_some() {
+            return None;
+        }
+        let unread = self.received - self.read;
+        let spools = self.held_up >= PATIENCE && !self.disk_failed && unread < self.limit;
+        let due = self.due(if spools { self.received } else { self.read });
+        self.granted += due;
+        (due > 0).then_some(due as u32)
+    }
+
+    /// Bytes to grant when the worker is done with so many: not a few at a time, but before it has to wait.
+    fn due(&self, done: u64) -> u64 {
+        let due = done.saturating_sub(self.granted).min(u32::MAX.into());
+        if due >= u64::from(WINDOW) / 2 || self.received == self.read {
+            due
         } else {
-            self.limit
-        };
-        let unread = self.in_memory as u64 + self.spooled();
-        let due = self.owed >= WINDOW / 2 || (self.owed > 0 && unread == 0);
-        (due && unread < limit && self.end.is_none()).then(|| std::mem::take(&mut self.owed))
+            0
+        }
+    }
+
+    /// A tick of the queue: a worker that waits for the client does so for a moment only.
+    pub(super) fn tick(&mut self) -> Option<u32> {
+        if self.end.is_some() || self.held_up >= PATIENCE {
+            return None;
+        }
+        if self.due(self.received) > self.due(self.read) {
+            self.held_up += 1;
+        }
+        self.credit()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HALF: usize = WINDOW as usize / 2;
+
+    fn push(buffer: &mut BodyBuffer, len: usize) {
+        buffer.push(Bytes::from(vec![b'x'; len]));
+    }
+
+    fn pop(buffer: &mut BodyBuffer) -> usize {
+        buffer.pop().map_or(0, |piece| piece.unwrap().unwrap().len())
+    }
+
+    #[test]
+    fn a_client_that_reads_is_followed_without_a_file() {
+        let mut buffer = BodyBuffer::new(1 << 30);
+        let (mut window, mut read) = (WINDOW as usize, 0);
+        for _ in 0..40 {
+            while window >= HALF / 2 {
+                push(&mut buffer, HALF / 2);
+                window -= HALF / 2;
+                window += buffer.credit().unwrap_or(0) as usize;
+            }
+            read += pop(&mut buffer);
+            window += buffer.credit().unwrap_or(0) as usize;
+            assert!(buffer.spool.is_none());
+        }
+        assert_eq!(read, 40 * HALF / 2);
+    }
+
+    #[test]
+    fn a_worker_waits_for_a_client_for_a_moment_only() {
+        let mut buffer = BodyBuffer::new(4 * u64::from(WINDOW));
+        push(&mut buffer, HALF);
+        push(&mut buffer, HALF);
+        assert_eq!(buffer.credit(), None);
+        assert_eq!(buffer.tick(), None);
+        assert_eq!(buffer.tick(), Some(WINDOW), "the moment is over");
+        for _ in 0..5 {
+            push(&mut buffer, HALF);
+            assert_eq!(buffer.credit(), Some(HALF as u32));
+        }
+        assert!(buffer.spool.is_some());
+        push(&mut buffer, HALF);
+        assert_eq!(buffer.credit(), None, "the limit is reached");
+        assert_eq!(buffer.tick(), None);
+        let mut read = 0;
+        while buffer.received > buffer.read {
+            read += pop(&mut buffer);
+        }
+        assert_eq!(read, 8 * HALF);
+        assert_eq!(buffer.credit(), Some(HALF as u32));
+    }
+
+    #[test]
+    fn a_small_piece_is_paid_back_when_it_has_been_read() {
+        let mut buffer = BodyBuffer::new(1 << 30);
+        push(&mut buffer, 10);
+        assert_eq!(buffer.credit(), None);
+        assert_eq!(pop(&mut buffer), 10);
+        assert_eq!(buffer.credit(), Some(10));
+        assert_eq!(buffer.credit(), None);
+        buffer.finish(Ok(()));
+        assert_eq!(buffer.tick(), None);
     }
 }

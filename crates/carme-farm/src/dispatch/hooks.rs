@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::app::App;
+use carme_ring::FrontRing;
+
+use super::app::{App, State};
+use super::bell::UNREAD;
 
 /// The queues of one runtime, for its `on_thread_park` and `on_thread_unpark`. A current-thread runtime needs both;
 /// without them workers are woken late.
@@ -36,6 +39,7 @@ impl App {
     /// The runtime is about to sleep. What comes in now wakes a task, so that it does not.
     fn rest(&self) {
         let mut state = self.lock();
+        state.read_bells();
         // Until there is nothing more to take in: what has no task to wake must not be slept on either.
         loop {
             state.settle();
@@ -47,9 +51,22 @@ impl App {
 
     fn go_on(&self) {
         let mut state = self.lock();
-        if let Some(ring) = &state.ring {
-            ring.awake();
+        if state.ring.as_ref().is_some_and(FrontRing::awake) {
+            state.rings += 1;
         }
         state.drain_all();
+    }
+}
+
+impl State {
+    /// Makes room in the bells in time, when there is nothing else to do.
+    fn read_bells(&mut self) {
+        if self.rings >= UNREAD {
+            self.rings = 0;
+            self.workers
+                .iter()
+                .flatten()
+                .for_each(|attached| attached.bell.read());
+        }
     }
 }

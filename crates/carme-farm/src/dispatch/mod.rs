@@ -10,6 +10,7 @@
 //! Everything runs on the front's one thread; the lock is there for the supervisor's threads.
 
 mod app;
+mod bell;
 mod body;
 mod exchange;
 mod hooks;

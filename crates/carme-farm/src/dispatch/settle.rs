@@ -91,8 +91,22 @@ impl State {
                 Err(damage) => self.damaged(damage),
             }
         }
+        self.give_patience_up();
         self.post_owed();
         self.settle();
+    }
+
+    /// Takes what slow clients do not read off their workers' hands.
+    fn give_patience_up(&mut self) {
+        for id in self.streams.ids() {
+            let Some(stream) = self.streams.get_mut(id) else {
+                continue;
+            };
+            if let (Some(bytes), Some((worker, _))) = (stream.body.tick(), &stream.worker) {
+                let worker = *worker;
+                self.tell(worker, InboxMessage::Credit { stream: id, bytes });
+            }
+        }
     }
 
     /// Notes whose every request is and takes back the slots that have been read.

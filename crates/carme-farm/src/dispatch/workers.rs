@@ -8,9 +8,9 @@ use carme_ring::control::ToWorker;
 use carme_ring::link::{ControlSender, FrontBells, Ringer};
 use carme_ring::os::borrow;
 use carme_ring::{Collected, FrontRing, InboxMessage, Poisoned, Region, StreamId, WorkerIndex, clock};
-use tokio::task::AbortHandle;
 
 use super::app::{App, State};
+use super::bell::FrontBell;
 use super::body::Aborted;
 use super::exchange::{Failure, Identity};
 use super::streams::Phase;
@@ -19,8 +19,9 @@ pub(super) struct Attached {
     pub(super) identity: Identity,
     pub(super) leader: Ringer,
     pub(super) second: Ringer,
+    inbox: Ringer,
     control: ControlSender,
-    bell: AbortHandle,
+    pub(super) bell: FrontBell,
     /// Messages that found no room in its inbox.
     owed: VecDeque<InboxMessage>,
 }
@@ -32,12 +33,6 @@ pub(super) fn identified(
 ) -> Option<(WorkerIndex, Identity)> {
     let attached = workers.get(worker.get())?.as_ref()?;
     Some((worker, attached.identity.clone()))
-}
-
-impl Drop for Attached {
-    fn drop(&mut self) {
-        self.bell.abort();
-    }
 }
 
 impl App {
@@ -62,11 +57,15 @@ impl App {
         bells: FrontBells,
         control: ControlSender,
     ) -> std::io::Result<()> {
-        let bell = super::pump::listen(self, bells.front)?;
+        let bell = {
+            let _runtime = self.0.runtime.enter();
+            FrontBell::new(bells.front)?
+        };
         let attached = Attached {
             identity,
             leader: bells.leader,
             second: bells.second,
+            inbox: bells.inbox,
             control,
             bell,
             owed: VecDeque::new(),
@@ -193,8 +192,7 @@ impl State {
 
     pub(super) fn ring_inbox(&mut self, worker: WorkerIndex) {
         if let Some(Some(attached)) = self.workers.get(worker.get()) {
-            // A worker that does not hear is a worker that is going; its supervisor notices.
-            let _ = attached.control.send(&ToWorker::Inbox);
+            attached.inbox.ring();
         }
     }
 

@@ -120,7 +120,7 @@ fn plan(role: &str, directory: PathBuf) -> AppPlan {
             .into(),
         workers: 1,
         threads: 1,
-        switch_interval_us: None,
+        switch_interval: Duration::from_millis(1),
         route: "site_{n}".into(),
         startup_timeout: Duration::from_secs(60),
     }

@@ -17,6 +17,7 @@ mod refusal;
 mod target;
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -33,6 +34,9 @@ pub(crate) use refusal::Refusal;
 /// After a refusal, this much of what the client still sends is read and dropped before the socket is closed; closing
 /// it earlier resets the connection, and the client may never see the answer.
 const LINGER_BYTES: usize = 512 * 1024;
+
+/// A response up to this size goes to the kernel in one piece, which is cheaper there than gathering it.
+const ONE_PIECE: usize = 4 * 1024;
 
 /// A client's byte stream with the guard on its reading half.
 pub(crate) struct Guard<S> {
@@ -339,7 +343,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.io).poll_write_vectored(cx, slices);
+        let polled = if slices.iter().map(|slice| slice.len()).sum::<usize>() <= ONE_PIECE {
+            let mut space = [MaybeUninit::uninit(); ONE_PIECE];
+            let mut whole = ReadBuf::uninit(&mut space);
+            slices.iter().for_each(|slice| whole.put_slice(slice));
+            Pin::new(&mut this.io).poll_write(cx, whole.filled())
+        } else {
+            Pin::new(&mut this.io).poll_write_vectored(cx, slices)
+        };
         this.state.wrote(&polled);
         polled
     }

@@ -1,25 +1,23 @@
-//! Doorbells: one byte on a socket says "look", and more bytes say no more than that.
+//! Doorbells: one byte in a pipe or on a socket says "look", and more bytes say no more than that.
 
 use std::io::{self, Read, Write};
 
-/// The socket under a bell, for a reactor.
-#[cfg(unix)]
-pub type BellStream = std::os::unix::net::UnixStream;
-/// The socket under a bell, for a reactor.
-#[cfg(windows)]
-pub type BellStream = std::net::TcpStream;
+use super::imp::{self, RingerStream};
+
+/// The end of a pipe or the socket under a bell, for a reactor.
+pub type BellStream = imp::BellStream;
 
 /// The end that rings.
 #[derive(Debug)]
-pub struct Ringer(BellStream);
+pub struct Ringer(RingerStream);
 
 impl Ringer {
-    pub(super) fn new(stream: BellStream) -> io::Result<Self> {
-        stream.set_nonblocking(true)?;
+    pub(super) fn new(stream: RingerStream) -> io::Result<Self> {
+        imp::set_nonblocking(&stream)?;
         Ok(Self(stream))
     }
 
-    /// Rings, without ever waiting. A full socket has been rung already; a closed one has nobody behind it, which shows
+    /// Rings, without ever waiting. A full pipe has been rung already; a closed one has nobody behind it, which shows
     /// elsewhere.
     pub fn ring(&self) {
         loop {
@@ -52,9 +50,9 @@ impl Bell {
         }
     }
 
-    /// The socket itself, non-blocking, for a reactor.
+    /// What is under the bell, non-blocking, for a reactor.
     pub fn into_std(self) -> io::Result<BellStream> {
-        self.0.set_nonblocking(true)?;
+        imp::set_nonblocking(&self.0)?;
         Ok(self.0)
     }
 }

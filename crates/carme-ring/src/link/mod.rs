@@ -1,4 +1,4 @@
-//! The connections of one worker: control messages both ways, and three doorbells.
+//! The connections of one worker: control messages both ways, and four doorbells.
 //!
 //! What it owes its callers:
 //! - **Only the worker gets in.** On Unix it inherits one end of a socket pair and nobody else can have it; on Windows it
@@ -272,6 +272,8 @@ pub struct FrontBells {
     pub leader: Ringer,
     /// Wakes one more thread.
     pub second: Ringer,
+    /// Wakes the thread that reads the inbox, and those that wait for room in the outbox.
+    pub inbox: Ringer,
     /// Rung by the worker when it has published for a sleeping front.
     pub front: Bell,
 }
@@ -297,10 +299,18 @@ pub struct WorkerLink {
     pub sender: Sender<ToFront>,
     /// Control messages from the front. [`LinkError::Closed`] means that the front is gone.
     pub receiver: Receiver<ToWorker>,
+    /// Its bells.
+    pub bells: WorkerBells,
+}
+
+/// A worker's ends of its bells.
+pub struct WorkerBells {
     /// Rung for the thread that leads.
     pub leader: Bell,
     /// Rung for one more thread.
     pub second: Bell,
+    /// Rung when there is something in the inbox, or room in the outbox for whoever wanted it.
+    pub inbox: Bell,
     /// To be rung when the front sleeps.
     pub front: Ringer,
 }
@@ -330,19 +340,12 @@ impl WorkerLink {
         let mut handles = handles.into_iter();
         let region = handles.next().ok_or(LinkError::Handles { expected: 1, got: 0 })?;
         let region = Region::open(region, welcome.geometry)?;
-        let imp::WorkerBells {
-            leader,
-            second,
-            front,
-        } = bells.complete(handles)?;
         Ok(Self {
             welcome,
             region,
             sender,
             receiver,
-            leader,
-            second,
-            front,
+            bells: bells.complete(handles)?,
         })
     }
 }

@@ -1,7 +1,9 @@
-//! A socket pair; handles travel as `SCM_RIGHTS`, and on Linux the kernel names the sender with each message.
+//! A socket pair; handles travel as `SCM_RIGHTS`, and on Linux the kernel names the sender with each message. The bells
+//! are pipes: both ends wake faster than those of sockets (`docs`, design notes), and unlike an eventfd's, the front's
+//! ends cannot be made to block by the worker.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut, PipeReader, PipeWriter, pipe};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -17,10 +19,19 @@ use rustix::net::{
 };
 
 use super::bell::{Bell, Ringer};
-use super::{FrontBells, Head, LINK_VARIABLE, LinkError, MAX_HANDLES, Peer, socket_error, time_left};
+use super::{
+    FrontBells, Head, LINK_VARIABLE, LinkError, MAX_HANDLES, Peer, WorkerBells, socket_error, time_left,
+};
 
 /// The worker's ends of the bells travel with its welcome.
-pub(crate) const BELLS_IN_WELCOME: usize = 3;
+pub(crate) const BELLS_IN_WELCOME: usize = 4;
+
+pub(super) type BellStream = PipeReader;
+pub(super) type RingerStream = PipeWriter;
+
+pub(super) fn set_nonblocking(end: &impl AsFd) -> io::Result<()> {
+    Ok(rustix::io::ioctl_fionbio(end, true)?)
+}
 
 pub(super) struct Invitation {
     front: UnixStream,
@@ -60,9 +71,10 @@ impl Invitation {
         let Self { front, worker } = self;
         // With the front's copy of it gone, the worker's death ends the connection.
         drop(worker);
-        let (leader, leader_end) = UnixStream::pair()?;
-        let (second, second_end) = UnixStream::pair()?;
-        let (bell, bell_end) = UnixStream::pair()?;
+        let (leader_end, leader) = pipe()?;
+        let (second_end, second) = pipe()?;
+        let (inbox_end, inbox) = pipe()?;
+        let (bell, bell_end) = pipe()?;
         let stream = Arc::new(front);
         Ok(Connected {
             send: SendHalf {
@@ -73,9 +85,15 @@ impl Invitation {
             bells: FrontBells {
                 leader: Ringer::new(leader)?,
                 second: Ringer::new(second)?,
+                inbox: Ringer::new(inbox)?,
                 front: Bell::new(bell),
             },
-            worker_ends: WorkerEnds(vec![leader_end.into(), second_end.into(), bell_end.into()]),
+            worker_ends: WorkerEnds(vec![
+                leader_end.into(),
+                second_end.into(),
+                inbox_end.into(),
+                bell_end.into(),
+            ]),
         })
     }
 }
@@ -141,20 +159,14 @@ pub(super) fn connect(address: Address) -> Result<(SendHalf, ReceiveHalf, Coming
 /// The worker's bells, to come with its welcome.
 pub(super) struct ComingBells;
 
-pub(super) struct WorkerBells {
-    pub(super) leader: Bell,
-    pub(super) second: Bell,
-    pub(super) front: Ringer,
-}
-
 impl ComingBells {
-    pub(super) fn complete(self, handles: impl Iterator<Item = OwnedFd>) -> Result<WorkerBells, LinkError> {
-        let mut streams = handles.map(UnixStream::from);
-        match (streams.next(), streams.next(), streams.next()) {
-            (Some(leader), Some(second), Some(front)) => Ok(WorkerBells {
-                leader: Bell::new(leader),
-                second: Bell::new(second),
-                front: Ringer::new(front)?,
+    pub(super) fn complete(self, mut ends: impl Iterator<Item = OwnedFd>) -> Result<WorkerBells, LinkError> {
+        match (ends.next(), ends.next(), ends.next(), ends.next()) {
+            (Some(leader), Some(second), Some(inbox), Some(front)) => Ok(WorkerBells {
+                leader: Bell::new(leader.into()),
+                second: Bell::new(second.into()),
+                inbox: Bell::new(inbox.into()),
+                front: Ringer::new(front.into())?,
             }),
             _ => Err(LinkError::Garbage(
                 "the welcome came without its bells".to_owned(),

@@ -50,10 +50,18 @@ enum Role {
     Down = 1,
     Leader = 2,
     Second = 3,
-    Front = 4,
+    Inbox = 4,
+    Front = 5,
 }
 
-const ROLES: [Role; 5] = [Role::Up, Role::Down, Role::Leader, Role::Second, Role::Front];
+const ROLES: [Role; 6] = [
+    Role::Up,
+    Role::Down,
+    Role::Leader,
+    Role::Second,
+    Role::Inbox,
+    Role::Front,
+];
 
 #[derive(Clone)]
 struct Token([u8; TOKEN]);
@@ -73,6 +81,13 @@ impl Token {
             .fold(0, |sum, (a, b)| std::hint::black_box(sum | (a ^ b)))
             == 0
     }
+}
+
+pub(super) type BellStream = TcpStream;
+pub(super) type RingerStream = TcpStream;
+
+pub(super) fn set_nonblocking(end: &TcpStream) -> io::Result<()> {
+    end.set_nonblocking(true)
 }
 
 pub(super) struct Invitation {
@@ -155,7 +170,15 @@ impl Invitation {
             .flatten()
             .map(peer_process)
             .collect::<io::Result<Vec<_>>>()?;
-        let [Some(up), Some(down), Some(leader), Some(second), Some(front)] = proved else {
+        let [
+            Some(up),
+            Some(down),
+            Some(leader),
+            Some(second),
+            Some(inbox),
+            Some(front),
+        ] = proved
+        else {
             return Err(LinkError::Closed);
         };
         up.set_nonblocking(false)?;
@@ -174,6 +197,7 @@ impl Invitation {
             bells: FrontBells {
                 leader: Ringer::new(leader)?,
                 second: Ringer::new(second)?,
+                inbox: Ringer::new(inbox)?,
                 front: Bell::new(front),
             },
             worker_ends: WorkerEnds { real },
@@ -369,6 +393,7 @@ pub(super) fn connect(address: Address) -> Result<(SendHalf, ReceiveHalf, Coming
     let bells = WorkerBells {
         leader: Bell::new(open(Role::Leader)?),
         second: Bell::new(open(Role::Second)?),
+        inbox: Bell::new(open(Role::Inbox)?),
         front: Ringer::new(open(Role::Front)?)?,
     };
     Ok((send, receive, ComingBells(bells)))
@@ -376,12 +401,6 @@ pub(super) fn connect(address: Address) -> Result<(SendHalf, ReceiveHalf, Coming
 
 /// The worker's bells, connected already.
 pub(super) struct ComingBells(WorkerBells);
-
-pub(super) struct WorkerBells {
-    pub(super) leader: Bell,
-    pub(super) second: Bell,
-    pub(super) front: Ringer,
-}
 
 impl ComingBells {
     pub(super) fn complete(self, _: impl Iterator<Item = OwnedHandle>) -> Result<WorkerBells, LinkError> {

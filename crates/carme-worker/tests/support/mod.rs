@@ -152,7 +152,7 @@ impl Front {
             import_root: folder.into(),
             interface: Interface::Auto,
             threads: plan.threads,
-            switch_interval_us: None,
+            switch_interval_us: 1000,
             route: "test_1".into(),
             multiprocess: true,
         };
@@ -261,7 +261,7 @@ impl Front {
     /// Tells the worker something about a stream.
     pub fn post(&mut self, message: InboxMessage) {
         if self.ring.post(WORKER, message).expect("room in the inbox") {
-            self.sender.send(&ToWorker::Inbox).expect("the link works");
+            self.bells.inbox.ring();
         }
     }
 
@@ -283,7 +283,7 @@ impl Front {
             })
             .expect("a sound outbox");
         if wanted {
-            self.sender.send(&ToWorker::Inbox).expect("the link works");
+            self.bells.inbox.ring();
         }
         if self.generous {
             for (stream, bytes) in credit {

@@ -51,7 +51,7 @@ mod tests {
             environment: Vec::new(),
             workers,
             threads: 10,
-            switch_interval_us: None,
+            switch_interval: Duration::from_millis(1),
             route: "hello_{n}".into(),
             startup_timeout: Duration::from_secs(60),
         }

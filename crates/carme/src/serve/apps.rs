@@ -67,9 +67,7 @@ fn plan(app: &carme_config::App, workers: u16) -> AppPlan {
             .collect(),
         workers,
         threads: at_most_u16(app.threads.get()),
-        switch_interval_us: app
-            .switch_interval
-            .map(|t| u32::try_from(t.as_micros()).unwrap_or(u32::MAX)),
+        switch_interval: app.switch_interval,
         route: app.route.to_string(),
         startup_timeout: app.startup_timeout,
     }
