@@ -1,6 +1,7 @@
 //! The farm under blows: workers killed, all of them, the front itself; overload; a stop.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -151,6 +152,53 @@ fn no_worker_outlives_the_front() {
     wait_until("the workers are gone", || {
         !workers.iter().any(|pid| process::exists(*pid))
     });
+}
+
+#[test]
+fn a_front_killed_under_load_leaves_nobody_waiting_and_its_address_free() {
+    let mut server = ServerBuilder::test_app("cases.py")
+        .args(&["--workers", "3"])
+        .start();
+    let address = server.address;
+    let workers = pids(&server, 3);
+    let answered = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for n in 0..16 {
+            let answered = &answered;
+            let mut client = server.connect();
+            // Ends when its connection does; a client that is left hanging fails the test by its timeout.
+            scope.spawn(move || {
+                let body = vec![b'x'; 100_000];
+                loop {
+                    let response = match n % 4 {
+                        0 => client.get("/large?1000000"),
+                        1 => client.post("/echo", &body),
+                        2 => client.get("/slow?0.05"),
+                        _ => client.get("/pid"),
+                    };
+                    match response {
+                        Ok(response) => assert_eq!(response.status(), 200),
+                        Err(error) => {
+                            let hung = [ErrorKind::WouldBlock, ErrorKind::TimedOut];
+                            assert!(!hung.contains(&error.kind()), "{error}");
+                            return;
+                        }
+                    }
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        wait_until("there is load", || answered.load(Ordering::Relaxed) > 200);
+        server.kill();
+    });
+    wait_until("the workers are gone", || {
+        !workers.iter().any(|pid| process::exists(*pid))
+    });
+    let successor = ServerBuilder::test_app("cases.py")
+        .args(&["--bind", &address.to_string()])
+        .start();
+    assert_eq!(successor.address, address);
+    assert_eq!(successor.get("/pid").status(), 200);
 }
 
 #[test]

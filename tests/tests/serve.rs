@@ -200,3 +200,25 @@ fn a_unix_socket_is_served_and_goes_with_the_server() {
     assert_eq!(server.stop().code(), Some(0));
     assert!(!socket.exists());
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_costs_log_lines_and_large_bodies_and_nothing_else() {
+    let server = ServerBuilder::test_app("cases.py")
+        .args(&["--access-log", "/dev/full"])
+        // No temporary file can be made here.
+        .env("TMPDIR", "/proc")
+        .start();
+    // Beyond `body_memory`, and no more than the front still reads after its answer.
+    let body = vec![b'x'; 300 << 10];
+    for _ in 0..3 {
+        assert_eq!(server.get("/pid").status(), 200);
+        let response = server.connect().post("/echo", &body).unwrap();
+        assert_eq!(response.status(), 503);
+        assert!(response.header("retry-after").is_some());
+        assert_eq!(server.connect().post("/echo", b"small").unwrap().body, b"small");
+    }
+    server.wait_for_line("/dev/full");
+    let line = server.wait_for_line("status=503");
+    assert!(line.contains("temporary file"), "{line}");
+}

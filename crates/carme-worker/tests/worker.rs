@@ -12,7 +12,9 @@ use support::{Front, Plan, pythons, write_app};
 
 const APP: &str = r#"
 import os, sys, threading, time, atexit
+from wsgiref.validate import validator
 
+TEXT = [("Content-Type", "text/plain")]
 gates = {}
 lock = threading.Lock()
 
@@ -21,6 +23,11 @@ def gate(name):
         return gates.setdefault(name, threading.Event())
 
 def application(environ, start_response):
+    # The validator would hide the list, or the file, in an iterator.
+    run = serve if environ["PATH_INFO"] in ("/", "/file") else validated
+    return run(environ, start_response)
+
+def serve(environ, start_response):
     path = environ["PATH_INFO"]
     body = b"hello"
     if path == "/thread":
@@ -32,7 +39,7 @@ def application(environ, start_response):
     elif path == "/facts":
         body = repr((environ["wsgi.multithread"], environ["wsgi.multiprocess"], os.environ.get("CARME_LINK"), sys.argv)).encode()
     elif path == "/echo":
-        body = environ["wsgi.input"].read()
+        body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
     elif path == "/exit":
         raise SystemExit(3)
     elif path == "/raise":
@@ -40,10 +47,10 @@ def application(environ, start_response):
     elif path == "/big":
         body = b"x" * 3_000_000
     elif path == "/stream":
-        start_response("200 OK", [])
+        start_response("200 OK", list(TEXT))
         return stream()
     elif path == "/file":
-        start_response("200 OK", [])
+        start_response("200 OK", list(TEXT))
         file = open("large", "rb")
         file.seek(10)
         return environ["wsgi.file_wrapper"](file)
@@ -84,7 +91,7 @@ def application(environ, start_response):
             os.kill(pid, number)
             codes.append(os.waitpid(pid, 0)[1])
         body = repr(codes).encode()
-    start_response("200 OK", [])
+    start_response("200 OK", list(TEXT))
     return [body]
 
 def stream():
@@ -94,6 +101,8 @@ def stream():
     finally:
         print("stream closed", file=sys.stderr, flush=True)
         gate("closed").set()
+
+validated = validator(serve)
 
 atexit.register(lambda: print("atexit ran", file=sys.stderr, flush=True))
 "#;
@@ -232,7 +241,10 @@ fn files_are_handed_over() {
             assert_eq!(answer.body, &content[10..]);
             assert_eq!(
                 answer.headers,
-                [("content-length".to_owned(), "499990".to_owned())]
+                [
+                    ("Content-Type".to_owned(), "text/plain".to_owned()),
+                    ("content-length".to_owned(), "499990".to_owned())
+                ]
             );
         }
     });

@@ -20,7 +20,7 @@ use windows_sys::Win32::System::Threading::{
 };
 
 use super::bell::{Bell, Ringer};
-use super::{FrontBells, Head, LINK_VARIABLE, LinkError, Peer, socket_error, time_left};
+use super::{FrontBells, Head, LINK_VARIABLE, LinkError, Peer, WorkerBells, socket_error, time_left};
 use owner::peer_process;
 
 mod owner;
