@@ -236,10 +236,10 @@ class IdleMemory(Case):
     connections: int = 10_000
 
     def __post_init__(self):
-        self.figures = [figures.IDLE, figures.HELD, figures.ALIVE, figures.PROCESSES]
+        self.figures = [figures.IDLE, figures.HELD, figures.RESTED, figures.ALIVE, figures.PROCESSES]
 
     def seconds(self, run_seconds):
-        return 12
+        return 17
 
     def measure(self, run, peer):
         limit = raise_descriptors()
@@ -254,6 +254,8 @@ class IdleMemory(Case):
                 try:
                     time.sleep(0.5)
                     values["held_mb"] = server.memory().pss / MB
+                    time.sleep(5)
+                    values["rested_mb"] = server.memory().pss / MB
                     values["alive"] = held.alive()
                     self.check(port)
                 finally:

@@ -37,6 +37,7 @@ FAST = [Figure(f"p{part}_ms", f"fast p{part} ms", digits=1) for part in (50, 90,
 FAST_P95, FAST_P99 = FAST[2], FAST[3]
 IDLE = Figure("idle_mb", "idle MB", digits=1)
 HELD = Figure("held_mb", "10,000 connections MB", digits=1)
+RESTED = Figure("rested_mb", "5 s later MB", digits=1)
 ALIVE = Figure("alive", "still open", more_is_better=True)
 PROCESSES = Figure("processes", "processes")
 FIRST = Figure("first_ms", "first answer ms", digits=0)

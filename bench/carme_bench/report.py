@@ -37,7 +37,7 @@ PLOTS = {
         "1 % slow requests: what the fast ones see (less is better)",
         [("tail", figures.FAST_P95), ("tail", figures.FAST_P99)],
     ),
-    "memory": ("Memory (less is better)", [("memory", figures.IDLE), ("memory", figures.HELD)]),
+    "memory": ("Memory (less is better)", [("memory", figures.IDLE), ("memory", figures.HELD), ("memory", figures.RESTED)]),
     "start": ("From launch to the first answer (less is better)", [("start", figures.FIRST)]),
 }
 

@@ -4,7 +4,7 @@
 //! only this user (or whoever installed the program) can write.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -90,7 +90,7 @@ impl Embedded {
         imp::private_folder(folder)?;
         for file in self.files() {
             let path = folder.join(file.path);
-            if fs::read(&path).is_ok_and(|bytes| bytes == file.bytes) {
+            if holds(&path, file.bytes) {
                 continue;
             }
             let parent = path.parent().unwrap_or(folder);
@@ -105,7 +105,7 @@ impl Embedded {
             if let Err(error) = written {
                 let _ = fs::remove_file(&temporary);
                 // Another start may have put it there meanwhile and have it open (Windows).
-                if !fs::read(&path).is_ok_and(|bytes| bytes == file.bytes) {
+                if !holds(&path, file.bytes) {
                     return Err(error);
                 }
             }
@@ -116,7 +116,7 @@ impl Embedded {
     /// Whether all the files are there as they should be.
     fn is_in(&self, folder: &Path) -> bool {
         self.files()
-            .all(|file| fs::read(folder.join(file.path)).is_ok_and(|bytes| bytes == file.bytes))
+            .all(|file| holds(&folder.join(file.path), file.bytes))
     }
 
     fn files(&self) -> impl Iterator<Item = &EmbeddedFile> {
@@ -129,6 +129,26 @@ impl Embedded {
             start: folder.join(self.start.path),
         }
     }
+}
+
+/// Whether a file is just these bytes. Read in pieces: the library is larger than all that a front needs besides.
+fn holds(path: &Path, bytes: &[u8]) -> bool {
+    let same = || -> io::Result<bool> {
+        let mut file = fs::File::open(path)?;
+        if file.metadata()?.len() != bytes.len() as u64 {
+            return Ok(false);
+        }
+        let mut piece = [0; 16 << 10];
+        for expected in bytes.chunks(piece.len()) {
+            let piece = &mut piece[..expected.len()];
+            file.read_exact(piece)?;
+            if piece != expected {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    };
+    same().unwrap_or(false)
 }
 
 fn file_name(path: &Path) -> String {

@@ -19,7 +19,7 @@ class Link:
         else:
             port, token = rest.split(":")
             self.up, self.down, *self.bells = (
-                self.connect(int(port), role, bytes.fromhex(token)) for role in range(5))
+                self.connect(int(port), role, bytes.fromhex(token)) for role in range(6))
         self.handles = []
 
     @staticmethod
