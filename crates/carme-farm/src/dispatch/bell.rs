@@ -4,8 +4,8 @@ use std::io;
 
 use carme_ring::link::Bell;
 
-/// How often it may be rung before it has to be read, for it to be heard and never full.
-pub(super) use imp::UNREAD;
+/// Whether bells that have been rung so often have to be read, for them to be heard and never full.
+pub(super) use imp::is_due;
 
 /// Registered with the runtime that made it. No task waits for it: the runtime's hooks take in what was sent.
 pub(super) struct FrontBell(imp::Stream);
@@ -36,7 +36,9 @@ mod imp {
     pub(super) use tokio::net::unix::pipe::Receiver as Stream;
 
     /// Every write to a pipe wakes who polls it, read or not; reading seldom saves a system call for most sleeps.
-    pub(in super::super) const UNREAD: u32 = 64;
+    pub(in super::super) fn is_due(rings: u32) -> bool {
+        rings >= 64
+    }
 
     pub(super) fn register(bell: Bell) -> io::Result<Stream> {
         Stream::from_owned_fd_unchecked(bell.into_std()?.into())
@@ -49,8 +51,11 @@ mod imp {
 
     pub(super) use tokio::net::TcpStream as Stream;
 
-    /// A socket is polled again only after it was found empty.
-    pub(in super::super) const UNREAD: u32 = 1;
+    /// A socket is polled again only after it was found empty, so it is looked at before every sleep; that asks the
+    /// system only if it was rung.
+    pub(in super::super) fn is_due(_: u32) -> bool {
+        true
+    }
 
     pub(super) fn register(bell: Bell) -> io::Result<Stream> {
         Stream::from_std(bell.into_std()?)

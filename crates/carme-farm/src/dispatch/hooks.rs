@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use carme_ring::FrontRing;
 
 use super::app::{App, State};
-use super::bell::UNREAD;
+use super::bell;
 
 /// The queues of one runtime, for its `on_thread_park` and `on_thread_unpark`. A current-thread runtime needs both;
 /// without them workers are woken late.
@@ -61,7 +61,7 @@ impl App {
 impl State {
     /// Makes room in the bells in time, when there is nothing else to do.
     fn read_bells(&mut self) {
-        if self.rings >= UNREAD {
+        if bell::is_due(self.rings) {
             self.rings = 0;
             self.workers
                 .iter()
