@@ -85,6 +85,12 @@ impl Reporter {
         }
     }
 
+    /// Takes note of the last round. What was held back is told now: nothing follows.
+    pub(super) fn last_round(&mut self, written: io::Result<()>, reopened: io::Result<()>, lost: u64) {
+        self.last = None;
+        self.round(written, reopened, lost);
+    }
+
     /// Takes note of how a round went; `lost` is the writer's total.
     pub(super) fn round(&mut self, written: io::Result<()>, reopened: io::Result<()>, lost: u64) {
         let recovered = std::mem::replace(&mut self.failing, written.is_err()) && written.is_ok();

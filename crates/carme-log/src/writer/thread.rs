@@ -55,7 +55,7 @@ fn run(queue: &Queue, mut output: Box<dyn Output>, options: WriterOptions) {
         }
         if round.closing && (failed || !more) {
             let lost = queue.finish();
-            return reporter.round(result, reopened, lost);
+            return reporter.last_round(result, reopened, lost);
         }
         reporter.round(result, reopened, lost);
     }
