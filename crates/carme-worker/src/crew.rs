@@ -18,7 +18,7 @@ use pyo3::types::PyDict;
 use crate::link::DrainSignal;
 use crate::mail::Mail;
 use crate::post::{Post, Seat};
-use crate::process::{exit_now, give_up};
+use crate::process::{give_up, was_rung};
 use crate::roles::{Handover, Role, Roles, ThreadId};
 use crate::wsgi::{self, EnvironBuilder, Facts};
 
@@ -141,11 +141,7 @@ impl Crew {
                 return;
             }
         };
-        match rung {
-            Ok(true) => {}
-            Ok(false) => exit_now(0),
-            Err(error) => give_up(&format_args!("a doorbell is broken: {error}")),
-        }
+        was_rung(rung);
     }
 }
 

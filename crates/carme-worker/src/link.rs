@@ -11,7 +11,7 @@ use carme_ring::link::{Bell, LinkError, Receiver};
 use carme_ring::os::ordinary_file;
 
 use crate::post::Post;
-use crate::process::{exit_now, give_up};
+use crate::process::{exit_now, give_up, was_rung};
 
 /// Says once that the worker is to drain.
 #[derive(Default)]
@@ -92,11 +92,8 @@ impl InboxReader {
     fn run(self) -> ! {
         loop {
             self.empty_inbox();
-            match self.bell.wait() {
-                Ok(true) => self.post.outbox_drained(),
-                Ok(false) => exit_now(0),
-                Err(error) => give_up(&format_args!("a doorbell is broken: {error}")),
-            }
+            was_rung(self.bell.wait());
+            self.post.outbox_drained();
         }
     }
 

@@ -36,3 +36,12 @@ pub fn give_up(why: &dyn std::fmt::Display) -> ! {
     eprintln!("carme: this worker cannot go on: {why}");
     exit_now(70)
 }
+
+/// Returns when a bell was rung; a silent one means that the front is gone.
+pub fn was_rung(heard: std::io::Result<bool>) {
+    match heard {
+        Ok(true) => {}
+        Ok(false) => exit_now(0),
+        Err(error) => give_up(&format_args!("a doorbell is broken: {error}")),
+    }
+}

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use carme_ring::WINDOW;
 
 /// Bytes of one response that wait in memory before they go to a file.
-const MEMORY: usize = WINDOW as usize;
+const MEMORY: u64 = WINDOW as u64;
 /// How many ticks of the queue a worker is held up for in one response before its client counts as slow.
 const PATIENCE: u8 = 2;
 /// Bytes that come back from the file at once.
@@ -35,7 +35,6 @@ pub(super) struct BodyBuffer {
     memory: VecDeque<Bytes>,
     /// Younger than what the file holds: what came when the disk took no more.
     after_spool: VecDeque<Bytes>,
-    in_memory: usize,
     spool: Option<Spool>,
     /// The disk took no more: memory alone, and the worker waits.
     disk_failed: bool,
@@ -56,7 +55,6 @@ impl BodyBuffer {
         Self {
             memory: VecDeque::new(),
             after_spool: VecDeque::new(),
-            in_memory: 0,
             spool: None,
             disk_failed: false,
             received: 0,
@@ -73,14 +71,18 @@ impl BodyBuffer {
         self.spool.as_ref().map_or(0, |s| s.written - s.read)
     }
 
+    fn unread(&self) -> u64 {
+        self.received - self.read
+    }
+
     /// Takes bytes from the worker.
     pub(super) fn push(&mut self, bytes: Bytes) {
         self.received += bytes.len() as u64;
         if bytes.is_empty() {
             return;
         }
-        let to_disk = self.spooled() > 0 || self.in_memory + bytes.len() > MEMORY;
-        if to_disk && !self.disk_failed && self.limit > MEMORY as u64 {
+        let to_disk = self.spooled() > 0 || self.unread() > MEMORY;
+        if to_disk && !self.disk_failed && self.limit > MEMORY {
             match self.spill(&bytes) {
                 Ok(()) => return,
                 Err(error) => {
@@ -91,7 +93,6 @@ impl BodyBuffer {
                 }
             }
         }
-        self.in_memory += bytes.len();
         if self.spooled() > 0 {
             &mut self.after_spool
         } else {
@@ -130,7 +131,6 @@ impl BodyBuffer {
     /// The next piece for the client; `None` when there is none now.
     pub(super) fn pop(&mut self) -> Option<Result<Option<Bytes>, Aborted>> {
         let piece = if let Some(bytes) = self.memory.pop_front() {
-            self.in_memory -= bytes.len();
             bytes
         } else if self.spooled() > 0 {
             match Self::unspill(self.spool.as_mut()?) {
@@ -138,7 +138,6 @@ impl BodyBuffer {
                 Err(e) => return Some(Err(Aborted(format!("temporary file: {e}")))),
             }
         } else if let Some(bytes) = self.after_spool.pop_front() {
-            self.in_memory -= bytes.len();
             bytes
         } else {
             let end = self.end.clone()?;
@@ -164,8 +163,7 @@ impl BodyBuffer {
         if self.end.is_some() {
             return None;
         }
-        let unread = self.received - self.read;
-        let spools = self.held_up >= PATIENCE && !self.disk_failed && unread < self.limit;
+        let spools = self.held_up >= PATIENCE && !self.disk_failed && self.unread() < self.limit;
         let due = self.due(if spools { self.received } else { self.read });
         self.granted += due;
         (due > 0).then_some(due as u32)
@@ -174,7 +172,7 @@ impl BodyBuffer {
     /// Bytes to grant when the worker is done with so many: not a few at a time, but before it has to wait.
     fn due(&self, done: u64) -> u64 {
         let due = done.saturating_sub(self.granted).min(u32::MAX.into());
-        if due >= u64::from(WINDOW) / 2 || self.received == self.read {
+        if due >= u64::from(WINDOW) / 2 || self.unread() == 0 {
             due
         } else {
             0
@@ -182,14 +180,10 @@ impl BodyBuffer {
     }
 
     /// A tick of the queue: a worker that waits for the client does so for a moment only.
-    pub(super) fn tick(&mut self) -> Option<u32> {
-        if self.end.is_some() || self.held_up >= PATIENCE {
-            return None;
-        }
-        if self.due(self.received) > self.due(self.read) {
+    pub(super) fn tick(&mut self) {
+        if self.held_up < PATIENCE && self.due(self.received) > self.due(self.read) {
             self.held_up += 1;
         }
-        self.credit()
     }
 }
 
@@ -205,6 +199,11 @@ mod tests {
 
     fn pop(buffer: &mut BodyBuffer) -> usize {
         buffer.pop().map_or(0, |piece| piece.unwrap().unwrap().len())
+    }
+
+    fn tick(buffer: &mut BodyBuffer) -> Option<u32> {
+        buffer.tick();
+        buffer.credit()
     }
 
     #[test]
@@ -230,8 +229,8 @@ mod tests {
         push(&mut buffer, HALF);
         push(&mut buffer, HALF);
         assert_eq!(buffer.credit(), None);
-        assert_eq!(buffer.tick(), None);
-        assert_eq!(buffer.tick(), Some(WINDOW), "the moment is over");
+        assert_eq!(tick(&mut buffer), None);
+        assert_eq!(tick(&mut buffer), Some(WINDOW), "the moment is over");
         for _ in 0..5 {
             push(&mut buffer, HALF);
             assert_eq!(buffer.credit(), Some(HALF as u32));
@@ -239,9 +238,9 @@ mod tests {
         assert!(buffer.spool.is_some());
         push(&mut buffer, HALF);
         assert_eq!(buffer.credit(), None, "the limit is reached");
-        assert_eq!(buffer.tick(), None);
+        assert_eq!(tick(&mut buffer), None);
         let mut read = 0;
-        while buffer.received > buffer.read {
+        while buffer.unread() > 0 {
             read += pop(&mut buffer);
         }
         assert_eq!(read, 8 * HALF);
@@ -257,6 +256,6 @@ mod tests {
         assert_eq!(buffer.credit(), Some(10));
         assert_eq!(buffer.credit(), None);
         buffer.finish(Ok(()));
-        assert_eq!(buffer.tick(), None);
+        assert_eq!(tick(&mut buffer), None);
     }
 }

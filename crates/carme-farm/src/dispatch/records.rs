@@ -76,9 +76,7 @@ impl State {
             return Ok(());
         }
         stream.wake();
-        if let Some(bytes) = stream.body.credit() {
-            self.tell(worker, InboxMessage::Credit { stream: id, bytes });
-        }
+        self.grant(id);
         Ok(())
     }
 }

@@ -99,13 +99,22 @@ impl State {
     /// Takes what slow clients do not read off their workers' hands.
     fn give_patience_up(&mut self) {
         for id in self.streams.ids() {
-            let Some(stream) = self.streams.get_mut(id) else {
-                continue;
-            };
-            if let (Some(bytes), Some((worker, _))) = (stream.body.tick(), &stream.worker) {
-                let worker = *worker;
-                self.tell(worker, InboxMessage::Credit { stream: id, bytes });
+            if let Some(stream) = self.streams.get_mut(id) {
+                stream.body.tick();
+                self.grant(id);
             }
+        }
+    }
+
+    /// Gives a stream's worker the credit that is due.
+    pub(super) fn grant(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(id) else {
+            return;
+        };
+        if let Some((worker, _)) = stream.worker
+            && let Some(bytes) = stream.body.credit()
+        {
+            self.tell(worker, InboxMessage::Credit { stream: id, bytes });
         }
     }
 
@@ -227,10 +236,7 @@ impl State {
             stream.waker = Some(cx.waker().clone());
             return Poll::Pending;
         };
-        if let (Some(bytes), Some((worker, _))) = (stream.body.credit(), &stream.worker) {
-            let worker = *worker;
-            self.tell(worker, InboxMessage::Credit { stream: id, bytes });
-        }
+        self.grant(id);
         Poll::Ready(next.transpose())
     }
 
