@@ -47,8 +47,8 @@ pub mod defaults {
     pub const WORKERS_AT_MOST: usize = 8;
     /// Threads of one worker, created as they are needed.
     pub const THREADS: NonZeroUsize = NonZeroUsize::new(10).unwrap();
-    /// Python's switch interval: a fifth of Python's own, from measurement (design notes).
-    pub const SWITCH_INTERVAL: Duration = Duration::from_millis(1);
+    /// Python's switch interval: as Python has it, from measurement (design notes).
+    pub const SWITCH_INTERVAL: Duration = Duration::from_millis(5);
     /// How long a worker may take to import the application.
     pub const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
     /// How many requests may wait for a free worker.

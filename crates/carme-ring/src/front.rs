@@ -9,12 +9,10 @@ use crate::byte_ring::{ByteRing, Full, RecordHead};
 use crate::layout::{Common, Own, copy_in};
 use crate::order::entry;
 use crate::region::Region;
+use crate::share;
 use crate::slot::{GENERATION_MASK, SlotWord, State};
 use crate::worker::InboxKind;
-use crate::{Geometry, InboxMessage, MAX_EXTENTS, Poisoned, RecordKind, StreamId, WorkerIndex};
-
-/// Requests that take longer than this, in microseconds, are worth a second thread before anyone has seen them stall.
-const SLOW_REQUEST: u64 = 100;
+use crate::{Geometry, InboxMessage, MAX_EXTENTS, Need, Poisoned, RecordKind, StreamId, WorkerIndex};
 
 /// The front's claim on the slots of one request that it has submitted.
 #[derive(Debug)]
@@ -309,7 +307,6 @@ impl FrontRing {
             Leader,
             Second,
             Load,
-            Mean,
             OutboxTail,
             OutboxHead,
             OutboxWanted,
@@ -327,13 +324,14 @@ impl FrontRing {
     }
 
     /// Calls `ring` for every thread that has to be woken for the requests in the queue: as many idle workers as there
-    /// are requests, then, for what is left, threads of busy ones. True when more could be rung for than was: call
-    /// again soon with `stalled`, if the queue has not moved by then.
+    /// are requests, then, for what is left, threads of busy ones. True when more may be wanted in a moment: call again
+    /// then, with `stalled` if the queue has not moved.
     pub fn wake(&mut self, stalled: bool, mut ring: impl FnMut(WorkerIndex, Rung)) -> Result<bool, Poisoned> {
-        let mut waiting = self.queued()?;
-        if waiting == 0 {
+        let queued = self.queued()?;
+        if queued == 0 {
             return Ok(false);
         }
+        let mut waiting = queued;
         self.region.fence();
         let serving = |w: &u16| self.workers[usize::from(*w)].serving;
         let count = self.region.geometry().workers;
@@ -342,7 +340,7 @@ impl FrontRing {
             word.load(Ordering::Relaxed) != 0 && word.swap(0, Ordering::AcqRel) != 0
         };
         let load = |w| self.region.own(WorkerIndex(w), Own::Load).load(Ordering::Relaxed);
-        let (mut busy, mut coming) = (false, 0);
+        let (mut busy, mut coming, mut called) = (false, 0, false);
         let mut turn = self.turn;
         for w in (self.turn..count).chain(0..self.turn).filter(serving) {
             if load(w) != 0 {
@@ -351,6 +349,7 @@ impl FrontRing {
                 ring(WorkerIndex(w), Rung::Leader);
                 turn = (w + 1) % count;
                 waiting -= 1;
+                called = true;
             } else {
                 // Not asleep, so on its way to the queue, or rung already.
                 coming += 1;
@@ -364,7 +363,8 @@ impl FrontRing {
             waiting.saturating_sub(coming)
         };
         if waiting == 0 || !busy {
-            return Ok(false);
+            // Those who are on their way become busy, and then their second threads may be wanted.
+            return Ok(waiting > 0 && (called || coming > 0));
         }
         for w in (0..count).filter(serving) {
             if waiting > 0 && load(w) != 0 && armed(w, Own::Leader) {
@@ -372,24 +372,23 @@ impl FrontRing {
                 waiting -= 1;
             }
         }
+        let second = |w: u16| self.region.own(WorkerIndex(w), Own::Second);
+        let overdue = self.region.common(Common::Overdue).load(Ordering::Relaxed) != 0;
+        // Woken, it would leave the request again.
+        let leaves = |w: &u16| {
+            let others = (0..count).filter(serving).filter(|other| other != w).map(load);
+            !overdue && share::leaves(load(*w), others, queued)
+        };
         let mut held_back = false;
         while waiting > 0 {
             let candidate = (0..count)
                 .filter(serving)
                 .filter(|w| {
-                    self.region
-                        .own(WorkerIndex(*w), Own::Second)
-                        .load(Ordering::Relaxed)
-                        != 0
-                })
-                .filter(|w| {
-                    let slow = self
-                        .region
-                        .own(WorkerIndex(*w), Own::Mean)
-                        .load(Ordering::Relaxed)
-                        > SLOW_REQUEST;
-                    held_back |= !slow && !stalled;
-                    slow || stalled
+                    let need = Need::decode(second(*w).load(Ordering::Relaxed));
+                    let called = need == Some(Need::Waiting) || need.is_some() && stalled;
+                    let comes = called && !leaves(w);
+                    held_back |= need.is_some() && !comes;
+                    comes
                 })
                 .min_by_key(|w| load(*w));
             let Some(w) = candidate else { break };

@@ -41,12 +41,10 @@ pub(crate) enum Own {
     Serving,
     /// 1 when its leading thread found nothing and sleeps. The front swaps it to 0 and rings.
     Leader,
-    /// 1 when a second thread waits for the case that the first one is kept busy. Likewise.
+    /// Not 0 when a second thread waits for the case that the first one is kept busy. Likewise. See [`Need`](crate::Need).
     Second,
     /// Requests taken and not finished.
     Load,
-    /// What a request of this worker took lately, in microseconds.
-    Mean,
     OutboxTail,
     OutboxHead,
     /// 1 while a thread waits for room in the outbox.

@@ -24,6 +24,7 @@ pub mod link;
 mod order;
 pub mod os;
 mod region;
+mod share;
 mod slot;
 mod worker;
 
@@ -31,7 +32,7 @@ pub use byte_ring::{Full, MAX_RECORD};
 pub use front::{Collected, FrontRing, Record, Refused, Rung, Ticket, Withdrawal};
 pub use geometry::{Geometry, GeometryError, MAX_EXTENTS};
 pub use region::Region;
-pub use worker::{Armed, Corrupt, Inline, Taken, WorkerRing};
+pub use worker::{Armed, Corrupt, Inline, Need, Taken, WorkerRing};
 
 use std::fmt;
 

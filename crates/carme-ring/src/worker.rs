@@ -9,6 +9,7 @@ use crate::atomic::Ordering;
 use crate::byte_ring::{ByteRing, Full, RecordHead};
 use crate::layout::{Common, Own, copy_out};
 use crate::region::Region;
+use crate::share;
 use crate::slot::{SlotWord, State};
 use crate::{InboxMessage, MAX_EXTENTS, Poisoned, RecordKind, StreamId, WorkerIndex};
 
@@ -17,6 +18,27 @@ use crate::{InboxMessage, MAX_EXTENTS, Poisoned, RecordKind, StreamId, WorkerInd
 pub(crate) enum InboxKind {
     Credit = 1,
     Gone = 2,
+}
+
+/// When a busy worker's second thread is wanted. Its word in the region; 0 is nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Need {
+    /// As soon as a request waits and no idle worker can take it.
+    Waiting = 1,
+    /// When the queue does not move: beside threads that get on with it, this one would be in the way.
+    Stalled = 2,
+}
+
+impl Need {
+    /// What a worker wrote, or anything else that may stand there.
+    pub(crate) fn decode(word: u64) -> Option<Self> {
+        match word {
+            0 => None,
+            1 => Some(Self::Waiting),
+            _ => Some(Self::Stalled),
+        }
+    }
 }
 
 /// A request that is this worker's and has not been read yet.
@@ -89,7 +111,7 @@ impl WorkerRing {
         }
         // Counted before it is taken: who sees the request gone also sees this worker busy.
         let before = self.own(Own::Load).fetch_add(1, Ordering::AcqRel);
-        let taken = if before > 0 && self.should_leave() {
+        let taken = if self.should_leave(before) {
             None
         } else {
             self.region.take_next(self.index)?
@@ -100,20 +122,19 @@ impl WorkerRing {
         Ok(taken.map(|(slot, generation)| Taken { slot, generation }))
     }
 
-    /// True when there is an idle worker for every request that waits.
-    fn should_leave(&self) -> bool {
-        if self.region.common(Common::Overdue).load(Ordering::Relaxed) != 0 {
+    /// True when this worker, with `load` requests in flight, leaves what waits to others; see [`share::leaves`].
+    fn should_leave(&self, load: u64) -> bool {
+        if load == 0 || self.region.common(Common::Overdue).load(Ordering::Relaxed) != 0 {
             return false;
         }
         let waiting = self.region.waiting();
         self.region.fence();
-        let idle = (0..self.region.geometry().workers)
+        let others = (0..self.region.geometry().workers)
             .map(WorkerIndex)
             .filter(|w| *w != self.index)
             .filter(|w| self.region.own(*w, Own::Serving).load(Ordering::Relaxed) != 0)
-            .filter(|w| self.region.own(*w, Own::Load).load(Ordering::Relaxed) == 0)
-            .count();
-        idle as u64 >= waiting
+            .map(|w| self.region.own(w, Own::Load).load(Ordering::Relaxed));
+        share::leaves(load, others, waiting)
     }
 
     /// Copies a request into `buffer` and gives its slots back.
@@ -163,19 +184,11 @@ impl WorkerRing {
         self.own(Own::Load).load(Ordering::Relaxed)
     }
 
-    /// Tells what a request took, in microseconds; the front rings for a second thread sooner when requests are slow.
-    pub fn note_duration(&self, microseconds: u64) {
-        let mean = self.own(Own::Mean);
-        let old = mean.load(Ordering::Relaxed);
-        // An eighth of the new value each time; races lose a sample, which does no harm.
-        mean.store(old - old / 8 + microseconds.min(1 << 32) / 8, Ordering::Relaxed);
-    }
-
     fn arm(&self, word: Own) -> Armed {
         self.own(word).store(1, Ordering::Relaxed);
         self.region.fence();
         let waiting = self.region.waiting() > 0 && self.own(Own::Serving).load(Ordering::Acquire) != 0;
-        if waiting && (self.load() == 0 || !self.should_leave()) {
+        if waiting && !self.should_leave(self.load()) {
             // Nobody need ring; if somebody has already, the bell is heard at the next sleep and does no harm.
             self.own(word).store(0, Ordering::Relaxed);
             return Armed::Look;
@@ -190,8 +203,8 @@ impl WorkerRing {
 
     /// Says that a second thread is about to sleep on its bell, for the case that the first is kept busy.
     /// It always may: what waits now is the leader's, until the front rings.
-    pub fn arm_second(&self) {
-        self.own(Own::Second).store(1, Ordering::Relaxed);
+    pub fn arm_second(&self, need: Need) {
+        self.own(Own::Second).store(need as u64, Ordering::Relaxed);
         self.region.fence();
     }
 

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use carme_ring::{
-    Armed, Collected, FrontRing, Geometry, InboxMessage, RecordKind, Refused, Region, Rung, StreamId, Ticket,
-    Withdrawal, WorkerIndex, WorkerRing, flags,
+    Armed, Collected, FrontRing, Geometry, InboxMessage, Need, RecordKind, Refused, Region, Rung, StreamId,
+    Ticket, Withdrawal, WorkerIndex, WorkerRing, flags,
 };
 
 const GEOMETRY: Geometry = Geometry {
@@ -177,23 +177,23 @@ fn idle_workers_are_rung_first_and_once_and_seconds_only_where_they_pay() {
     let _a = submit(&mut front, 1);
     let taken = workers[0].take().unwrap().unwrap();
     workers[0].read(taken, &mut Vec::new()).unwrap();
-    workers[0].arm_second();
+    workers[0].arm_second(Need::Stalled);
     front.serve(WorkerIndex(2), false);
     let _b = submit(&mut front, 2);
     let _c = submit(&mut front, 3);
     assert_eq!(
         rung(&mut front, false),
         [(1, Rung::Leader)],
-        "worker 0 is fast: no second thread yet"
+        "worker 0 gets on with the queue: no second thread yet"
     );
     assert_eq!(rung(&mut front, false), []);
-    for _ in 0..20 {
-        workers[0].note_duration(5000);
-    }
+    assert_eq!(rung(&mut front, true), [(0, Rung::Second)], "it does not move");
+    assert_eq!(rung(&mut front, true), [], "each bell is rung once");
+    workers[0].arm_second(Need::Waiting);
     assert_eq!(
         rung(&mut front, false),
         [(0, Rung::Second)],
-        "worker 0 is slow now"
+        "another thread would do good"
     );
     assert_eq!(rung(&mut front, false), [], "each bell is rung once");
 }

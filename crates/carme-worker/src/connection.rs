@@ -125,6 +125,7 @@ impl Connection {
         let crew = Bound::new(
             py,
             Crew::new(
+                py,
                 Equipment {
                     post,
                     leader,
@@ -133,7 +134,7 @@ impl Connection {
                     facts,
                 },
                 app,
-            ),
+            )?,
         )?;
         let ready = ToFront::Ready {
             interface: Interface::Wsgi,

@@ -1,5 +1,5 @@
 //! The threads that run the app: they take turns as [`Roles`] says, and take requests only while they hold the GIL, so that
-//! a request is never tied to a thread that waits for it.
+//! a request is never tied to a thread that waits for it. One that finds it in use gives way as [`Contention`] says.
 //!
 //! They are Python's own `threading.Thread`s, daemons, so that the app finds a proper `threading.current_thread()`. The
 //! main thread runs no requests: it waits for the order to drain and then ends the interpreter in the usual way.
@@ -7,14 +7,15 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use carme_ring::frame::RequestHead;
 use carme_ring::link::Bell;
-use carme_ring::{Armed, Taken};
+use carme_ring::{Armed, Need, Taken, clock};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::contention::Contention;
 use crate::link::DrainSignal;
 use crate::mail::Mail;
 use crate::post::{Post, Seat};
@@ -41,6 +42,7 @@ pub struct Equipment {
 pub struct Crew {
     equipment: Equipment,
     app: Py<PyAny>,
+    contention: Contention,
     roles: Mutex<Roles>,
     /// Where the threads that stand by wait for a role, and the main thread for the end of the last request.
     changed: Condvar,
@@ -50,15 +52,17 @@ pub struct Crew {
 
 impl Crew {
     /// A crew without threads.
-    pub fn new(equipment: Equipment, app: Py<PyAny>) -> Self {
-        let roles = Mutex::new(Roles::new(equipment.threads));
-        Self {
+    pub fn new(py: Python<'_>, equipment: Equipment, app: Py<PyAny>) -> PyResult<Self> {
+        // The app may have set its own by now.
+        let interval: f64 = py.import("sys")?.call_method0("getswitchinterval")?.extract()?;
+        Ok(Self {
+            contention: Contention::new(Duration::from_secs_f64(interval)),
+            roles: Mutex::new(Roles::new(equipment.threads)),
             equipment,
             app,
-            roles,
             changed: Condvar::new(),
             draining: AtomicBool::new(false),
-        }
+        })
     }
 
     fn roles(&self) -> MutexGuard<'_, Roles> {
@@ -111,39 +115,73 @@ impl Crew {
         }
     }
 
-    /// Sleeps in a role until there may be something to do.
-    fn sleep(&self, py: Python<'_>, thread: ThreadId, role: Role) {
+    /// Sleeps, first in this role, until there may be something to do for this thread.
+    fn sleep(&self, py: Python<'_>, thread: ThreadId, mut role: Role) {
+        loop {
+            match self.sleep_once(py, thread, role) {
+                Some(asked) if self.contention.must_give_way(asked, clock::now()) => {
+                    role = self.roles().gave_way(thread);
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Sleeps in a role until this thread is called, and says when it asked for the GIL. Nothing: it need not sleep at all.
+    fn sleep_once(&self, py: Python<'_>, thread: ThreadId, role: Role) -> Option<u64> {
         let Equipment {
             post, leader, second, ..
         } = &self.equipment;
-        let rung = match role {
+        let called = |bell: &Bell| {
+            py.detach(|| {
+                was_rung(bell.wait());
+                clock::now()
+            })
+        };
+        match role {
             Role::Leader => match post.ring.arm_leader() {
-                Armed::Look => return,
+                Armed::Look => None,
                 Armed::Sleep => {
-                    let rung = py.detach(|| leader.wait());
+                    let asked = called(leader);
                     post.ring.disarm_leader();
-                    rung
+                    Some(asked)
                 }
             },
             Role::Second => {
-                post.ring.arm_second();
-                let rung = py.detach(|| second.wait());
+                let crowded = self.contention.is_crowded();
+                post.ring
+                    .arm_second(if crowded { Need::Stalled } else { Need::Waiting });
+                let asked = called(second);
                 post.ring.disarm_second();
-                rung
+                Some(asked)
             }
-            Role::Standby | Role::Running => {
-                py.detach(|| {
-                    let mut roles = self.roles();
-                    while roles.role(thread) == Role::Standby {
-                        roles = self.changed.wait(roles).unwrap_or_else(PoisonError::into_inner);
-                    }
-                });
-                return;
-            }
-        };
-        was_rung(rung);
+            Role::Standby | Role::Running => Some(py.detach(|| {
+                let mut roles = self.roles();
+                while roles.role(thread) == Role::Standby {
+                    roles = self.changed.wait(roles).unwrap_or_else(PoisonError::into_inner);
+                }
+                drop(roles);
+                clock::now()
+            })),
+        }
+    }
+
+    /// Lets go of the GIL for a moment, and sleeps if the threads that get it then do better without this one.
+    fn make_room(&self, py: Python<'_>, thread: ThreadId) {
+        let asked = py.detach(|| {
+            // Whoever waits for the GIL has to wake up to get it.
+            std::thread::sleep(Duration::from_micros(50));
+            clock::now()
+        });
+        if self.contention.must_stop(asked, clock::now()) {
+            let role = self.roles().gave_way(thread);
+            self.sleep(py, thread, role);
+        }
     }
 }
+
+/// How long a thread works beside others before it looks again whether there is room for it.
+const ROOM_FOR: Duration = Duration::from_millis(4);
 
 #[pymethods]
 impl Crew {
@@ -163,7 +201,7 @@ impl Crew {
         let (py, crew) = (slf.py(), slf.get());
         let ring = &crew.equipment.post.ring;
         let mut bench = Workbench::new(py, crew)?;
-        let mut yielded = false;
+        let (mut yielded, mut room_since) = (false, Instant::now());
         loop {
             if crew.draining.load(Ordering::Acquire) {
                 crew.roles().found_nothing(thread);
@@ -173,9 +211,14 @@ impl Crew {
             match ring.take() {
                 Ok(Some(taken)) => {
                     yielded = false;
+                    crew.contention.begun(clock::now());
                     let handover = crew.roles().took(thread);
                     Self::hand_over(slf, handover);
                     bench.serve(py, taken);
+                    if ring.load() > 0 && room_since.elapsed() >= ROOM_FOR {
+                        crew.make_room(py, thread);
+                        room_since = Instant::now();
+                    }
                 }
                 // Before it sleeps, whoever else can run on this CPU may: if that is the front, there may be requests
                 // then, and neither a bell nor a sleep was needed.
@@ -187,6 +230,7 @@ impl Crew {
                     yielded = false;
                     let role = crew.roles().found_nothing(thread);
                     crew.sleep(py, thread, role);
+                    room_since = Instant::now();
                 }
                 Err(poisoned) => give_up(&poisoned),
             }
@@ -221,7 +265,6 @@ impl<'a> Workbench<'a> {
     }
 
     fn serve(&mut self, py: Python<'_>, taken: Taken) {
-        let begun = Instant::now();
         let ring = &self.crew.equipment.post.ring;
         let inline = ring
             .read(taken, &mut self.buffer)
@@ -239,7 +282,6 @@ impl<'a> Workbench<'a> {
             &self.mail,
         );
         self.seat.end();
-        ring.note_duration(begun.elapsed().as_micros() as u64);
         if self.buffer.capacity() > KEPT_BUFFER {
             self.buffer = Vec::new();
         }

@@ -97,6 +97,21 @@ impl Roles {
         role
     }
 
+    /// A thread was called and gives way to those that run: the role that it sleeps in from now on.
+    pub fn gave_way(&mut self, thread: ThreadId) -> Role {
+        let others_run = self.running() > usize::from(self.roles[thread.0] == Role::Running);
+        if !others_run {
+            return self.found_nothing(thread);
+        }
+        let taken = self.holds(Role::Second) && self.roles[thread.0] != Role::Second;
+        let role = if taken { Role::Standby } else { Role::Second };
+        if taken {
+            self.standbys.push(thread);
+        }
+        self.roles[thread.0] = role;
+        role
+    }
+
     /// A thread could not be created after all.
     pub fn not_created(&mut self, thread: ThreadId) {
         debug_assert_eq!(

@@ -4,6 +4,7 @@
 #![allow(unreachable_pub)]
 
 mod connection;
+mod contention;
 mod crew;
 mod link;
 mod mail;

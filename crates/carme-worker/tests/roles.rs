@@ -54,6 +54,23 @@ fn the_second_moves_up_when_nobody_leads() {
 }
 
 #[test]
+fn who_gives_way_is_the_next_to_be_called() {
+    let mut roles = Roles::new(3);
+    let [a, b, c] = [0, 1, 2].map(ThreadId);
+    assert_eq!(roles.took(a), Handover::Create(b));
+    assert_eq!(
+        roles.gave_way(b),
+        Role::Second,
+        "it does not lead, or it would take at once"
+    );
+    assert_eq!(roles.took(b), Handover::Create(c));
+    assert_eq!(roles.gave_way(b), Role::Standby);
+    assert_eq!(roles.gave_way(c), Role::Second);
+    assert_eq!(roles.gave_way(a), Role::Leader, "there is nobody to give way to");
+    assert_eq!(roles.gave_way(a), Role::Leader);
+}
+
+#[test]
 fn a_thread_that_cannot_be_created_lowers_the_limit() {
     let mut roles = Roles::new(9);
     assert_eq!(roles.took(ThreadId(0)), Handover::Create(ThreadId(1)));
@@ -68,10 +85,11 @@ fn a_thread_that_cannot_be_created_lowers_the_limit() {
 
 proptest! {
     #[test]
-    fn what_must_hold(limit in 1_usize..6, steps in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 0..200)) {
+    fn what_must_hold(limit in 1_usize..6, steps in prop::collection::vec((any::<prop::sample::Index>(), 0..3), 0..200)) {
         let mut roles = Roles::new(limit);
         let mut threads = 1;
-        for (who, takes) in steps {
+        for (who, step) in steps {
+            let takes = step == 0;
             // A thread that stands by does nothing by itself.
             let awake: Vec<_> = (0..threads).map(ThreadId).filter(|t| roles.role(*t) != Role::Standby).collect();
             let who = awake[who.index(awake.len())];
@@ -81,8 +99,10 @@ proptest! {
                     Handover::Wake(woken) => prop_assert_eq!(roles.role(woken), Role::Second),
                     Handover::None => {}
                 }
-            } else {
+            } else if step == 1 {
                 roles.found_nothing(who);
+            } else {
+                roles.gave_way(who);
             }
 
             let count = |role| (0..threads).filter(|t| roles.role(ThreadId(*t)) == role).count();

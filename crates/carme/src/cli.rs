@@ -130,7 +130,7 @@ struct Options {
     /// How long a worker may take to import the application [default: 60s].
     #[arg(long, value_name = "T", help_heading = "Workers")]
     startup_timeout: Option<String>,
-    /// Python's switch interval [default: 1ms].
+    /// Python's switch interval [default: 5ms].
     #[arg(long, value_name = "T", help_heading = "Workers")]
     switch_interval: Option<String>,
 

@@ -84,9 +84,10 @@ impl State {
                     if self.ticked_at == Some(head) {
                         self.overdue = true;
                         ring.set_overdue(true);
-                        self.wake_workers(true);
                     }
                     self.ticked_at = Some(head);
+                    // Also when the queue moves: threads that gave way find out whether there is room for them now.
+                    self.wake_workers(true);
                 }
                 Err(damage) => self.damaged(damage),
             }
