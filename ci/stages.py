@@ -13,8 +13,9 @@ from typing import Callable
 import console
 import skips
 import toolchain
+import windows_python
 import wine as wine_module
-from places import CI, ON_WINDOWS, ROOT, loom_target_dir, target_dir
+from places import CI, ON_WINDOWS, ROOT, loom_target_dir, target_dir, windows_target_dir
 
 # Seconds after which a command is ended as hung. Single tests have shorter limits of their own under nextest.
 COMPILING = 45 * 60
@@ -175,6 +176,18 @@ def windows_test(setup):
     return skips.UNDER_WINE
 
 
+def windows_guide(setup):
+    """The guide's examples for Windows and for both, as Windows programs with a Windows CPython."""
+    _need_wine(setup)
+    python = windows_python.present()[0]
+    _windows_cargo(setup, "build", *EVERYTHING)
+    program = windows_target_dir() / toolchain.WINDOWS_TARGET / "debug" / "carme.exe"
+    python, checker, program = map(windows_python.windows_path, (python, ROOT / "docs" / "check_examples.py", program))
+    with setup.wine.session():
+        console.shown([setup.wine.loader, python, "-X", "utf8", checker, "--carme", program, "--python", python],
+                      TESTING, setup.wine.environment(os.environ), ROOT)
+
+
 STAGES = [
     Stage("scripts", "the test scripts' own tests", scripts),
     Stage("fmt", "formatting", fmt),
@@ -186,4 +199,5 @@ STAGES = [
     Stage("loom", "memory orderings, exhaustively", loom),
     Stage("windows-clippy", "lints for Windows", windows_clippy),
     Stage("windows-test", "unit and integration tests for Windows, under Wine", windows_test),
+    Stage("windows-guide", "the examples of the user's guide for Windows, under Wine", windows_guide),
 ]

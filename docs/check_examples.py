@@ -38,7 +38,8 @@ class Scratch:
     def __init__(self, folder, carme, python):
         self.folder = self.current = Path(folder)
         ignore = shutil.ignore_patterns("db.sqlite3*", "media", "__pycache__")
-        shutil.copytree(ROOT / "examples", self.folder / "examples", ignore=ignore)
+        # Contents alone: with more, CPython 3.13 asks Windows for a function that Wine 8 lacks.
+        shutil.copytree(ROOT / "examples", self.folder / "examples", ignore=ignore, copy_function=shutil.copyfile)
         self.carme = carme
         path = [str(carme.parent), str(python.parent), os.environ.get("PATH", "")]
         self.environment = {**os.environ, "PATH": os.pathsep.join(path), "PYTHONDONTWRITEBYTECODE": "1"}

