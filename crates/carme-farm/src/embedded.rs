@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 #[cfg(unix)]
 mod unix;
@@ -57,6 +58,11 @@ pub type FindFiles = Arc<dyn Fn() -> Result<WorkerFiles, InstallError> + Send + 
 #[error("the worker's files could not be put anywhere: {}", .0.iter().map(|(path, error)| format!("{}: {error}", path.display())).collect::<Vec<_>>().join("; "))]
 pub struct InstallError(Vec<(PathBuf, io::Error)>);
 
+/// What the names of the folders in a cache begin with.
+const PREFIX: &str = "worker-";
+/// After so long the folder of another build is taken for left over. If it is not, its program puts its files back.
+const LEFT_OVER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// The name of the folder beside the program.
 const BESIDE: &str = "carme-worker";
 
@@ -76,16 +82,23 @@ impl Embedded {
     fn install_in(&self, folders: impl IntoIterator<Item = PathBuf>) -> Result<WorkerFiles, InstallError> {
         let mut errors = Vec::new();
         for folder in folders {
-            let own = folder.join(format!("worker-{}", &self.digest[..self.digest.len().min(16)]));
+            let own = folder.join(format!("{PREFIX}{}", &self.digest[..self.digest.len().min(16)]));
             match self.put_into(&folder, &own) {
-                Ok(()) => return Ok(self.files_in(&own)),
+                Ok(new) => {
+                    if new {
+                        remove_left_over(&folder, &own);
+                    }
+                    return Ok(self.files_in(&own));
+                }
                 Err(error) => errors.push((own, error)),
             }
         }
         Err(InstallError(errors))
     }
 
-    fn put_into(&self, parent: &Path, folder: &Path) -> io::Result<()> {
+    /// True if a file had to be written.
+    fn put_into(&self, parent: &Path, folder: &Path) -> io::Result<bool> {
+        let mut new = false;
         imp::private_folder(parent)?;
         imp::private_folder(folder)?;
         for file in self.files() {
@@ -97,6 +110,7 @@ impl Embedded {
             if parent != folder {
                 imp::private_folder(parent)?;
             }
+            new = true;
             // Whole or not at all, also for another start at the same time.
             let temporary = parent.join(format!(".{}.{}", std::process::id(), file_name(&path)));
             let written = fs::File::create(&temporary)
@@ -110,7 +124,7 @@ impl Embedded {
                 }
             }
         }
-        Ok(())
+        Ok(new)
     }
 
     /// Whether all the files are there as they should be.
@@ -128,6 +142,19 @@ impl Embedded {
             library: folder.join(self.library.path),
             start: folder.join(self.start.path),
         }
+    }
+}
+
+/// Removes what builds of long ago have left beside `own`. What cannot be removed stays (Windows: it is in use).
+fn remove_left_over(folder: &Path, own: &Path) {
+    let old = |entry: &fs::DirEntry| {
+        let named = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        let modified = entry.metadata().and_then(|about| about.modified());
+        let age = modified.ok().and_then(|at| at.elapsed().ok());
+        named && entry.path() != own && age.is_some_and(|age| age > LEFT_OVER)
+    };
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten().filter(old) {
+        let _ = fs::remove_dir_all(entry.path());
     }
 }
 
@@ -210,6 +237,27 @@ mod tests {
             fs::metadata(&first.library).unwrap().modified().unwrap(),
             untouched
         );
+    }
+
+    /// Opening a folder to set its time is for Unix; the rest is the same everywhere.
+    #[cfg(unix)]
+    #[test]
+    fn what_builds_of_long_ago_left_is_removed() {
+        let temp = tempfile::tempdir().unwrap();
+        for (name, days) in [("worker-old", 31), ("worker-recent", 29), ("other-old", 31)] {
+            let folder = temp.path().join(name);
+            fs::create_dir(&folder).unwrap();
+            fs::write(folder.join("library.so"), "code").unwrap();
+            let at = std::time::SystemTime::now() - Duration::from_secs(days * 24 * 60 * 60);
+            fs::File::open(&folder).unwrap().set_modified(at).unwrap();
+        }
+        FILES.install_in([temp.path().to_owned()]).unwrap();
+        let names = fs::read_dir(temp.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        assert_eq!(names, ["other-old", "worker-0123456789abcdef", "worker-recent"]);
     }
 
     #[test]

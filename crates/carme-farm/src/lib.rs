@@ -2,6 +2,7 @@
 
 #![deny(unsafe_code)]
 
+mod descriptors;
 mod desk;
 pub mod dispatch;
 mod embedded;
@@ -13,6 +14,7 @@ mod process;
 mod supervisor;
 mod workers;
 
+pub use descriptors::raise_limit;
 pub use embedded::{Embedded, EmbeddedFile, FindFiles, InstallError, WorkerFiles};
 pub use plan::AppPlan;
 pub use process::Exit;

@@ -151,3 +151,19 @@ fn a_process_dies_with_the_front_however_the_front_ends() {
         Err(e) => assert_eq!(e.kind(), io::ErrorKind::ConnectionReset),
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_process_has_the_users_descriptor_limit_and_not_the_fronts() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = Some(1000);
+    setrlimit(Resource::Nofile, limit).unwrap();
+    crate::raise_limit();
+    assert_ne!(getrlimit(Resource::Nofile).current, Some(1000));
+    let mut spawned = spawn(Script::new("ulimit -Sn", "").command()).unwrap();
+    let mut out = String::new();
+    spawned.stdout.read_to_string(&mut out).unwrap();
+    assert_eq!(out.trim_end(), "1000");
+    spawned.child.wait().unwrap();
+}

@@ -1,4 +1,4 @@
-//! A session of its own, `PR_SET_PDEATHSIG` from a thread that never ends, and death seen before it is reaped.
+//! A session of its own, the user's limits, `PR_SET_PDEATHSIG` from a thread that never ends, and death seen before it is reaped.
 
 use std::fs::File;
 use std::io;
@@ -28,6 +28,7 @@ pub(super) fn spawn(mut command: Command) -> io::Result<(Child, File, File)> {
     let prepare = move || {
         // A session and a process group of its own: no terminal to send it signals, and one name for all it starts.
         setsid()?;
+        crate::descriptors::restore_limit()?;
         #[cfg(target_os = "linux")]
         {
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;

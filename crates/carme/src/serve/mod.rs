@@ -2,7 +2,6 @@
 
 mod announce;
 mod apps;
-mod descriptors;
 mod error_log;
 mod signals;
 mod site;
@@ -78,7 +77,7 @@ fn try_run(config: &Config, first_failure: FirstFailure) -> Result<Ended, ServeE
     };
     // Written to its end when this function returns.
     let _error_log = ErrorLog::open(destination).map_err(ServeError::ErrorLog)?;
-    descriptors::raise_limit();
+    carme_farm::raise_limit();
     let files: FindFiles = Arc::new(|| crate::worker_files::EMBEDDED.install());
     // If they cannot be had, no app will ever start.
     files()?;
