@@ -1,0 +1,28 @@
+//! Certificates and keys: read, checked, chosen by the name that a client asks for, and made into what TLS is served
+//! with. Knows nothing of HTTP, of sockets and of the configuration file.
+//!
+//! [`Tls`] is what a listener needs. It can be told to look whether its files have changed; what is broken then does not
+//! replace what works. [`Certificate`] and [`certificates_of_clients`] load one file each, for whoever wants to know beforehand what is wrong.
+
+#![forbid(unsafe_code)]
+
+mod certificate;
+mod choice;
+mod error;
+mod name;
+mod pem;
+mod server;
+mod session;
+mod settings;
+mod stamp;
+mod time;
+
+pub use certificate::{Certificate, Standing, WARNING};
+pub use error::{LoadError, Role};
+pub use server::{Refreshed, Tls, certificates_of_clients};
+pub use session::{Session, session};
+pub use settings::{CertificateFiles, ClientAuth, MinVersion, Settings};
+pub use time::date;
+
+#[cfg(test)]
+mod testing;
