@@ -26,11 +26,16 @@ pub(crate) fn assemble(
         apps.extend(complete(app, &draft, surroundings, &mut problems));
     }
     check_routes(&draft.apps, &mut problems);
+    let tls = draft
+        .tls
+        .as_ref()
+        .and_then(|tls| tls.complete(&draft, surroundings, &mut problems));
     if !problems.is_empty() {
         return Err(problems.in_order());
     }
     Ok(Config {
         server: draft.server,
+        tls,
         apps,
         locations,
         access_logs: draft.access_logs.unwrap_or_else(|| vec![AccessLog::default()]),

@@ -11,12 +11,15 @@ use crate::problem::Mistake;
 pub enum Bind {
     /// A TCP address; port 0 lets the system choose a free port.
     Tcp(SocketAddr),
+    /// The same for clients that speak TLS.
+    Tls(SocketAddr),
     /// A Unix socket at an absolute path. Never on Windows.
     Unix(PathBuf),
 }
 
 impl Bind {
-    /// Reads `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`, `:8000` (every IPv4 address) or `unix:PATH`.
+    /// Reads `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`, `:8000` (every IPv4 address), each with `https://` before it
+    /// for TLS, or `unix:PATH`.
     /// A relative path is taken from `base`.
     ///
     /// # Errors
@@ -39,29 +42,40 @@ impl Bind {
                 (path, true) => Ok(Bind::Unix(base.join(path))),
             };
         }
+        let (text, tls) = match text.split_at_checked("https://".len()) {
+            Some((scheme, address)) if scheme.eq_ignore_ascii_case("https://") => (address, true),
+            _ => (text, false),
+        };
+        let bound = |address| match tls {
+            true => Bind::Tls(address),
+            false => Bind::Tcp(address),
+        };
+        // What was left out of `text` belongs into a cure.
+        let scheme = if tls { "https://" } else { "" };
         if let Ok(address) = text.parse::<SocketAddr>() {
-            return Ok(Bind::Tcp(address));
+            return Ok(bound(address));
         }
         let wrong = || {
             Mistake::new(format!(
-                "must be an address such as \"127.0.0.1:8000\", found {text:?}"
+                "must be an address such as \"{scheme}127.0.0.1:8000\", found \"{scheme}{text}\""
             ))
         };
-        if let Some((scheme, rest)) = text.split_once("://") {
+        if let Some((_, rest)) = text.split_once("://") {
             let address = rest.trim_end_matches('/');
-            return Err(if scheme.eq_ignore_ascii_case("https") {
-                wrong().cure("TLS is not available yet in this version of Carme")
-            } else {
-                wrong().cure(format!("write \"{address}\""))
-            });
+            return Err(wrong().cure(format!("write \"{scheme}{address}\"")));
+        }
+        if let (Some(address), true) = (text.strip_suffix('/'), tls) {
+            return Err(wrong().cure(format!("write \"{scheme}{address}\"")));
         }
         if text.parse::<u16>().is_ok() {
             return Err(wrong().cure(format!(
-                "write \"127.0.0.1:{text}\" for this machine alone, \"0.0.0.0:{text}\" for everybody"
+                "write \"{scheme}127.0.0.1:{text}\" for this machine alone, \"{scheme}0.0.0.0:{text}\" for everybody"
             )));
         }
         if let Ok(ip) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
-            return Err(wrong().cure(format!("name the port too: \"{}\"", SocketAddr::new(ip, 8000))));
+            let port = if tls { 443 } else { 8000 };
+            let address = SocketAddr::new(ip, port);
+            return Err(wrong().cure(format!("name the port too: \"{scheme}{address}\"")));
         }
         let Some((host, port)) = text.rsplit_once(':') else {
             return Err(wrong());
@@ -70,16 +84,16 @@ impl Bind {
             return Err(wrong().cure("the port is a number from 0 to 65535 after the last colon"));
         };
         match host {
-            "" | "*" => Ok(Bind::Tcp(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port))),
+            "" | "*" => Ok(bound(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port))),
             _ if host.eq_ignore_ascii_case("localhost") => {
-                Ok(Bind::Tcp(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)))
+                Ok(bound(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)))
             }
             _ => match host.parse::<IpAddr>() {
                 Ok(ip @ IpAddr::V6(_)) => {
-                    Err(wrong().cure(format!("write \"{}\"", SocketAddr::new(ip, port))))
+                    Err(wrong().cure(format!("write \"{scheme}{}\"", SocketAddr::new(ip, port))))
                 }
                 _ => Err(wrong().cure(format!(
-                    "name an IP address of this machine, or \"0.0.0.0:{port}\" for all of them"
+                    "name an IP address of this machine, or \"{scheme}0.0.0.0:{port}\" for all of them"
                 ))),
             },
         }
@@ -87,7 +101,18 @@ impl Bind {
 
     /// Whether two servers (or this one, twice) could not have both.
     pub(crate) fn collides(&self, other: &Bind) -> bool {
-        self == other && !matches!(self, Bind::Tcp(address) if address.port() == 0)
+        match (self.address(), other.address()) {
+            (Some(address), Some(other)) => address == other && address.port() != 0,
+            _ => self == other,
+        }
+    }
+
+    /// The TCP address, if it is one.
+    fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Bind::Tcp(address) | Bind::Tls(address) => Some(*address),
+            Bind::Unix(_) => None,
+        }
     }
 }
 
@@ -96,6 +121,7 @@ impl fmt::Display for Bind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Bind::Tcp(address) => write!(f, "http://{address}"),
+            Bind::Tls(address) => write!(f, "https://{address}"),
             Bind::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -115,6 +141,9 @@ mod tests {
             (":8000", "http://0.0.0.0:8000"),
             ("*:8000", "http://0.0.0.0:8000"),
             ("localhost:8000", "http://127.0.0.1:8000"),
+            ("https://0.0.0.0:443", "https://0.0.0.0:443"),
+            ("HTTPS://:443", "https://0.0.0.0:443"),
+            ("https://[::]:443", "https://[::]:443"),
         ] {
             assert_eq!(Bind::parse(text, base).expect(text).to_string(), expected);
         }
@@ -154,8 +183,18 @@ mod tests {
             ),
             (
                 "https://127.0.0.1",
-                "must be an address such as \"127.0.0.1:8000\", found \"https://127.0.0.1\"",
-                Some("TLS is not available yet in this version of Carme"),
+                "must be an address such as \"https://127.0.0.1:8000\", found \"https://127.0.0.1\"",
+                Some("name the port too: \"https://127.0.0.1:443\""),
+            ),
+            (
+                "https://127.0.0.1:443/",
+                "must be an address such as \"https://127.0.0.1:8000\", found \"https://127.0.0.1:443/\"",
+                Some("write \"https://127.0.0.1:443\""),
+            ),
+            (
+                "https://example.org:443",
+                "must be an address such as \"https://127.0.0.1:8000\", found \"https://example.org:443\"",
+                Some("name an IP address of this machine, or \"https://0.0.0.0:443\" for all of them"),
             ),
             (
                 "example.org:80",

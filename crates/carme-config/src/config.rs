@@ -11,6 +11,7 @@ use crate::log_output::LogOutput;
 use crate::mount::MountPath;
 use crate::route::RoutePattern;
 use crate::target::Target;
+use crate::tls::Tls;
 use crate::units::ByteSize;
 
 /// What holds where the user said nothing.
@@ -73,6 +74,8 @@ pub mod defaults {
 pub struct Config {
     /// Where the server listens and how patient it is.
     pub server: Server,
+    /// What `https://` addresses are served with; there is one if there is such an address.
+    pub tls: Option<Tls>,
     /// The applications; at least one.
     pub apps: Vec<App>,
     /// Which path is answered by which app; longest path first, so that the first that covers a path is the one.

@@ -9,6 +9,7 @@ use crate::config::{AccessLog, Interface, Server};
 use crate::mount::MountPath;
 use crate::problem::{Mistake, Place, Problem};
 use crate::route::RoutePattern;
+use crate::tls::TlsDraft;
 
 /// A value, the name under which it was given and the place where.
 #[derive(Debug, Clone)]
@@ -36,6 +37,7 @@ pub(crate) struct Draft {
     /// Where paths begin; absolute.
     pub(crate) base: PathBuf,
     pub(crate) server: Server,
+    pub(crate) tls: Option<TlsDraft>,
     pub(crate) apps: Vec<AppDraft>,
     /// `None` if the user named none: then the only app answers everything.
     pub(crate) locations: Option<Vec<LocationDraft>>,

@@ -24,10 +24,12 @@ mod problem;
 mod route;
 mod surroundings;
 mod target;
+mod tls;
 mod toml_file;
 mod units;
 
 pub use bind::Bind;
+pub use carme_tls::{CertificateFiles, ClientAuth, MinVersion, Settings as TlsSettings};
 pub use config::{AccessLog, App, Config, Interface, Limits, Location, Queue, Server, Timeouts, defaults};
 pub use env_file::parse as parse_env_file;
 pub use interpreter::{Interpreter, Origin};
@@ -39,4 +41,5 @@ pub use problem::{Mistake, Place, Problem, Problems};
 pub use route::RoutePattern;
 pub use surroundings::{Probe, Surroundings};
 pub use target::{Attribute, Target};
+pub use tls::Tls;
 pub use units::{ByteSize, DisplayDuration, parse_duration};

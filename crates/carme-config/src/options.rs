@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::assemble::assemble;
 use crate::bind::Bind;
-use crate::config::{AccessLog, Config, Server};
+use crate::config::{AccessLog, Config, Server, defaults};
 use crate::draft::{AppDraft, At, Draft, LocationDraft};
 use crate::env_file;
 use crate::log_output::LogOutput;
@@ -14,6 +14,7 @@ use crate::number::AtMost;
 use crate::problem::{Mistake, Place, Problem, Problems};
 use crate::route::RoutePattern;
 use crate::surroundings::Surroundings;
+use crate::tls::{CertificateDraft, TlsDraft, no_certificate};
 use crate::toml_file::bounds;
 use crate::units::parse_duration;
 
@@ -27,6 +28,8 @@ use crate::units::parse_duration;
 pub struct ServeOptions {
     pub target: Option<String>,
     pub bind: Vec<String>,
+    pub certificate: Option<String>,
+    pub key: Option<String>,
     pub workers: Option<String>,
     pub threads: Option<String>,
     pub interface: Option<String>,
@@ -56,12 +59,20 @@ impl Config {
         };
         let base = &surroundings.directory;
         let mut server = Server::default();
+        let tls = reader.tls(options);
+        if tls.is_some() {
+            server.listen = vec![Bind::Tls(defaults::LISTEN)];
+        }
         if !options.bind.is_empty() {
             server.listen.clear();
             for text in &options.bind {
                 let Some(bind) = reader.read("--bind", text, |text| Bind::parse(text, base)) else {
                     continue;
                 };
+                if matches!(bind, Bind::Tls(_)) && tls.is_none() {
+                    let mistake = no_certificate(&bind, "add --certificate site.pem --key site.key");
+                    reader.wrong("--bind", mistake);
+                }
                 match server.listen.iter().any(|other| other.collides(&bind)) {
                     true => reader.wrong("--bind", Mistake::new(format!("is given twice: {text}"))),
                     false => server.listen.push(bind),
@@ -84,6 +95,7 @@ impl Config {
         let draft = Draft {
             base: base.clone(),
             server,
+            tls,
             apps: vec![app],
             locations,
             all_locations_read: true,
@@ -134,6 +146,23 @@ impl Reader {
 
     fn positive(&mut self, option: &str, text: &Option<String>) -> Option<Duration> {
         self.option(option, text, |text| bounds::positive(parse_duration(text)?))
+    }
+
+    fn tls(&mut self, options: &ServeOptions) -> Option<TlsDraft> {
+        let key = options.key.clone().map(|file| at("--key", file));
+        let Some(certificate) = &options.certificate else {
+            if key.is_some() {
+                let mistake = Mistake::new("has no certificate beside it").cure("add --certificate site.pem");
+                self.wrong("--key", mistake);
+            }
+            return None;
+        };
+        let mut draft = TlsDraft::new(at("--certificate", ()));
+        draft.certificates.push(CertificateDraft {
+            certificate: at("--certificate", certificate.clone()),
+            key,
+        });
+        Some(draft)
     }
 
     fn app(&mut self, options: &ServeOptions, surroundings: &Surroundings) -> AppDraft {

@@ -1,6 +1,7 @@
 //! What the process was started in, as a value, so that discovery can be tested.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::probe::{ProbeError, PythonFacts};
 
@@ -19,6 +20,9 @@ pub struct Surroundings {
     /// How an interpreter is asked what it is: [`crate::probe()`]. `None` takes each for what it seems; its worker
     /// will tell soon enough.
     pub probe: Option<Probe>,
+    /// The time, if a certificate that clients would refuse now is a problem. `None`: a server starts with it, so that a
+    /// certificate's last day is not the whole site's.
+    pub now: Option<SystemTime>,
 }
 
 impl Surroundings {
@@ -35,6 +39,7 @@ impl Surroundings {
             path: std::env::var_os("PATH")
                 .map_or_else(Vec::new, |path| std::env::split_paths(&path).collect()),
             probe: None,
+            now: None,
         })
     }
 }

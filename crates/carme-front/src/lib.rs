@@ -1,4 +1,4 @@
-//! Carme's HTTP side: listeners, HTTP/1.1 on hyper, locations, limits, request bodies, and the access log.
+//! Carme's HTTP side: listeners, TLS, HTTP/1.1 on hyper, locations, limits, request bodies, and the access log.
 //!
 //! [`serve`] answers every request that reaches a [`Listener`] from a [`Site`]: it finds the location, reads the body,
 //! hands both to the location's [`Application`] and brings its answer to the client. What an application never sees:
@@ -12,6 +12,7 @@
 //! | header section too large, or more than 100 fields / target too long / body too large | 431 / 414 / 413, connection closed |
 //! | header section or body too slow | 408, connection closed |
 //! | a transfer coding besides chunked, CONNECT / another major version of HTTP | 501 / 505, connection closed |
+//! | plain HTTP to an address that speaks TLS | 400, connection closed |
 //! | no location | 404 |
 //! | queue full, queued too long, server stopping, no room for a request body on disk | 503 with `Retry-After` |
 //! | the application raised before its header was sent | 500 |
@@ -48,10 +49,13 @@ mod shutdown;
 mod site;
 mod spool;
 mod state;
+mod tls;
+
+pub use carme_tls::Tls;
 
 pub use app::{Application, Exchange};
 pub use listener::{BindError, Listener};
 pub use location::Location;
 pub use server::{Drained, serve};
 pub use shutdown::Shutdown;
-pub use site::{AccessLog, Limits, Site, SiteOptions};
+pub use site::{AccessLog, Https, Limits, Site, SiteOptions};

@@ -96,6 +96,17 @@ pub(crate) fn fault<E: Exchange>(mut record: Box<Record>, fault: &Fault) -> Resp
     finish(record, response, content)
 }
 
+/// The same request elsewhere, for good. Only GET and HEAD may become another method on the way.
+pub(crate) fn redirect<E: Exchange>(record: Box<Record>, location: HeaderValue) -> Response<Outgoing<E>> {
+    let mut response = Response::new(());
+    *response.status_mut() = match record.method {
+        Method::GET | Method::HEAD => StatusCode::MOVED_PERMANENTLY,
+        _ => StatusCode::PERMANENT_REDIRECT,
+    };
+    response.headers_mut().insert(header::LOCATION, location);
+    finish(record, response, Content::Empty)
+}
+
 /// The answer to `OPTIONS *`: what the server as a whole can do (RFC 9110 section 9.3.7).
 pub(crate) fn server_options<E: Exchange>(record: Box<Record>) -> Response<Outgoing<E>> {
     let mut response = Response::new(());
@@ -116,6 +127,13 @@ fn finish<E: Exchange>(
         .entry(header::SERVER)
         .or_insert(const { HeaderValue::from_static("Carme") });
     headers.entry(&X_REQUEST_ID).or_insert_with(|| record.id.header());
+    if let Some(hsts) = &record.connection.common.hsts
+        && record.connection.tls().is_some()
+    {
+        headers
+            .entry(header::STRICT_TRANSPORT_SECURITY)
+            .or_insert_with(|| hsts.clone());
+    }
     if record.close {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

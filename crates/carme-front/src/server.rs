@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use carme_tls::Tls;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -14,6 +15,7 @@ use crate::listener::{Listener, Stream};
 use crate::shutdown::Shutdown;
 use crate::site::Site;
 use crate::state::ConnectionState;
+use crate::tls;
 
 /// After an error that concerns the process and not one client, such as no free descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -43,6 +45,9 @@ pub async fn serve<A: Application>(
         let connections = Arc::clone(&connections);
         tasks.spawn(async move { connections.watch().await });
     }
+    for tls in followed(&listeners) {
+        tasks.spawn(tls::watch(tls));
+    }
     let mut accepting = JoinSet::new();
     for listener in listeners {
         accepting.spawn(accept(
@@ -58,6 +63,17 @@ pub async fn serve<A: Application>(
     Drained {
         aborted: connections.drain(shutdown.graceful_timeout()).await,
     }
+}
+
+/// What the listeners speak TLS with, each once.
+fn followed(listeners: &[Listener]) -> Vec<Arc<Tls>> {
+    let mut followed: Vec<Arc<Tls>> = Vec::new();
+    for tls in listeners.iter().filter_map(Listener::tls) {
+        if !followed.iter().any(|other| Arc::ptr_eq(other, tls)) {
+            followed.push(Arc::clone(tls));
+        }
+    }
+    followed
 }
 
 async fn accept<A: Application>(
@@ -91,12 +107,15 @@ async fn accept<A: Application>(
         let state = Arc::new(ConnectionState::new(Arc::clone(&site.common), ends));
         let attendance = connections.enter(Arc::clone(&state), permit);
         let site = Arc::clone(&site);
+        let tls = listener.tls().cloned();
         tokio::spawn(async move {
             let _attendance = attendance;
-            match stream {
-                Stream::Tcp(stream) => connection::run(stream, state, site).await,
+            match (stream, tls) {
+                // Boxed, so that plain connections do not carry the room for a handshake around.
+                (Stream::Tcp(stream), Some(tls)) => Box::pin(tls::run(stream, tls, state, site)).await,
+                (Stream::Tcp(stream), None) => connection::run(stream, state, site).await,
                 #[cfg(unix)]
-                Stream::Unix(stream) => connection::run(stream, state, site).await,
+                (Stream::Unix(stream), _) => connection::run(stream, state, site).await,
             }
         });
     }

@@ -1,6 +1,7 @@
 //! From a request to its response: the way every request goes, in the order of the steps.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -22,6 +23,7 @@ use crate::respond;
 use crate::site::Site;
 use crate::spool::Spool;
 use crate::state::{ConnectionState, NextHead};
+use crate::tls::Security;
 
 type Answered<A> = Response<Outgoing<<A as Application>::Exchange>>;
 
@@ -61,6 +63,7 @@ pub(crate) fn serve<A: Application>(
                 Ok(response) => response,
                 Err((record, fault)) => respond::fault(record, &fault),
             }),
+            Ok(Outcome::Elsewhere(location)) => Ok(respond::redirect(record, location)),
             Ok(Outcome::Options) => Ok(respond::server_options(record)),
             Err(fault) => Ok(respond::fault(record, &fault)),
         }
@@ -69,6 +72,8 @@ pub(crate) fn serve<A: Application>(
 
 enum Outcome<E> {
     Answered(E, Answer),
+    /// The same over TLS.
+    Elsewhere(HeaderValue),
     /// `OPTIONS *`
     Options,
 }
@@ -99,6 +104,18 @@ async fn exchange<A: Application>(
         {
             record.headers.insert(header::HOST, host);
         }
+    }
+    if let Some(Security::MissingTls) = record.connection.security() {
+        return Err(Fault::closing(
+            StatusCode::BAD_REQUEST,
+            "plain HTTP was sent to an address that speaks TLS",
+        ));
+    }
+    if let Some(port) = site.common.redirect_to_https
+        && let Some(location) = over_tls(record, port)
+    {
+        record.close |= framing != Framing::Empty;
+        return Ok(Outcome::Elsewhere(location));
     }
     let uri = record.uri.clone();
     let path = location::decode(uri.path().as_bytes());
@@ -185,6 +202,36 @@ impl<E: Exchange> Drop for Waiting<'_, E> {
     }
 }
 
+/// Where the same is over TLS; `None` if it came that way, or through a Unix socket, where a proxy has done that already.
+#[cold]
+fn over_tls(record: &Record, port: u16) -> Option<HeaderValue> {
+    let connection = &record.connection;
+    if connection.tls().is_some() || connection.ends.local.is_none() {
+        return None;
+    }
+    let asked = record.headers.get(header::HOST).map(HeaderValue::as_bytes);
+    let mut location = b"https://".to_vec();
+    match (
+        asked.map(|host| split_port(host).0),
+        &connection.common.server_name,
+    ) {
+        (Some(host @ [_, ..]), _) => location.extend_from_slice(host),
+        (_, Some(name)) => location.extend_from_slice(name.as_bytes()),
+        _ => match connection.ends.local?.ip() {
+            IpAddr::V4(ip) => location.extend_from_slice(ip.to_string().as_bytes()),
+            IpAddr::V6(ip) => location.extend_from_slice(format!("[{ip}]").as_bytes()),
+        },
+    }
+    if port != 443 {
+        location.extend_from_slice(format!(":{port}").as_bytes());
+    }
+    match record.uri.path_and_query() {
+        Some(target) => location.extend_from_slice(target.as_str().as_bytes()),
+        None => location.push(b'/'),
+    }
+    HeaderValue::from_bytes(&location).ok()
+}
+
 /// The request as the application shall see it, besides its header fields.
 fn request_head<'a, A>(
     record: &'a Record,
@@ -204,7 +251,16 @@ fn request_head<'a, A>(
         .map(HeaderValue::as_bytes)
         .unwrap_or_default();
     let (host, host_port) = split_port(host);
-    let mut head = RequestHead::new(version, Scheme::Http);
+    let tls = connection.tls();
+    let scheme = if tls.is_some() {
+        Scheme::Https
+    } else {
+        Scheme::Http
+    };
+    let mut head = RequestHead::new(version, scheme);
+    if let Some(session) = tls {
+        head.variables = session.variables.as_bytes();
+    }
     head.method = record.method.as_str().as_bytes();
     head.target = record.target();
     head.script_name = found.script_name;
@@ -231,7 +287,11 @@ fn request_head<'a, A>(
 /// At least what the head takes in the ring: parts of the target count twice, and each field has two lengths.
 fn encoded_len(record: &Record) -> usize {
     let fixed = 256 + record.connection.ends.local_text.len() + record.connection.ends.peer_text.len();
-    fixed + record.bytes_in as usize + 3 * record.target().len() + 12 * record.headers.len()
+    let variables = record
+        .connection
+        .tls()
+        .map_or(0, |session| session.variables.as_bytes().len());
+    fixed + variables + record.bytes_in as usize + 3 * record.target().len() + 12 * record.headers.len()
 }
 
 /// Removes what concerns only this connection, and names with `_`: in `environ` they would look like those with `-`,

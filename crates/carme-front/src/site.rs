@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use crate::clock::Clock;
 use crate::guard::HeadLimits;
 use crate::location::{Location, Locations};
@@ -96,6 +98,15 @@ impl AccessLog {
     }
 }
 
+/// How clients are brought to TLS and kept there.
+#[derive(Debug, Clone, Default)]
+pub struct Https {
+    /// Requests that come to an address of plain HTTP over TCP are sent to this port.
+    pub redirect_to: Option<u16>,
+    /// For so long browsers shall use nothing else (RFC 6797); said in answers over TLS that do not say it themselves.
+    pub hsts: Option<Duration>,
+}
+
 /// What a [`Site`] is made of besides its locations.
 #[derive(Default)]
 pub struct SiteOptions {
@@ -107,6 +118,8 @@ pub struct SiteOptions {
     pub access_logs: Vec<AccessLog>,
     /// Where large request bodies are kept while they come in; the system's temporary directory if `None`.
     pub spool_directory: Option<PathBuf>,
+    /// How clients are brought to TLS.
+    pub https: Https,
 }
 
 /// What every connection needs, whatever the applications are.
@@ -116,6 +129,8 @@ pub(crate) struct Common {
     pub(crate) access_logs: Vec<AccessLog>,
     pub(crate) keeps_response_headers: bool,
     pub(crate) spool_directory: Option<PathBuf>,
+    pub(crate) redirect_to_https: Option<u16>,
+    pub(crate) hsts: Option<HeaderValue>,
     pub(crate) clock: Clock,
 }
 
@@ -133,7 +148,9 @@ impl<A> Site<A> {
             limits,
             access_logs,
             spool_directory,
+            https,
         } = options;
+        let hsts = https.hsts.map(|age| format!("max-age={}", age.as_secs()));
         Site {
             common: Arc::new(Common {
                 clock: Clock::new(limits.tick()),
@@ -142,6 +159,8 @@ impl<A> Site<A> {
                 limits,
                 access_logs,
                 spool_directory,
+                redirect_to_https: https.redirect_to,
+                hsts: hsts.and_then(|value| HeaderValue::try_from(value).ok()),
             }),
             locations: locations.into_iter().collect(),
         }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::guard::{Framing, Notes, Refusal};
 use crate::record::Record;
 use crate::site::Common;
+use crate::tls::{Security, Session};
 
 /// The server stops: finish what is in flight.
 pub(crate) const DRAIN: u8 = 1;
@@ -130,6 +131,8 @@ pub(crate) struct Refused {
 pub(crate) struct ConnectionState {
     pub(crate) common: Arc<Common>,
     pub(crate) ends: Ends,
+    /// Nothing on an address of plain HTTP, and before the end of the handshake.
+    security: OnceLock<Security>,
     signals: AtomicU8,
     phase: AtomicU8,
     deadline: AtomicU64,
@@ -154,6 +157,7 @@ impl ConnectionState {
         ConnectionState {
             common,
             ends,
+            security: OnceLock::new(),
             signals: AtomicU8::new(0),
             phase: AtomicU8::new(Phase::Parked as u8),
             deadline: AtomicU64::new(deadline),
@@ -248,6 +252,27 @@ impl ConnectionState {
         );
     }
 
+    // ----- TLS
+
+    /// The handshake is over, or it is known that there will be none. The first request may take its time anew.
+    pub(crate) fn secure(&self, security: Security) {
+        let _ = self.security.set(security);
+        let timeout = self.common.limits.header_timeout;
+        self.enter(Phase::Parked, self.common.clock.deadline(timeout));
+    }
+
+    pub(crate) fn security(&self) -> Option<&Security> {
+        self.security.get()
+    }
+
+    /// The TLS session, if there is one.
+    pub(crate) fn tls(&self) -> Option<&Session> {
+        match self.security.get() {
+            Some(Security::Tls(session)) => Some(session),
+            Some(Security::MissingTls) | None => None,
+        }
+    }
+
     // ----- heads, from the guard to the service
 
     pub(crate) fn push_head(&self, head: NextHead) {
@@ -279,8 +304,16 @@ impl ConnectionState {
     /// The outcome of a write to the socket.
     pub(crate) fn wrote(&self, polled: &Poll<io::Result<usize>>) {
         match polled {
-            Poll::Ready(Ok(bytes)) => {
-                self.written.store(self.written() + *bytes as u64, Relaxed);
+            Poll::Ready(Ok(bytes)) => self.written.store(self.written() + *bytes as u64, Relaxed),
+            Poll::Ready(Err(_)) | Poll::Pending => {}
+        }
+        self.paced(polled);
+    }
+
+    /// Whether the client takes what is being sent; below TLS this is seen apart from what was written.
+    pub(crate) fn paced(&self, polled: &Poll<io::Result<usize>>) {
+        match polled {
+            Poll::Ready(Ok(_)) => {
                 if self.phase() == Phase::Blocked {
                     self.enter(Phase::Busy, NO_DEADLINE);
                 }

@@ -65,6 +65,8 @@ pub struct RequestHead<'a> {
     pub remote_addr: &'a [u8],
     /// The name of this request in all logs.
     pub request_id: &'a [u8],
+    /// More variables for the app's environment, encoded; see [`Variables`].
+    pub variables: &'a [u8],
     /// Encoded header fields; see [`RequestHead::headers`].
     fields: &'a [u8],
 }
@@ -86,11 +88,12 @@ impl<'a> RequestHead<'a> {
             server_name: b"",
             remote_addr: b"",
             request_id: b"",
+            variables: b"",
             fields: b"",
         }
     }
 
-    fn texts(&self) -> [&'a [u8]; 8] {
+    fn texts(&self) -> [&'a [u8]; 9] {
         [
             self.method,
             self.target,
@@ -100,6 +103,7 @@ impl<'a> RequestHead<'a> {
             self.server_name,
             self.remote_addr,
             self.request_id,
+            self.variables,
         ]
     }
 
@@ -132,11 +136,11 @@ impl<'a> RequestHead<'a> {
         let mut from = Reader(bytes);
         let fixed = from.array::<16>()?;
         let len = u64::from_le_bytes(fixed[8..].try_into().expect("eight bytes"));
-        let mut lengths = [0; 8];
+        let mut lengths = [0; 9];
         for length in &mut lengths {
             *length = u32::from_le_bytes(from.array()?) as usize;
         }
-        let mut texts = [&b""[..]; 8];
+        let mut texts = [&b""[..]; 9];
         for (text, length) in texts.iter_mut().zip(lengths) {
             *text = from.bytes(length)?;
         }
@@ -149,6 +153,7 @@ impl<'a> RequestHead<'a> {
             server_name,
             remote_addr,
             request_id,
+            variables,
         ] = texts;
         Ok(Self {
             version: if fixed[0] == 0 {
@@ -177,6 +182,7 @@ impl<'a> RequestHead<'a> {
             server_name,
             remote_addr,
             request_id,
+            variables,
             fields: from.0,
         })
     }
@@ -184,6 +190,27 @@ impl<'a> RequestHead<'a> {
     /// The header fields, in the order in which they came; names are in lower case.
     pub fn headers(&self) -> Fields<'a> {
         Fields(Reader(self.fields))
+    }
+
+    /// The variables, as name and value.
+    pub fn variables(&self) -> Fields<'a> {
+        Fields(Reader(self.variables))
+    }
+}
+
+/// Variables for the app's environment beyond the head's own fields, encoded once for as many requests as they hold for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Variables(Vec<u8>);
+
+impl Variables {
+    /// One more, under its name in the environment.
+    pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        encode_fields(std::iter::once((name, value)), &mut self.0);
+    }
+
+    /// As [`RequestHead::variables`] takes them.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -302,10 +329,14 @@ mod tests {
         #[test]
         fn a_request_reads_back(
             texts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..30), 8),
+            variables in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..20), prop::collection::vec(any::<u8>(), 0..20)), 0..4),
             headers in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..20), prop::collection::vec(any::<u8>(), 0..20)), 0..8),
             len: u64, port: u16,
         ) {
+            let mut encoded = Variables::default();
+            variables.iter().for_each(|(name, value)| encoded.push(name, value));
             let head = RequestHead {
+                variables: encoded.as_bytes(),
                 body: BodyKind::File(len), server_port: port, remote_port: port ^ 7,
                 method: &texts[0], target: &texts[1], script_name: &texts[2], path: &texts[3], query: &texts[4],
                 server_name: &texts[5], remote_addr: &texts[6], request_id: &texts[7],
@@ -317,6 +348,8 @@ mod tests {
             prop_assert_eq!(RequestHead { fields: b"", ..back }, head);
             let read: Vec<_> = back.headers().map(|f| f.map(|(n, v)| (n.to_vec(), v.to_vec())).unwrap()).collect();
             prop_assert_eq!(read, headers);
+            let read: Vec<_> = back.variables().map(|f| f.map(|(n, v)| (n.to_vec(), v.to_vec())).unwrap()).collect();
+            prop_assert_eq!(read, variables);
         }
 
         #[test]
@@ -333,7 +366,7 @@ mod tests {
 
         #[test]
         fn no_bytes_make_decoding_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            if let Ok(head) = RequestHead::decode(&bytes) { head.headers().for_each(drop); }
+            if let Ok(head) = RequestHead::decode(&bytes) { head.headers().chain(head.variables()).for_each(drop); }
             if let Ok((head, _)) = ResponseHead::decode(&bytes) { head.headers().for_each(drop); }
         }
     }

@@ -21,6 +21,17 @@ pub struct Session {
     pub variables: Vec<(&'static str, String)>,
 }
 
+impl Session {
+    /// One of mod_ssl's variables, by its name in upper case.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        if name == "SSL_SESSION_RESUMED" {
+            return Some(if self.resumed { "Resumed" } else { "Initial" });
+        }
+        let found = self.variables.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
 /// The facts of a connection whose handshake is over. `asks` is true if clients are asked for certificates.
 pub fn session(connection: &ServerConnection, asks: bool) -> Session {
     let protocol = match connection.protocol_version() {
@@ -137,6 +148,21 @@ mod tests {
             assert!(name.contains("-") || name.starts_with("TLS_"), "{name}");
             assert!(!name.starts_with("TLS13") && !name.contains("WITH"), "{name}");
         }
+    }
+
+    #[test]
+    fn variables_are_found_by_name() {
+        let mut session = Session {
+            protocol: "TLSv1.3",
+            cipher: "TLS_AES_128_GCM_SHA256",
+            resumed: false,
+            variables: vec![("SSL_PROTOCOL", "TLSv1.3".to_owned())],
+        };
+        assert_eq!(session.variable("SSL_PROTOCOL"), Some("TLSv1.3"));
+        assert_eq!(session.variable("SSL_CLIENT_S_DN"), None);
+        assert_eq!(session.variable("SSL_SESSION_RESUMED"), Some("Initial"));
+        session.resumed = true;
+        assert_eq!(session.variable("SSL_SESSION_RESUMED"), Some("Resumed"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use carme_ring::frame::{BodyKind, RequestHead, ResponseHead, Scheme, Version};
+use carme_ring::frame::{BodyKind, RequestHead, ResponseHead, Scheme, Variables, Version};
 use carme_ring::os::BorrowedHandle;
 use carme_ring::{RecordKind, StreamId, flags};
 use pyo3::exceptions::PyValueError;
@@ -117,6 +117,10 @@ pub fn serve_once<'py>(
     let (remote_addr, request_id, body) = (text("remote_addr")?, text("request_id")?, text("body")?);
     let body_path = field::<String>(request, "body_path")?;
     let headers = field::<Vec<(Vec<u8>, Vec<u8>)>>(request, "headers")?.unwrap_or_default();
+    let mut variables = Variables::default();
+    for (name, value) in field::<Vec<(Vec<u8>, Vec<u8>)>>(request, "variables")?.unwrap_or_default() {
+        variables.push(&name, &value);
+    }
     let version = if flag("http10")? {
         Version::Http10
     } else {
@@ -138,6 +142,7 @@ pub fn serve_once<'py>(
     (head.method, head.target, head.script_name) = (&method, &target, &script_name);
     (head.path, head.query, head.server_name) = (&path, &query, &server_name);
     (head.remote_addr, head.request_id) = (&remote_addr, &request_id);
+    head.variables = variables.as_bytes();
     let mut encoded = Vec::new();
     head.encode(
         headers.iter().map(|(name, value)| (&name[..], &value[..])),

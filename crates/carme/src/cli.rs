@@ -31,6 +31,7 @@ Examples:
   carme serve \"shop:create_app()\" --env-file .env --mount /shop
   carme serve mysite.wsgi --directory /srv/mysite --python /srv/mysite/.venv
   carme serve app.py --access-log access.log --log-format combined
+  carme serve app.py --bind https://0.0.0.0:443 --certificate site.pem --key site.key
   carme serve -c carme.toml";
 
 const CHECK_EXAMPLES: &str = "\
@@ -75,10 +76,16 @@ struct Options {
     /// What to serve: a module, a file or a folder.
     target: Option<String>,
 
-    /// Listen here: `127.0.0.1:8000`, `[::1]:8000`, `:8000` for every IPv4 address, `unix:PATH` on Linux; may be
-    /// repeated [default: 127.0.0.1:8000].
+    /// Listen here: `127.0.0.1:8000`, `[::1]:8000`, `:8000` for every IPv4 address, each with `https://` before it
+    /// for TLS, `unix:PATH` on Linux; may be repeated [default: 127.0.0.1:8000].
     #[arg(short, long, value_name = "ADDRESS", help_heading = "Server")]
     bind: Vec<String>,
+    /// Speak TLS at https:// addresses with this certificate and its chain, in PEM.
+    #[arg(long, value_name = "FILE", help_heading = "Server")]
+    certificate: Option<String>,
+    /// The certificate's private key, in PEM [default: in the certificate's file].
+    #[arg(long, value_name = "FILE", help_heading = "Server")]
+    key: Option<String>,
     /// Serve below this path: it becomes SCRIPT_NAME [default: /].
     #[arg(long, value_name = "PREFIX", help_heading = "Server")]
     mount: Option<String>,
@@ -161,6 +168,8 @@ impl Subject {
         ServeOptions {
             target: options.target,
             bind: options.bind,
+            certificate: options.certificate,
+            key: options.key,
             workers: options.workers,
             threads: options.threads,
             interface: options.interface,
@@ -237,7 +246,7 @@ mod tests {
     fn every_option_has_its_place() {
         let words = "carme check app --bind a --mount b --graceful-timeout c --workers d --threads e --interface f \
                      --queue-limit g --queue-timeout h --route i --startup-timeout j --switch-interval k --python l \
-                     --directory m --env n --env-file o --access-log p --log-format q";
+                     --directory m --env n --env-file o --access-log p --log-format q --certificate r --key s";
         let words: Vec<&str> = words.split_whitespace().collect();
         let some = |text: &str| Some(text.to_owned());
         let expected = ServeOptions {
@@ -259,6 +268,8 @@ mod tests {
             env_file: vec!["o".into()],
             access_log: some("p"),
             log_format: some("q"),
+            certificate: some("r"),
+            key: some("s"),
         };
         assert_eq!(options(&words), expected);
     }

@@ -6,6 +6,7 @@ pub(crate) mod bounds;
 mod document;
 mod schema;
 mod section;
+mod tls;
 
 use std::path::Path;
 
@@ -94,6 +95,7 @@ impl Config {
         let draft = Draft {
             base: base.to_owned(),
             server,
+            tls: tls::tls(&top, &mut problems),
             apps,
             locations,
             all_locations_read: problems.len() == before,
@@ -118,6 +120,10 @@ fn server(top: &Section<'_>, base: &Path, problems: &mut Problems) -> Server {
     if let Some(binds) = section.texts("listen", problems, |text| Bind::parse(text, base)) {
         server.listen.clear();
         for bind in binds {
+            if matches!(bind.value, Bind::Tls(_)) && !top.has("tls") {
+                let cure = "add [tls] with certificate = \"site.pem\" and key = \"site.key\"";
+                problems.push(bind.problem(crate::tls::no_certificate(&bind.value, cure)));
+            }
             match server.listen.iter().any(|other| other.collides(&bind.value)) {
                 true => problems.push(bind.problem(Mistake::new(format!("has {} twice", bind.value)))),
                 false => server.listen.push(bind.value),

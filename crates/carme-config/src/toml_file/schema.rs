@@ -12,8 +12,8 @@ pub(crate) struct Keys {
 
 pub(crate) const TOP: Keys = Keys {
     section: "the top of the file",
-    known: &["server", "apps", "locations", "access_logs"],
-    later: &["balancers", "hosts", "services", "tls"],
+    known: &["server", "tls", "apps", "locations", "access_logs"],
+    later: &["balancers", "hosts", "services"],
 };
 
 pub(crate) const SERVER: Keys = Keys {
@@ -34,12 +34,32 @@ pub(crate) const SERVER: Keys = Keys {
     later: &[
         "trusted_proxies",
         "proxy_protocol",
-        "tls",
         "user",
         "group",
         "control",
         "http2",
     ],
+};
+
+pub(crate) const TLS: Keys = Keys {
+    section: "[tls]",
+    known: &[
+        "certificate",
+        "key",
+        "certificates",
+        "min_version",
+        "client_ca",
+        "client_auth",
+        "redirect_to_https",
+        "hsts",
+    ],
+    later: &["acme", "pfx"],
+};
+
+pub(crate) const CERTIFICATE: Keys = Keys {
+    section: "[[tls.certificates]]",
+    known: &["certificate", "key"],
+    later: &["pfx"],
 };
 
 pub(crate) const APP: Keys = Keys {
@@ -89,4 +109,13 @@ pub(crate) const ACCESS_LOG: Keys = Keys {
 };
 
 /// All of them, for keys that stand in the wrong section.
-pub(crate) const ALL: [&Keys; 6] = [&TOP, &SERVER, &APP, &QUEUE, &LOCATION, &ACCESS_LOG];
+pub(crate) const ALL: [&Keys; 8] = [
+    &TOP,
+    &SERVER,
+    &TLS,
+    &CERTIFICATE,
+    &APP,
+    &QUEUE,
+    &LOCATION,
+    &ACCESS_LOG,
+];

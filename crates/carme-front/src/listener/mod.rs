@@ -3,7 +3,9 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use carme_tls::Tls;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -20,7 +22,11 @@ use unix as platform;
 use windows as platform;
 
 /// A socket that accepts connections.
-pub struct Listener(Kind);
+pub struct Listener {
+    kind: Kind,
+    /// What its clients must speak, if not plain HTTP.
+    tls: Option<Arc<Tls>>,
+}
 
 enum Kind {
     Tcp {
@@ -69,6 +75,23 @@ fn cure(address: SocketAddr, error: &io::Error) -> String {
 }
 
 impl Listener {
+    fn plain(kind: Kind) -> Self {
+        Listener { kind, tls: None }
+    }
+
+    /// The same socket for clients that speak TLS. A Unix socket stays as it is.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Arc<Tls>) -> Self {
+        if matches!(self.kind, Kind::Tcp { .. }) {
+            self.tls = Some(tls);
+        }
+        self
+    }
+
+    pub(crate) fn tls(&self) -> Option<&Arc<Tls>> {
+        self.tls.as_ref()
+    }
+
     /// Listens on a TCP address; port 0 is any free one. At most `backlog` connections wait to be accepted; the system
     /// may allow fewer. Call it within the runtime.
     ///
@@ -82,7 +105,7 @@ impl Listener {
         };
         let listener = bind(address, backlog).map_err(named)?;
         let address = listener.local_addr().map_err(named)?;
-        Ok(Listener(Kind::Tcp { listener, address }))
+        Ok(Self::plain(Kind::Tcp { listener, address }))
     }
 
     /// Listens on a Unix socket at `path`. A socket that nobody listens on any more is replaced, anything else is not. Who
@@ -93,7 +116,7 @@ impl Listener {
     #[cfg(unix)]
     pub fn unix(path: &std::path::Path, backlog: i32) -> Result<Self, BindError> {
         match unix::UnixSocket::bind(path, backlog) {
-            Ok(socket) => Ok(Listener(Kind::Unix(socket))),
+            Ok(socket) => Ok(Self::plain(Kind::Unix(socket))),
             Err(source) => {
                 let cure = unix::cure(&source).to_owned();
                 Err(BindError {
@@ -107,7 +130,7 @@ impl Listener {
 
     /// The address listened on, with the true port. `None` for a Unix socket.
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        match &self.0 {
+        match &self.kind {
             Kind::Tcp { address, .. } => Some(*address),
             #[cfg(unix)]
             Kind::Unix(_) => None,
@@ -116,7 +139,7 @@ impl Listener {
 
     /// Waits for a client. Cancel safe.
     pub(crate) async fn accept(&self) -> io::Result<(Stream, Ends)> {
-        match &self.0 {
+        match &self.kind {
             Kind::Tcp { listener, address } => {
                 let (stream, peer) = listener.accept().await?;
                 // The client may be gone already; it shows at the first read.
@@ -132,7 +155,8 @@ impl Listener {
 
 impl fmt::Display for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.kind {
+            Kind::Tcp { address, .. } if self.tls.is_some() => write!(f, "https://{address}"),
             Kind::Tcp { address, .. } => write!(f, "http://{address}"),
             #[cfg(unix)]
             Kind::Unix(socket) => write!(f, "unix:{}", socket.path().display()),

@@ -68,6 +68,34 @@ struct Key {
     value: Memo,
 }
 
+/// The front's variables, which are mostly the same as the last time.
+#[derive(Default)]
+struct Variables {
+    encoded: Vec<u8>,
+    pairs: Vec<(Py<PyString>, Py<PyString>)>,
+}
+
+impl Variables {
+    fn set(&mut self, py: Python<'_>, head: &RequestHead<'_>, environ: &Bound<'_, PyDict>) -> PyResult<()> {
+        if self.encoded != head.variables {
+            let mut pairs = Vec::new();
+            for variable in head.variables() {
+                let (name, value) = variable.map_err(malformed)?;
+                let name = PyString::intern(py, &String::from_utf8_lossy(name));
+                pairs.push((name.unbind(), latin1(py, value)?.unbind()));
+            }
+            *self = Self {
+                encoded: head.variables.to_vec(),
+                pairs,
+            };
+        }
+        for (name, value) in &self.pairs {
+            environ.set_item(name, value)?;
+        }
+        Ok(())
+    }
+}
+
 /// Builds the environs of one thread.
 pub struct EnvironBuilder {
     base: Py<PyDict>,
@@ -78,6 +106,7 @@ pub struct EnvironBuilder {
     server_name: Memo,
     server_port: (u16, Option<Py<PyString>>),
     remote_addr: Memo,
+    variables: Variables,
 }
 
 impl EnvironBuilder {
@@ -123,6 +152,7 @@ impl EnvironBuilder {
             server_name: Memo::default(),
             server_port: (0, None),
             remote_addr: Memo::default(),
+            variables: Variables::default(),
         })
     }
 
@@ -173,6 +203,9 @@ impl EnvironBuilder {
         }
         if head.scheme == Scheme::Https {
             environ.set_item(intern!(py, "wsgi.url_scheme"), intern!(py, "https"))?;
+        }
+        if !head.variables.is_empty() {
+            self.variables.set(py, head, &environ)?;
         }
         environ.set_item(intern!(py, "carme.request_id"), latin1(py, head.request_id)?)?;
         self.headers(py, head, &environ)?;

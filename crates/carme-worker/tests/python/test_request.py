@@ -53,6 +53,15 @@ class Environ(WsgiTest):
         self.assertTrue(all(type(v) is str for v in strings))
         self.assertIs(type(environ), dict)
 
+    def test_variables_of_the_front(self):
+        pairs = [(b"HTTPS", b"on"), (b"SSL_CLIENT_S_DN", b"CN=Zo\xeb"), (b"EMPTY", b"")]
+        environ = self.environ(variables=pairs, repeat=3)
+        self.assertEqual((environ["HTTPS"], environ["SSL_CLIENT_S_DN"]), ("on", "CN=Zo\xeb"))
+        self.assertEqual(environ["EMPTY"], "")
+        forged = self.environ(headers=[(b"https", b"on"), (b"ssl-client-s-dn", b"CN=root")])
+        self.assertNotIn("HTTPS", forged)
+        self.assertNotIn("SSL_CLIENT_S_DN", forged)
+
     def test_facts(self):
         environ = self.environ(multithread=True, multiprocess=True, https=True, http10=True, remote_port=0)
         self.assertIs(environ["wsgi.multithread"], True)

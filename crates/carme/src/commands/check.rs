@@ -2,8 +2,10 @@
 //! to ask it what it is.
 
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use carme_config::{App, Config, Surroundings, probe};
+use carme_tls::{Certificate, Standing, date};
 
 use crate::cli::Subject;
 
@@ -11,11 +13,12 @@ use crate::cli::Subject;
 pub(crate) fn check(subject: Subject, surroundings: Surroundings) -> ExitCode {
     let surroundings = Surroundings {
         probe: Some(probe),
+        now: Some(SystemTime::now()),
         ..surroundings
     };
     match super::config(subject, &surroundings) {
         Ok(config) => {
-            print!("{}", summary(&config));
+            print!("{}{}", summary(&config), certificates(&config, SystemTime::now()));
             ExitCode::SUCCESS
         }
         Err(problems) => super::refuse(&problems),
@@ -32,13 +35,32 @@ fn summary(config: &Config) -> String {
         .collect()
 }
 
+/// One line a certificate.
+fn certificates(config: &Config, now: SystemTime) -> String {
+    let files = config.tls.iter().flat_map(|tls| &tls.settings.certificates);
+    files
+        .filter_map(|files| Certificate::load(files).ok())
+        .map(|certificate| {
+            let until = match certificate.standing(now) {
+                Standing::EndsSoon(_) => certificate.complaint(now).unwrap_or_default(),
+                _ => format!("is valid until {}", date(certificate.not_after)),
+            };
+            format!(
+                "ok: the certificate for {} {until} ({})\n",
+                certificate.subject(),
+                certificate.files.certificate.display()
+            )
+        })
+        .collect()
+}
+
 fn line(config: &Config, index: usize, app: &App) -> String {
     let paths = config.locations.iter().filter(|location| location.app == index);
     let places: Vec<String> = paths
         .flat_map(|location| {
             let path = location.path.script_name();
             config.server.listen.iter().map(move |bind| match bind {
-                carme_config::Bind::Tcp(_) => format!("{bind}{path}"),
+                carme_config::Bind::Tcp(_) | carme_config::Bind::Tls(_) => format!("{bind}{path}"),
                 carme_config::Bind::Unix(_) if path.is_empty() => bind.to_string(),
                 carme_config::Bind::Unix(_) => format!("{bind} {path}"),
             })

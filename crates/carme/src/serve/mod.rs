@@ -37,7 +37,7 @@ enum ServeError {
     #[error(transparent)]
     AccessLog(#[from] site::LogError),
     #[error(transparent)]
-    Bind(#[from] carme_front::BindError),
+    Listen(#[from] site::ListenError),
     #[error(transparent)]
     Install(#[from] carme_farm::InstallError),
     #[error("the server could not be started: {0}")]
@@ -99,11 +99,11 @@ async fn serve(
 ) -> Result<Ended, ServeError> {
     let mut signals = StopSignals::new()?;
     let access_logs = site::access_logs(config)?;
-    let listeners = site::listen(&config.server)?;
+    let listeners = site::listen(config)?;
     let addresses: Vec<String> = listeners.iter().map(ToString::to_string).collect();
     let running = apps::start(config, files, hooks)?;
     let apps: Vec<_> = running.iter().map(|running| running.app.clone()).collect();
-    let site = Arc::new(site::site(config, access_logs, &apps));
+    let site = Arc::new(site::site(config, access_logs, &apps, &listeners));
     let shutdown = Shutdown::new(config.server.timeouts.graceful);
     let front = tokio::spawn(carme_front::serve(listeners, site, shutdown.clone()));
     let told = {

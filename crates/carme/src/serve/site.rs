@@ -2,21 +2,39 @@
 
 use std::sync::Arc;
 
-use carme_config::{Bind, Config, LogOutput, Server};
+use carme_config::{Bind, Config, LogOutput};
 use carme_farm::dispatch::App;
-use carme_front::{AccessLog, BindError, Limits, Listener, Location, Site, SiteOptions};
+use carme_front::{AccessLog, BindError, Https, Limits, Listener, Location, Site, SiteOptions, Tls};
 use carme_log::{Destination, Format, FormatError, OpenError, Writer, WriterOptions};
 
+/// An address that cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ListenError {
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error("TLS: {0}")]
+    Tls(#[from] carme_tls::LoadError),
+}
+
 /// Listens everywhere that the configuration names.
-pub(super) fn listen(server: &Server) -> Result<Vec<Listener>, BindError> {
+pub(super) fn listen(config: &Config) -> Result<Vec<Listener>, ListenError> {
+    let server = &config.server;
+    let tls = match &config.tls {
+        Some(tls) => Some(Arc::new(Tls::load(tls.settings.clone())?)),
+        None => None,
+    };
     let backlog = i32::try_from(server.limits.backlog.get()).unwrap_or(i32::MAX);
     server
         .listen
         .iter()
         .map(|bind| match bind {
-            Bind::Tcp(address) => Listener::tcp(*address, backlog),
+            Bind::Tcp(address) => Ok(Listener::tcp(*address, backlog)?),
+            Bind::Tls(address) => {
+                let tls = tls.as_ref().expect("the configuration has a certificate for it");
+                Ok(Listener::tcp(*address, backlog)?.with_tls(Arc::clone(tls)))
+            }
             #[cfg(unix)]
-            Bind::Unix(path) => Listener::unix(path, backlog),
+            Bind::Unix(path) => Ok(Listener::unix(path, backlog)?),
             #[cfg(not(unix))]
             Bind::Unix(_) => unreachable!("the configuration refuses Unix sockets on Windows"),
         })
@@ -56,7 +74,12 @@ pub(super) fn access_logs(config: &Config) -> Result<Vec<AccessLog>, LogError> {
 }
 
 /// The site of these apps, in the configuration's order. Call it within the runtime that serves it.
-pub(super) fn site(config: &Config, access_logs: Vec<AccessLog>, apps: &[App]) -> Site<App> {
+pub(super) fn site(
+    config: &Config,
+    access_logs: Vec<AccessLog>,
+    apps: &[App],
+    listeners: &[Listener],
+) -> Site<App> {
     let (limits, timeouts) = (&config.server.limits, &config.server.timeouts);
     let limits = Limits {
         header_bytes: limits.header.as_usize(),
@@ -70,6 +93,7 @@ pub(super) fn site(config: &Config, access_logs: Vec<AccessLog>, apps: &[App]) -
     let options = SiteOptions {
         limits,
         access_logs,
+        https: https(config, listeners),
         ..SiteOptions::default()
     };
     let locations = config.locations.iter().filter_map(|location| {
@@ -77,4 +101,23 @@ pub(super) fn site(config: &Config, access_logs: Vec<AccessLog>, apps: &[App]) -
         Some(Location::new(location.path.script_name(), app.clone()))
     });
     Site::new(options, locations)
+}
+
+/// How clients are brought to TLS. A port that the system chose is known from its listener only.
+fn https(config: &Config, listeners: &[Listener]) -> Https {
+    let Some(tls) = &config.tls else {
+        return Https::default();
+    };
+    let chosen = || {
+        let binds = config.server.listen.iter().zip(listeners);
+        let mut secure = binds.filter(|(bind, _)| matches!(bind, Bind::Tls(_)));
+        Some(secure.next()?.1.local_addr()?.port())
+    };
+    Https {
+        redirect_to: match tls.redirect_to {
+            Some(0) => chosen(),
+            port => port,
+        },
+        hsts: tls.hsts,
+    }
 }

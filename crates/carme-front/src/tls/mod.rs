@@ -1,0 +1,182 @@
+//! TLS on accepted connections. The handshake belongs to the connection's own task: a slow one blocks nobody, has the
+//! header timeout as its deadline, and counts against the limit of connections like everything that is open.
+//!
+//! What comes out of it is a byte stream like any other; guard and hyper do not know the difference.
+
+mod stream;
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use carme_ring::frame::Variables;
+use carme_tls::{Refreshed, Tls};
+use tokio::io::ReadBuf;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use crate::app::Application;
+use crate::connection;
+use crate::site::Site;
+use crate::state::{ABORT, ConnectionState, DRAIN, OVERDUE};
+use stream::{Secured, Socket};
+
+/// How often the files of certificates are looked at. They must stay the same for two looks before they are read.
+const REFRESH: Duration = Duration::from_secs(5);
+
+/// How often what is wrong with the certificates in use is said again.
+const REMINDER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What lies between the client and the bytes of HTTP.
+#[derive(Debug)]
+pub(crate) enum Security {
+    /// TLS, with what the application shall know of it.
+    Tls(Session),
+    /// Nothing, although this address speaks TLS: the client has taken it for another.
+    MissingTls,
+}
+
+/// A connection's TLS session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// What is known of it, also under mod_ssl's names.
+    pub(crate) facts: carme_tls::Session,
+    /// The same for `environ`, encoded once.
+    pub(crate) variables: Variables,
+}
+
+/// Why there was no handshake, when it is nobody's fault.
+enum Interrupted {
+    Late,
+    ByServer,
+}
+
+/// Serves one client of an address that speaks TLS.
+pub(crate) async fn run<A: Application>(
+    socket: TcpStream,
+    tls: Arc<Tls>,
+    state: Arc<ConnectionState>,
+    site: Arc<Site<A>>,
+) {
+    let client = state.ends.peer_text.as_str();
+    let mut first = [0];
+    let peeked = attended(
+        &state,
+        poll_fn(|cx| socket.poll_peek(cx, &mut ReadBuf::new(&mut first))),
+    )
+    .await;
+    match peeked {
+        Ok(Ok(1..)) => {}
+        // It came and went without a word, as it may on any connection.
+        Ok(Ok(0) | Err(_)) | Err(_) => return,
+    }
+    // Every method begins with a letter, and no record of TLS does.
+    if first[0].is_ascii_uppercase() {
+        state.secure(Security::MissingTls);
+        return connection::run(socket, state, site).await;
+    }
+    let acceptor = TlsAcceptor::from(tls.config());
+    let socket = Socket::new(socket, Arc::clone(&state));
+    // rustls' own state is large; it is on the heap only as long as it is needed.
+    let handshake = attended(&state, Box::pin(acceptor.accept(socket))).await;
+    let stream = match handshake {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return complain(client, &error),
+        Err(Interrupted::Late) => {
+            tracing::info!(client = %client, "the TLS handshake did not end in time");
+            return;
+        }
+        Err(Interrupted::ByServer) => return,
+    };
+    let facts = carme_tls::session(stream.get_ref().1, tls.asks_clients());
+    let mut variables = Variables::default();
+    for (name, value) in &facts.variables {
+        variables.push(name.as_bytes(), value.as_bytes());
+    }
+    state.secure(Security::Tls(Session { facts, variables }));
+    if let Some(Session { facts, .. }) = state.tls() {
+        tracing::debug!(client = %client, protocol = facts.protocol, cipher = facts.cipher, resumed = facts.resumed, "TLS");
+    }
+    connection::run(Secured::new(stream), Arc::clone(&state), site).await;
+}
+
+/// Scanners and clients with other ideas are everyday; clients without the right certificate are worth knowing of.
+fn complain(client: &str, error: &io::Error) {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => {
+            tracing::debug!(client = %client, "the client left within the TLS handshake: {error}");
+        }
+        _ => tracing::info!(client = %client, "the TLS handshake failed: {error}"),
+    }
+}
+
+/// Does something before the first request, for as long as the server has patience.
+async fn attended<F>(state: &ConnectionState, doing: F) -> Result<F::Output, Interrupted>
+where
+    F: Future,
+{
+    let mut doing = pin!(doing);
+    poll_fn(|cx| {
+        state.attend(cx.waker());
+        let signals = state.signals();
+        if signals & (ABORT | DRAIN) != 0 {
+            return Poll::Ready(Err(Interrupted::ByServer));
+        }
+        if signals & OVERDUE != 0 && state.is_overdue(state.common.clock.now()) {
+            return Poll::Ready(Err(Interrupted::Late));
+        }
+        Pin::new(&mut doing).poll(cx).map(Ok)
+    })
+    .await
+}
+
+/// Follows the files of one address's certificates. Never ends.
+pub(crate) async fn watch(tls: Arc<Tls>) {
+    let mut reminded = tokio::time::Instant::now();
+    remind(&tls);
+    loop {
+        tokio::time::sleep(REFRESH).await;
+        let looked = {
+            let tls = Arc::clone(&tls);
+            tokio::task::spawn_blocking(move || tls.refresh()).await
+        };
+        match looked {
+            Ok(Refreshed::Unchanged | Refreshed::Unsettled) | Err(_) => {}
+            Ok(Refreshed::Reloaded) => {
+                for certificate in &*tls.certificates() {
+                    tracing::info!(
+                        "the certificate for {} was read again from {}",
+                        certificate.subject(),
+                        certificate.files.certificate.display()
+                    );
+                }
+                remind(&tls);
+                reminded = tokio::time::Instant::now();
+            }
+            Ok(Refreshed::Kept(error)) => {
+                tracing::error!("the new certificates are not used, those from before are: {error}");
+            }
+        }
+        if reminded.elapsed() >= REMINDER {
+            reminded = tokio::time::Instant::now();
+            remind(&tls);
+        }
+    }
+}
+
+/// Says which certificates clients refuse, or soon will.
+fn remind(tls: &Tls) {
+    let now = std::time::SystemTime::now();
+    for certificate in &*tls.certificates() {
+        if let Some(complaint) = certificate.complaint(now) {
+            tracing::warn!(
+                "the certificate for {} in {} {complaint}",
+                certificate.subject(),
+                certificate.files.certificate.display()
+            );
+        }
+    }
+}
