@@ -35,6 +35,11 @@ where
             None => return,
         }
     }
+    poll_fn(|cx| {
+        guard.take_leave(cx);
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// Waits for the client's next byte, or for a reason not to.

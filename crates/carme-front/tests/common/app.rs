@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use carme_farm::dispatch::{Aborted, Account, Answer, AnswerBody, Failure, Identity, RequestBody};
 use carme_front::{Application, Exchange};
-use carme_ring::frame::RequestHead;
+use carme_ring::frame::{RequestHead, Scheme};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 /// What happened to the application's requests.
@@ -231,6 +231,13 @@ fn dump(head: &RequestHead<'_>, headers: &HeaderMap, body: RequestBody) -> Strin
         format!("version={:?}", head.version),
         format!("body={}", text(&bytes(body))),
     ];
+    if head.scheme == Scheme::Https {
+        lines.push("scheme=https".to_owned());
+    }
+    lines.extend(head.variables().map(|variable| {
+        let (name, value) = variable.expect("an encoded variable");
+        format!("{} = {}", text(name), text(value))
+    }));
     lines.extend(
         headers
             .iter()

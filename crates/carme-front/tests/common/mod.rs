@@ -2,6 +2,7 @@
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
 pub mod app;
+pub mod certificates;
 pub mod client;
 
 use std::net::SocketAddr;
@@ -9,7 +10,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use carme_front::{AccessLog, Drained, Limits, Listener, Location, Shutdown, Site, SiteOptions, serve};
+use carme_front::{
+    AccessLog, Drained, Https, Limits, Listener, Location, Shutdown, Site, SiteOptions, Tls, serve,
+};
 use carme_log::{Destination, Format, Writer, WriterOptions};
 use tokio::task::JoinHandle;
 
@@ -18,6 +21,8 @@ use client::Client;
 
 pub struct Front {
     pub address: SocketAddr,
+    /// The address for plain HTTP beside one for TLS.
+    pub plain: Option<SocketAddr>,
     pub shutdown: Shutdown,
     pub events: Arc<Events>,
     server: JoinHandle<Drained>,
@@ -43,6 +48,15 @@ impl Front {
     }
 
     fn build(limits: Limits, format: &str, paths: &[&str]) -> Self {
+        Self::build_for(limits, format, paths, None, Https::default())
+    }
+
+    /// Two addresses, one of them for TLS.
+    pub fn secure(limits: Limits, format: &str, tls: &Arc<Tls>, https: Https) -> Self {
+        Self::build_for(limits, format, &["/"], Some(tls), https)
+    }
+
+    fn build_for(limits: Limits, format: &str, paths: &[&str], tls: Option<&Arc<Tls>>, https: Https) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let log_path = directory.path().join("access.log");
         let options = WriterOptions::default();
@@ -55,16 +69,24 @@ impl Front {
                     Format::parse(format).expect("a format"),
                     Arc::clone(&log),
                 )],
+                https,
                 ..SiteOptions::default()
             },
             paths.iter().map(|path| Location::new(path, Fake::new(&events))),
         );
-        let listener = Listener::tcp("127.0.0.1:0".parse().expect("an address"), 1024).expect("a port");
-        let address = listener.local_addr().expect("an address");
+        let listen = || Listener::tcp("127.0.0.1:0".parse().expect("an address"), 1024).expect("a port");
+        let mut listeners = vec![listen()];
+        if let Some(tls) = tls {
+            listeners.insert(0, listen().with_tls(Arc::clone(tls)));
+        }
+        let mut addresses = listeners.iter().map(|l| l.local_addr().expect("an address"));
+        let (address, plain) = (addresses.next().expect("one"), addresses.next());
+        drop(addresses);
         let shutdown = Shutdown::new(Duration::from_secs(5));
-        let server = tokio::spawn(serve(vec![listener], Arc::new(site), shutdown.clone()));
+        let server = tokio::spawn(serve(listeners, Arc::new(site), shutdown.clone()));
         Front {
             address,
+            plain,
             shutdown,
             events,
             server,
