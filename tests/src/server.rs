@@ -189,7 +189,10 @@ impl ServerBuilder {
 }
 
 fn address_in(line: &str) -> Option<SocketAddr> {
-    let rest = line.split("http://").nth(1)?;
+    let rest = line
+        .split("http://")
+        .nth(1)
+        .or_else(|| line.split("https://").nth(1))?;
     rest.split(|c: char| c.is_whitespace() || c == '/' || c == ',')
         .next()?
         .parse()
