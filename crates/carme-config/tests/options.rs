@@ -50,6 +50,9 @@ fn every_option() {
         .options(&ServeOptions {
             target: some("app:application"),
             bind: vec!["127.0.0.1:0".into(), "[::1]:0".into()],
+            // What they mean is in tests/tls.rs.
+            certificate: None,
+            key: None,
             workers: some("3"),
             threads: some("5"),
             interface: some("wsgi"),

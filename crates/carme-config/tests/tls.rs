@@ -164,9 +164,9 @@ fn mistakes_are_told_with_their_places() {
             ],
         ),
         (
-            "[tls]\ncertificate = \"both.pem\"\ncertificats = []\n",
+            "[tls]\ncertificate = \"both.pem\"\nredirect_to_http = true\n",
             &[
-                "carme.toml:7:1: unknown key `certificats` in [tls] | help: did you mean `certificates`? [tls] knows: \
+                "carme.toml:7:1: unknown key `redirect_to_http` in [tls] | help: did you mean `redirect_to_https`? [tls] knows: \
                certificate, key, certificates, min_version, client_ca, client_auth, redirect_to_https, hsts",
             ],
         ),
