@@ -172,7 +172,10 @@ fn mistakes_are_told_with_their_places() {
         ),
         (
             "tls = true\n",
-            &["carme.toml:5:1: unknown key `tls` in [apps.site]"],
+            &[
+                "carme.toml:2:27: `listen` has https://127.0.0.1:443",
+                "carme.toml:5:1: unknown key `tls` in [apps.site] | help: `tls` belongs into the top of the file",
+            ],
         ),
         (
             "[tls]\ncertificate = [\"both.pem\"]\n",

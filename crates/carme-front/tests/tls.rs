@@ -435,6 +435,42 @@ async fn a_client_that_takes_nothing_is_cut_off() {
     assert_eq!(front.log(1).await, ["200 X"]);
 }
 
+/// The same with answers that end: what rustls holds of them when the socket is full counts as written to hyper, which has
+/// nothing left to do but to wait. How much the system takes is its own business, so that is asked first.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_ends_within_tls_is_cut_off_as_well() {
+    let authority = Authority::new("authority");
+    let front = Front::secure(Limits::default(), "%X %O", &authority.site(), Https::default());
+    let config = authority.believer().config();
+    let ask = async |size: usize| {
+        let mut client = secure(front.address, "site.test", &config).await.unwrap();
+        client
+            .send(format!("GET /large/{size} HTTP/1.1\r\nHost: a\r\n\r\n"))
+            .await;
+        client.stream.flush().await.unwrap();
+        client
+    };
+    // Longer than both the send timeout and the time for idling.
+    let patience = || tokio::time::sleep(Duration::from_secs(90));
+    let first = ask(50_000_000).await;
+    patience().await;
+    let lines = front.log(1).await;
+    let taken: usize = lines[0]
+        .strip_prefix("X ")
+        .and_then(|taken| taken.parse().ok())
+        .expect("a cut");
+    drop(first);
+    let mut clients = Vec::new();
+    // Now and then it takes a buffer of 64 KB more or less.
+    for held in (4_000..140_000).step_by(12_000) {
+        clients.push(ask(taken - held).await);
+    }
+    patience().await;
+    assert_eq!(front.log(13).await.len(), 13);
+    let (drained, _) = front.stop().await;
+    assert_eq!(drained.aborted, 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_parked_connection_goes_on_where_it_was() {
     let authority = Authority::new("authority");
