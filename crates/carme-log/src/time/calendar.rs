@@ -93,6 +93,25 @@ impl Calendar {
         out.push(b']');
     }
 
+    /// `2000-10-10T13:55:36.000000-07:00`
+    pub(super) fn push_rfc3339(&self, out: &mut Vec<u8>, micros: u64) {
+        decimal::push_padded(out, u64::from(self.year.unsigned_abs()), 4, b'0');
+        for (before, n) in [
+            (b'-', self.month),
+            (b'-', self.day),
+            (b'T', self.hour),
+            (b':', self.minute),
+            (b':', self.second),
+        ] {
+            out.push(before);
+            decimal::push_padded(out, u64::from(n), 2, b'0');
+        }
+        out.push(b'.');
+        decimal::push_padded(out, micros, 6, b'0');
+        self.push_offset(out);
+        out.insert(out.len() - 2, b':');
+    }
+
     /// `-0700`
     pub(super) fn push_offset(&self, out: &mut Vec<u8>) {
         out.push(if self.offset < 0 { b'-' } else { b'+' });

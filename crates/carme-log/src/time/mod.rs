@@ -26,6 +26,15 @@ pub(crate) enum TimeFormat {
     Strftime(Strftime),
 }
 
+/// Appends the time as RFC 3339 has it: `2026-11-23T09:58:21.429937+01:00`.
+pub(crate) fn push_rfc3339(out: &mut Vec<u8>, micros: i64, zone: Zone) {
+    let (second, fraction) = (
+        micros.div_euclid(1_000_000),
+        micros.rem_euclid(1_000_000).unsigned_abs(),
+    );
+    calendar::with(second, zone, |calendar, _| calendar.push_rfc3339(out, fraction));
+}
+
 impl TimeFormat {
     /// Compiles a format; the error is the conversion that strftime does not know.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
