@@ -59,4 +59,6 @@ mod writer;
 pub use condition::Condition;
 pub use format::{Format, FormatError, Problem};
 pub use record::{ConnectionStatus, Fields, NoFields, Record, RequestLine};
-pub use writer::{Destination, OnTrouble, OpenError, Totals, Trouble, What, Writer, WriterOptions};
+pub use writer::{
+    Destination, FileNameError, OnTrouble, OpenError, Rotation, Totals, Trouble, What, Writer, WriterOptions,
+};
