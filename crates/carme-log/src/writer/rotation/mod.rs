@@ -139,7 +139,10 @@ impl RotatedFile {
             self.len = found.len;
             self.written_at = seconds(found.modified);
         }
-        self.period = self.schedule.period(self.written_at);
+        self.period = match self.names.are_plain() {
+            true => self.schedule.period(self.written_at),
+            false => self.schedule.period(now),
+        };
         if let Some(keep) = self.keep
             && let Err(error) = self.names.remove_old(&self.log.path, keep)
         {
@@ -161,7 +164,6 @@ impl RotatedFile {
 
     /// Begins the next file. On error the old one is still open, under its own name if possible.
     fn rotate(&mut self, now: i64, more: usize) -> io::Result<()> {
-        let full = self.is_full(more);
         if self.len == 0 && self.names.are_plain() {
             self.period = self.schedule.period(now);
             return Ok(());
@@ -169,9 +171,7 @@ impl RotatedFile {
         let kept = self
             .names
             .set_aside(&self.log.path, &self.schedule, self.written_at)?;
-        let next = self
-            .names
-            .next(&self.schedule, now, full.then_some(&*self.log.path));
+        let next = self.names.next(&self.schedule, now, self.size, more as u64);
         match LogFile::open(next) {
             Ok(log) => self.log = log,
             Err(error) => {
@@ -183,8 +183,6 @@ impl RotatedFile {
             }
         }
         self.begin(now);
-        // An old file under the new name, if there is one, belongs to this period now.
-        self.period = self.schedule.period(now);
         Ok(())
     }
 }

@@ -81,31 +81,20 @@ impl Names {
     pub(super) fn current(&mut self, schedule: &Schedule, now: i64, size: Option<u64>) -> PathBuf {
         match self {
             Names::Plain { path, .. } => path.clone(),
-            Names::Dated(dated) => {
-                let has_room = |path: &Path| match (size, path.metadata()) {
-                    (Some(size), Ok(found)) => found.len() < size,
-                    _ => true,
-                };
-                dated.begin(schedule, now, 0, has_room)
-            }
+            Names::Dated(dated) => dated.begin(schedule, now, 0, size, 1),
         }
     }
 
-    /// The file to open when the old one is done with; `full`: it is, and this is its path.
-    pub(super) fn next(&mut self, schedule: &Schedule, now: i64, full: Option<&Path>) -> PathBuf {
+    /// The file to open when the old one is done with; `more` bytes are to be written.
+    pub(super) fn next(&mut self, schedule: &Schedule, now: i64, size: Option<u64>, more: u64) -> PathBuf {
         match self {
             Names::Plain { path, .. } => path.clone(),
-            Names::Dated(dated) => match full {
-                None => dated.begin(schedule, now, 0, |_| true),
-                Some(_) => {
-                    let first = if dated.base == dated.at(schedule, now) {
-                        dated.number + 1
-                    } else {
-                        0
-                    };
-                    dated.begin(schedule, now, first, |path| !path.exists())
-                }
-            },
+            Names::Dated(dated) => {
+                // Never back to one of lower number, though it may have room.
+                let same = dated.base == dated.at(schedule, now);
+                let first = if same { dated.number } else { 0 };
+                dated.begin(schedule, now, first, size, more)
+            }
         }
     }
 
@@ -187,11 +176,13 @@ impl Dated {
         printed(&self.whole, schedule.begin(now), schedule.zone)
     }
 
-    fn begin(&mut self, schedule: &Schedule, now: i64, first: u32, fits: impl Fn(&Path) -> bool) -> PathBuf {
+    fn begin(&mut self, schedule: &Schedule, now: i64, first: u32, size: Option<u64>, more: u64) -> PathBuf {
         self.base = self.at(schedule, now);
-        self.number = (first..)
-            .find(|number| fits(&numbered(&self.base, *number)))
-            .unwrap_or(first);
+        let fits = |number: &u32| match (size, numbered(&self.base, *number).metadata()) {
+            (Some(size), Ok(found)) => found.len() == 0 || found.len().saturating_add(more) <= size,
+            _ => true,
+        };
+        self.number = (first..).find(fits).unwrap_or(first);
         let path = numbered(&self.base, self.number);
         if self.folder_is_dated
             && let Some(folder) = path.parent()
