@@ -28,6 +28,12 @@ pub(crate) struct Record {
     /// The first line of what never became a request.
     refused_line: Option<Box<[u8]>>,
     pub(crate) response_headers: Option<HeaderMap>,
+    /// `None` where nobody logs them.
+    pub(crate) request_trailers: Option<Box<HeaderMap>>,
+    /// Why the front answered in the application's place, or cut the connection.
+    pub(crate) reason: Option<String>,
+    /// From the beginning to the response's head, if somebody logs it.
+    first_byte: Option<Duration>,
     /// 0 until there is an answer.
     pub(crate) status: u16,
     /// Bytes of the response's body that hyper was given.
@@ -57,6 +63,8 @@ impl Record {
         parts: http::request::Parts,
     ) -> Box<Self> {
         let started = (!connection.common.access_logs.is_empty()).then(Instant::now);
+        let keeps_trailers = connection.common.keeps_request_trailers;
+        let request_trailers = keeps_trailers.then(Box::<HeaderMap>::default);
         let http::request::Parts {
             method,
             uri,
@@ -75,6 +83,9 @@ impl Record {
             raw_target: head.raw_target,
             refused_line: head.refused.map(|refused| refused.line),
             response_headers: None,
+            request_trailers,
+            reason: None,
+            first_byte: None,
             status: 0,
             body_bytes: 0,
             bytes_in: head.len as u64,
@@ -84,6 +95,13 @@ impl Record {
             started,
             fate: Fate::Open,
         })
+    }
+
+    /// The response's head is on its way to the socket.
+    pub(crate) fn answered(&mut self) {
+        if self.connection.common.measures_first_byte {
+            self.first_byte = self.started.map(|started| started.elapsed());
+        }
     }
 
     /// The socket has taken the whole response.
@@ -150,10 +168,14 @@ impl Record {
                 .checked_sub(duration)
                 .unwrap_or(SystemTime::UNIX_EPOCH),
             duration,
+            first_byte: self.first_byte,
             queue_time: account.map(|account| account.queued),
             worker_time: account.and_then(|account| known(account.worked)),
             route: worker.map(|worker| &*worker.route),
             worker_pid: worker.map(|worker| worker.pid),
+            attempts: account.map(|_| u32::from(worker.is_some())),
+            handler: account.map(|_| "app"),
+            file: None,
             request_id: Some(self.id.as_str()),
             connection: match (sent, self.close) {
                 (false, _) => ConnectionStatus::Aborted,
@@ -193,21 +215,35 @@ impl Drop for Record {
     }
 }
 
-impl Fields for Record {
-    fn request_header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
-        self.headers
+/// The values of a field, in the order received.
+fn each_value(headers: Option<&HeaderMap>, name: &str, each: &mut dyn FnMut(&[u8])) {
+    if let Some(headers) = headers {
+        headers
             .get_all(name)
             .iter()
             .for_each(|value| each(value.as_bytes()));
     }
+}
+
+impl Fields for Record {
+    fn request_header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
+        each_value(Some(&self.headers), name, each);
+    }
 
     fn response_header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
-        if let Some(headers) = &self.response_headers {
-            headers
-                .get_all(name)
-                .iter()
-                .for_each(|value| each(value.as_bytes()));
-        }
+        each_value(self.response_headers.as_ref(), name, each);
+    }
+
+    fn request_trailer(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
+        each_value(self.request_trailers.as_deref(), name, each);
+    }
+
+    /// Apache's name for why a request was not answered as it was meant to be.
+    fn note(&self, name: &str) -> Option<&[u8]> {
+        self.reason
+            .as_ref()
+            .filter(|_| name == "error-notes")
+            .map(String::as_bytes)
     }
 }
 

@@ -122,7 +122,14 @@ async fn exchange<A: Application>(
             };
             let spool = Spool::new(common.spool_directory.as_deref());
             // Boxed, so that requests without a body do not carry the room for it around.
-            let (body, len) = Box::pin(body::read(incoming, framing, limits, &spool)).await?;
+            let (body, len) = Box::pin(body::read(
+                incoming,
+                framing,
+                limits,
+                &spool,
+                record.request_trailers.as_deref_mut(),
+            ))
+            .await?;
             record.bytes_in += len;
             if framing == Framing::Chunked {
                 // The application sees a body of known length.
