@@ -28,6 +28,10 @@ pub(crate) struct Record {
     /// The first line of what never became a request.
     refused_line: Option<Box<[u8]>>,
     pub(crate) response_headers: Option<HeaderMap>,
+    /// What was taken out of `headers`, if somebody logs it.
+    pub(crate) unseen_headers: Option<Box<HeaderMap>>,
+    /// The client sent no `Content-Length`.
+    pub(crate) length_is_ours: bool,
     /// `None` where nobody logs them.
     pub(crate) request_trailers: Option<Box<HeaderMap>>,
     /// Why the front answered in the application's place, or cut the connection.
@@ -83,6 +87,8 @@ impl Record {
             raw_target: head.raw_target,
             refused_line: head.refused.map(|refused| refused.line),
             response_headers: None,
+            unseen_headers: None,
+            length_is_ours: false,
             request_trailers,
             reason: None,
             first_byte: None,
@@ -227,7 +233,12 @@ fn each_value(headers: Option<&HeaderMap>, name: &str, each: &mut dyn FnMut(&[u8
 
 impl Fields for Record {
     fn request_header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
-        each_value(Some(&self.headers), name, each);
+        // The stand-in for a refused request has fields of its own.
+        if self.refused_line.is_some() || (self.length_is_ours && name == "content-length") {
+            return;
+        }
+        each_value(Some(&self.headers), name, &mut *each);
+        each_value(self.unseen_headers.as_deref(), name, each);
     }
 
     fn response_header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
@@ -252,9 +263,15 @@ fn parse_line(line: &[u8]) -> RequestLine<'_> {
     let mut words = line.split(|&b| b == b' ');
     let (method, target, version, end) = (words.next(), words.next(), words.next(), words.next());
     let protocol = match version {
-        Some(b"HTTP/1.1") => "HTTP/1.1",
-        Some(b"HTTP/1.0") => "HTTP/1.0",
-        _ => return RequestLine::Malformed(line),
+        Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor])
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            version.and_then(|version| str::from_utf8(version).ok())
+        }
+        _ => None,
+    };
+    let Some(protocol) = protocol else {
+        return RequestLine::Malformed(line);
     };
     match (method, target, end) {
         (Some(method @ [_, ..]), Some(target @ [_, ..]), None) => RequestLine::Parsed {
@@ -306,7 +323,22 @@ mod tests {
                 protocol: "HTTP/1.1"
             }
         );
-        for line in ["GET /a", "GET  HTTP/1.1", "GET /a HTTP/1.1 ", "\x16\x03", ""] {
+        assert!(matches!(
+            parse_line(b"GET /a HTTP/2.0"),
+            RequestLine::Parsed {
+                protocol: "HTTP/2.0",
+                ..
+            }
+        ));
+        for line in [
+            "GET /a",
+            "GET /a HTTP/x",
+            "GET /a HTTP/1.1x",
+            "GET  HTTP/1.1",
+            "GET /a HTTP/1.1 ",
+            "\x16\x03",
+            "",
+        ] {
             assert_eq!(
                 parse_line(line.as_bytes()),
                 RequestLine::Malformed(line.as_bytes())

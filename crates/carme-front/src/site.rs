@@ -132,6 +132,8 @@ pub(crate) struct Common {
     pub(crate) limits: Limits,
     pub(crate) access_logs: Vec<AccessLog>,
     pub(crate) keeps_response_headers: bool,
+    /// Somebody logs request fields that the application does not see.
+    pub(crate) keeps_unseen_headers: bool,
     pub(crate) keeps_request_trailers: bool,
     pub(crate) measures_first_byte: bool,
     pub(crate) spool_directory: Option<PathBuf>,
@@ -157,6 +159,9 @@ impl<A> Site<A> {
             common: Arc::new(Common {
                 clock: Clock::new(limits.tick()),
                 keeps_response_headers: access_logs.iter().any(|log| log.format.reads_response_headers()),
+                keeps_unseen_headers: access_logs
+                    .iter()
+                    .any(|log| log.format.reads_request_header(crate::service::is_unseen)),
                 keeps_request_trailers: access_logs.iter().any(|log| log.format.reads_request_trailers()),
                 measures_first_byte: access_logs.iter().any(|log| log.format.reads_first_byte()),
                 server_name,

@@ -4,7 +4,7 @@
 //! character of its number (`\u00ff`).
 
 use super::Zone;
-use super::render::{micros, microseconds, push_address, without_password};
+use super::render::{micros, microseconds, push_address, without_password, without_password_in};
 use crate::record::{ConnectionStatus, Record, RequestLine};
 use crate::{decimal, time};
 
@@ -44,7 +44,7 @@ impl Object<'_> {
         self.text("method", method);
         self.text("target", target.map(without_password).as_deref());
         self.text("protocol", protocol.map(str::as_bytes));
-        self.text("malformed", malformed);
+        self.text("malformed", malformed.map(without_password_in).as_deref());
         self.number(
             "status",
             Some(u64::from(record.status)).filter(|&status| status > 0),

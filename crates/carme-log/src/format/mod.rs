@@ -100,6 +100,11 @@ impl Format {
         self.reads(|field| matches!(field, Field::RequestTrailer(_)))
     }
 
+    /// True if a line depends on a field of the request whose name, in lower case, is `wanted`.
+    pub fn reads_request_header(&self, wanted: impl Fn(&str) -> bool) -> bool {
+        self.reads(|field| matches!(field, Field::RequestHeader(name) if wanted(name)))
+    }
+
     /// True if a line depends on the time of the response's first byte, likewise.
     pub fn reads_first_byte(&self) -> bool {
         self.line == Line::Json

@@ -96,8 +96,14 @@ impl Format {
                 user => push_value(out, user),
             },
             Field::Path => push_path(out, record),
-            Field::ServerName => push_value(out, record.server_name.map(str::as_bytes).or(record.host)),
-            Field::Host => push_value(out, record.host.or(record.server_name.map(str::as_bytes))),
+            Field::ServerName => match record.server_name {
+                Some(name) => escape::push(out, name.as_bytes()),
+                None => push_host(out, record.host),
+            },
+            Field::Host => match (record.host, record.server_name) {
+                (None, Some(name)) => escape::push(out, name.as_bytes()),
+                (host, _) => push_host(out, host),
+            },
             Field::ConnectionStatus => out.push(match record.connection {
                 ConnectionStatus::Aborted => b'X',
                 ConnectionStatus::KeepAlive => b'+',
@@ -112,6 +118,18 @@ impl Format {
 
 fn push_value(out: &mut Vec<u8>, value: Option<&[u8]>) {
     escape::push(out, value.unwrap_or(b"-"));
+}
+
+/// As Apache keeps it: in lower case and without the brackets of an IPv6 address.
+pub(super) fn push_host(out: &mut Vec<u8>, host: Option<&[u8]>) {
+    let Some(host) = host else { return out.push(b'-') };
+    let inner = host
+        .strip_prefix(b"[")
+        .and_then(|host| host.strip_suffix(b"]"))
+        .unwrap_or(host);
+    for byte in inner {
+        escape::push_byte(out, byte.to_ascii_lowercase());
+    }
 }
 
 fn push_number(out: &mut Vec<u8>, number: Option<u64>) {
@@ -207,7 +225,7 @@ fn push_response_header(out: &mut Vec<u8>, record: &Record<'_>, header: &Respons
     }
 }
 
-/// The first cookie of that name, whatever its case, in any Cookie header.
+/// The first cookie of that name that has a value, whatever its case, in any Cookie header.
 fn push_cookie(out: &mut Vec<u8>, record: &Record<'_>, name: &str) {
     let mut found = false;
     record.fields.request_header("cookie", &mut |header| {
@@ -215,6 +233,9 @@ fn push_cookie(out: &mut Vec<u8>, record: &Record<'_>, name: &str) {
             let Some(equals) = pair.iter().position(|&byte| byte == b'=') else {
                 continue;
             };
+            if equals + 1 == pair.len() {
+                continue;
+            }
             let matches = pair[..equals].trim_ascii().eq_ignore_ascii_case(name.as_bytes());
             if matches && !std::mem::replace(&mut found, true) {
                 escape::push(out, pair[equals + 1..].trim_ascii());
@@ -269,7 +290,7 @@ fn parts<'a>(record: &Record<'a>) -> Option<(&'a [u8], &'a [u8], &'a str)> {
 fn push_request_line(out: &mut Vec<u8>, line: RequestLine<'_>) {
     match line {
         RequestLine::Malformed(b"") => out.push(b'-'),
-        RequestLine::Malformed(received) => escape::push(out, received),
+        RequestLine::Malformed(received) => escape::push(out, &without_password_in(received)),
         RequestLine::Parsed {
             method,
             target,
@@ -283,6 +304,19 @@ fn push_request_line(out: &mut Vec<u8>, line: RequestLine<'_>) {
                 escape::push(out, protocol.as_bytes());
             }
         }
+    }
+}
+
+/// What came instead of a request line; its second word may be a target that has a password.
+pub(super) fn without_password_in(line: &[u8]) -> Cow<'_, [u8]> {
+    let Some(start) = line.iter().position(|&byte| byte == b' ').map(|space| space + 1) else {
+        return line.into();
+    };
+    let end = line[start..].iter().position(|&byte| byte == b' ');
+    let end = end.map_or(line.len(), |end| start + end);
+    match without_password(&line[start..end]) {
+        Cow::Borrowed(_) => line.into(),
+        Cow::Owned(target) => [&line[..start], &target, &line[end..]].concat().into(),
     }
 }
 

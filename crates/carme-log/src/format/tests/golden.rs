@@ -187,6 +187,12 @@ fn each_kind_of_request_line_prints_what_apache_prints() {
 fn a_malformed_request_has_its_bytes_and_nothing_else() {
     for (received, text) in [
         (&b"GET"[..], "GET"),
+        (
+            b"GET http://u:secret@h/ HTTP/x",
+            "GET http://u:XXXXXXXX@h/ HTTP/x",
+        ),
+        (b"GET http://u:secret@h/", "GET http://u:XXXXXXXX@h/"),
+        (b" x  ", " x  "),
         (b"\x16\x03\x01\x02", r"\x16\x03\x01\x02"),
         (b"", "-"),
     ] {
@@ -345,6 +351,31 @@ fn trailers_tls_files_and_handlers() {
         ),
         "- - - - - - - -"
     );
+}
+
+#[test]
+fn hosts_and_cookies_are_read_as_apache_reads_them() {
+    let lists = Lists {
+        request: vec![
+            ("cookie", b"sid=; a=b;SID = x ;sid=y".to_vec()),
+            ("cookie", b"late=1".to_vec()),
+        ],
+        ..Lists::default()
+    };
+    for (host, text) in [
+        ("H.Example", "h.example"),
+        ("[::1]", "::1"),
+        ("[x", "[x"),
+        ("", ""),
+    ] {
+        let record = Record {
+            server_name: None,
+            host: Some(host.as_bytes()),
+            ..record(&lists)
+        };
+        assert_eq!(line("%V %v", &record), format!("{text} {text}"));
+    }
+    assert_eq!(line("%{sid}C %{a}C %{late}C %{b}C", &record(&lists)), "x b 1 -");
 }
 
 #[test]
