@@ -7,6 +7,8 @@ use super::requests::Exchange;
 
 #[derive(Default)]
 pub(crate) struct Differences {
+    /// Values that are the same in both logs.
+    pub(crate) alike: usize,
     /// How often each that is documented was found.
     pub(crate) documented: BTreeMap<&'static str, usize>,
     /// The others, for the reader.
@@ -72,6 +74,7 @@ pub(crate) fn compare(
             for (name, apache) in theirs {
                 let carme = &ours[name];
                 if apache == carme {
+                    found.alike += 1;
                     continue;
                 }
                 let pipelined = exchange.is_some_and(|exchange| exchange.requests > 1);

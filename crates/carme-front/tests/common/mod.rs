@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carme_front::{AccessLog, Drained, Limits, Listener, Location, Shutdown, Site, SiteOptions, serve};
-use carme_log::{Destination, Format, Writer, WriterOptions};
+use carme_log::{Condition, Destination, Format, Writer, WriterOptions};
 use tokio::task::JoinHandle;
 
 use app::{Events, Fake};
@@ -43,18 +43,25 @@ impl Front {
     }
 
     fn build(limits: Limits, format: &str, paths: &[&str]) -> Self {
+        Self::logging(limits, format, paths, None)
+    }
+
+    /// Only requests for which `when` holds are logged.
+    pub fn logging(limits: Limits, format: &str, paths: &[&str], when: Option<Condition>) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let log_path = directory.path().join("access.log");
         let options = WriterOptions::default();
         let log = Arc::new(Writer::open(Destination::File(log_path.clone()), options).expect("a log"));
         let events = Arc::<Events>::default();
+        let access_log = AccessLog::new(Format::parse(format).expect("a format"), Arc::clone(&log));
+        let access_log = match when {
+            Some(when) => access_log.when(when),
+            None => access_log,
+        };
         let site = Site::new(
             SiteOptions {
                 limits,
-                access_logs: vec![AccessLog::new(
-                    Format::parse(format).expect("a format"),
-                    Arc::clone(&log),
-                )],
+                access_logs: vec![access_log],
                 ..SiteOptions::default()
             },
             paths.iter().map(|path| Location::new(path, Fake::new(&events))),
