@@ -16,7 +16,11 @@ def application(environ, start_response):
 
 /// A server with these settings for its logs.
 fn start(server: &str, logs: &str) -> Server {
-    let builder = ServerBuilder::app(APP);
+    start_app(APP, server, logs)
+}
+
+fn start_app(app: &str, server: &str, logs: &str) -> Server {
+    let builder = ServerBuilder::app(app);
     let folder = builder.directory().to_owned();
     let toml = format!(
         "[server]\nlisten = [\"127.0.0.1:0\"]\n{server}\n\
@@ -128,6 +132,42 @@ fn a_rotated_log_has_every_line_once_and_keeps_so_many_files() {
         assert!(path.metadata().unwrap().len() <= 4096, "{}", path.display());
     }
     wait_until("all but two old files are removed", || files("few-").len() == 3);
+}
+
+#[test]
+fn the_error_log_is_rotated_too() {
+    let app = "import sys\n\ndef application(environ, start_response):\n    \
+               print('printed', environ['PATH_INFO'], 'x' * 100, file=sys.stderr, flush=True)\n    \
+               start_response('200 OK', [])\n    return [b'']\n";
+    let server = start_app(
+        app,
+        "error_log = \"error.log\"\nerror_log_rotate = { size = \"4KiB\" }",
+        "[[access_logs]]\nfile = \"access.log\"",
+    );
+    let mut client = server.connect();
+    for number in 0..100 {
+        assert_eq!(client.get(&format!("/{number}")).unwrap().status(), 200);
+    }
+    let files = || {
+        let entries = fs::read_dir(server.directory())
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        entries
+            .filter(|path| {
+                path.file_name()
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .starts_with("error.log")
+            })
+            .collect::<Vec<_>>()
+    };
+    let printed = || {
+        let lines = files().iter().flat_map(|path| lines(path)).collect::<Vec<_>>();
+        lines.iter().filter(|line| line.contains("printed /")).count()
+    };
+    wait_until("every line is there", || printed() == 100);
+    assert!(files().len() >= 4, "{:?}", files());
 }
 
 #[cfg(unix)]

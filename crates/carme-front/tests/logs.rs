@@ -72,7 +72,7 @@ async fn who_answered_and_why_it_was_not_the_app() {
         front.log(2).await,
         [
             "204 app 1 - - -",
-            "505 - - - - the request's version is neither HTTP/1.0 nor HTTP/1.1"
+            "505 - - - - the version of HTTP is not 1.0 or 1.1"
         ]
     );
 }

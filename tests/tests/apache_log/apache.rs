@@ -21,7 +21,9 @@ impl Apache {
     /// Starts it with its files in `folder`; the error says why it cannot be had.
     pub(crate) fn start(folder: &Path, format: &str) -> Result<Apache, String> {
         if !Path::new(PROGRAM).exists() || !Path::new(MODULES).exists() {
-            return Err(format!("{PROGRAM} is not installed (Debian's package apache2-bin)"));
+            return Err(format!(
+                "{PROGRAM} is not installed (Debian's package apache2-bin)"
+            ));
         }
         // Apache's own user reads the page.
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("its folder can be opened");
