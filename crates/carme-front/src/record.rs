@@ -10,6 +10,7 @@ use carme_log::{ConnectionStatus, Fields, RequestLine};
 use http::{HeaderMap, Method, Uri, Version, header};
 
 use crate::guard::Notes;
+use crate::refused::Refused;
 use crate::request_id::RequestId;
 use crate::state::{ConnectionState, NextHead};
 
@@ -25,8 +26,8 @@ pub(crate) struct Record {
     pub(crate) headers: HeaderMap,
     pub(crate) notes: Notes,
     pub(crate) raw_target: Option<Box<[u8]>>,
-    /// The first line of what never became a request.
-    refused_line: Option<Box<[u8]>>,
+    /// What never became a request.
+    refused: Option<Box<Refused>>,
     pub(crate) response_headers: Option<HeaderMap>,
     /// What was taken out of `headers`, if somebody logs it.
     pub(crate) unseen_headers: Option<Box<HeaderMap>>,
@@ -85,7 +86,7 @@ impl Record {
             headers,
             notes: head.notes,
             raw_target: head.raw_target,
-            refused_line: head.refused.map(|refused| refused.line),
+            refused: head.refused,
             response_headers: None,
             unseen_headers: None,
             length_is_ours: false,
@@ -125,8 +126,8 @@ impl Record {
     }
 
     fn request_line(&self) -> RequestLine<'_> {
-        if let Some(line) = &self.refused_line {
-            return parse_line(line);
+        if let Some(refused) = &self.refused {
+            return parse_line(&refused.line);
         }
         let protocol = if self.version == Version::HTTP_10 {
             "HTTP/1.0"
@@ -137,6 +138,14 @@ impl Record {
             method: self.method.as_str().as_bytes(),
             target: self.target(),
             protocol,
+        }
+    }
+
+    /// As the client sent it.
+    fn host(&self) -> Option<&[u8]> {
+        match &self.refused {
+            Some(refused) => refused.first_value("host"),
+            None => self.headers.get(header::HOST).map(|host| host.as_bytes()),
         }
     }
 
@@ -154,10 +163,7 @@ impl Record {
             peer: connection.ends.peer,
             local: connection.ends.local,
             server_name: common.server_name.as_deref(),
-            host: self
-                .headers
-                .get(header::HOST)
-                .map(|host| split_port(host.as_bytes()).0),
+            host: self.host().map(|host| split_port(host).0),
             server_port: None,
             request_line: self.request_line(),
             path: None,
@@ -234,7 +240,10 @@ fn each_value(headers: Option<&HeaderMap>, name: &str, each: &mut dyn FnMut(&[u8
 impl Fields for Record {
     fn request_header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
         // The stand-in for a refused request has fields of its own.
-        if self.refused_line.is_some() || (self.length_is_ours && name == "content-length") {
+        if let Some(refused) = &self.refused {
+            return refused.each_value(name, each);
+        }
+        if self.length_is_ours && name == "content-length" {
             return;
         }
         each_value(Some(&self.headers), name, &mut *each);

@@ -50,14 +50,14 @@ async fn fields_that_the_app_does_not_see_are_logged_all_the_same() {
         !seen.contains("keep-alive") && !seen.contains("under") && seen.contains("x-two: a"),
         "{seen}"
     );
-    // What a refused request had is not known, and what stands in for it is not logged.
+    // What a refused request had, and not what stands in for it.
     client
         .send("GET /a HTTP/1.1\r\nHost: x\r\nX-Two: a\r\nBad Name: x\r\n\r\n")
         .await;
     assert_eq!(client.response("GET").await.status, 400);
     assert_eq!(
         front.log(2).await,
-        ["keep-alive, te|trailers|1|x|a, b", "-|-|-|-|-"]
+        ["keep-alive, te|trailers|1|x|a, b", "-|-|-|x|a"]
     );
 }
 

@@ -34,6 +34,21 @@ const OF_ANY_REQUEST: &[&str] = &[
     "T",
 ];
 
+/// Those that come from the request's header fields.
+const OF_HEADERS: &[&str] = &[
+    "V",
+    "referer",
+    "agent",
+    "host",
+    "connection",
+    "encoding",
+    "length",
+    "multi",
+    "under",
+    "cookie",
+    "cookies",
+];
+
 /// Carme after what it refuses, Apache after a method that it does not know.
 const CLOSED: &str = "a connection ends after another request than Apache's";
 
@@ -103,7 +118,12 @@ fn documented(name: &str, theirs: &Line, ours: &Line, pipelined: bool) -> Option
         apache.ends_with(" HTTP/1.0") && cut(apache) == cut(carme)
     };
     Some(match name {
-        _ if refused && !OF_ANY_REQUEST.contains(&name) => "of a refused request only the first line is kept",
+        _ if refused && OF_HEADERS.contains(&name) && theirs["host"] == "-" => {
+            "Apache reads no fields after a request line that it refuses"
+        }
+        _ if refused && !OF_ANY_REQUEST.contains(&name) && !OF_HEADERS.contains(&name) => {
+            "Carme refuses what Apache lets pass, or reads less of what both refuse"
+        }
         "r" if refused && same_but_protocol() => "Apache replaces a protocol that it cannot read by HTTP/1.0",
         "U" if merged(carme) == apache => "slashes are not merged, and dots not resolved",
         "k" if carme.parse() == apache.parse().map(|number: u32| number + 1) && ours["X"] == "-" => {
@@ -116,6 +136,9 @@ fn documented(name: &str, theirs: &Line, ours: &Line, pipelined: bool) -> Option
             "Apache counts the first byte of the next request that has come already"
         }
         "X" if ours["s"] == "501" => CLOSED,
+        "host" | "V" if refused && ours["r"].contains("://") => {
+            "of a refused request with an absolute target the host is that of the Host field"
+        }
         "host" if apache.eq_ignore_ascii_case(carme) => {
             "the host of an absolute target is logged as it was sent"
         }
