@@ -65,6 +65,13 @@ impl Logs {
 
     /// Opens all files anew, after they were renamed or removed: what is logged from now on goes to new ones. Returns at
     /// once; what cannot be opened goes on in the old file, and the error log says so.
+    #[cfg_attr(
+        windows,
+        allow(
+            dead_code,
+            reason = "there only a command can ask for it, and there is none yet"
+        )
+    )]
     pub(crate) fn reopen(&self) {
         for writer in &self.0 {
             writer.reopen();
