@@ -10,18 +10,21 @@ all is there.
 Needed are Rust with cargo and one CPython from 3.9 on. Each CPython that is found gets a virtual environment with
 Flask and Django. For the Windows tests on Linux it takes the mingw linker, 64-bit Wine (on Debian and its
 derivatives they are installed, with root or a sudo that asks nothing), Rust's standard library for Windows and
-Windows CPythons from PyPI. All of it except Debian's packages and rustup's target stays in the cache,
+Windows CPythons from PyPI. As root on Debian it also installs Apache's program and GoAccess, which tests of the log
+compare with and read it by. All of it except Debian's packages and rustup's target stays in the cache,
 `$XDG_CACHE_HOME/carme-ci` or `~/.cache/carme-ci` (`CARME_CI_CACHE` overrides it), which can be deleted at any time.
 """
 
 import argparse
 import contextlib
+import os
 import shutil
 import sys
 from dataclasses import dataclass
 from typing import Optional
 
 import console
+import debian
 import pythons
 import toolchain
 import windows_python
@@ -61,6 +64,7 @@ def prepare(with_wine=True, install=True, only_pythons=None):
             setup.no_windows = "left out by --no-wine"
         else:
             _windows(setup, install)
+        _peers(install)
         _optional()
     console.line("  ready after " + console.duration(watch.seconds))
     return setup
@@ -129,9 +133,35 @@ def _windows(setup, install):
     console.finding(console.MISSING, "the Windows tests are skipped", setup.no_windows)
 
 
+# (program, Debian's package, what is skipped without it). `apache2` would start a server of its own; its program alone
+# does not.
+PEERS = [
+    ("apache2", "apache2-bin", "the comparison of log lines with Apache's"),
+    ("goaccess", "goaccess", "reading the log with GoAccess"),
+]
+
+
+def _peers(install):
+    """Programs of others that tests use: as root they are installed, else their tests are skipped."""
+    for program, package, test in PEERS:
+        there, status = _program(program), console.FOUND
+        if not there and install and debian.is_here() and os.geteuid() == 0:
+            try:
+                debian.install([package])
+                there, status = _program(program), console.INSTALLED
+            except console.CommandFailed as error:
+                console.line("  {}: {}".format(package, error))
+        console.finding(status if there else console.OPTIONAL, program,
+                        there or "not installed: skipped is {}".format(test))
+
+
+def _program(name):
+    return shutil.which(name) or shutil.which("/usr/sbin/" + name)
+
+
 def _optional():
-    for program, use in (("wrk", "bench/"), ("apache2", "the Apache rows of bench/")):
-        there = shutil.which(program) or shutil.which("/usr/sbin/" + program)
+    for program, use in (("wrk", "bench/"),):
+        there = _program(program)
         console.finding(console.FOUND if there else console.OPTIONAL, program,
                         there or "not installed; only {} would use it".format(use))
 

@@ -41,8 +41,16 @@ pub fn exists(pid: u32) -> bool {
         .any(|word| word == pid.to_string())
 }
 
+/// Sends a process a signal by its name: `USR1`.
+#[cfg(unix)]
+pub fn signal(pid: u32, name: &str) {
+    let _ = Command::new("kill")
+        .args([format!("-{name}"), pid.to_string()])
+        .output();
+}
+
 /// Asks a process to end, as an administrator does: SIGTERM. Windows has no such thing for a process without a console.
 #[cfg(unix)]
 pub fn terminate(pid: u32) {
-    let _ = Command::new("kill").args(["-TERM", &pid.to_string()]).output();
+    signal(pid, "TERM");
 }

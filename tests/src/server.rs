@@ -98,6 +98,17 @@ impl ServerBuilder {
         }
     }
 
+    /// Serves this configuration file instead; its folder is the app's.
+    pub fn configured(mut self, file: &Path) -> Self {
+        self.command = Command::new(program());
+        self.command
+            .args(["serve", "-c"])
+            .arg(file)
+            .current_dir(self.directory.path());
+        self.python = None;
+        self
+    }
+
     /// With this interpreter in place of the main one.
     pub fn python(mut self, python: &Path) -> Self {
         self.python = Some(python.to_owned());

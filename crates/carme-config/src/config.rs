@@ -5,6 +5,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use carme_log::{Condition, Rotation};
+
 use crate::bind::Bind;
 use crate::interpreter::Interpreter;
 use crate::log_output::LogOutput;
@@ -104,6 +106,8 @@ pub struct Server {
     pub limits: Limits,
     /// `error_log`: where the server's and the workers' messages go.
     pub error_log: LogOutput,
+    /// `error_log_rotate`: when its file is followed by another.
+    pub error_log_rotation: Option<Rotation>,
 }
 
 /// How long the server waits for its clients, and for its end.
@@ -152,6 +156,7 @@ impl Default for Server {
                 backlog: defaults::BACKLOG,
             },
             error_log: LogOutput::Standard,
+            error_log_rotation: None,
         }
     }
 }
@@ -220,6 +225,10 @@ pub struct AccessLog {
     pub output: LogOutput,
     /// A nickname or a LogFormat string; `carme_log::Format::parse` accepted it.
     pub format: String,
+    /// `only`, `except`: which requests have a line in it; all if `None`.
+    pub when: Option<Condition>,
+    /// `rotate`: when the file is followed by another; `carme_log` accepted its name.
+    pub rotation: Option<Rotation>,
 }
 
 impl Default for AccessLog {
@@ -227,6 +236,8 @@ impl Default for AccessLog {
         AccessLog {
             output: LogOutput::Standard,
             format: defaults::LOG_FORMAT.to_owned(),
+            when: None,
+            rotation: None,
         }
     }
 }

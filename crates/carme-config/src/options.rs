@@ -48,6 +48,8 @@ pub struct ServeOptions {
     pub startup_timeout: Option<String>,
 }
 
+const NO_ACCESS_LOG: &str = "write --access-log off for no access log";
+
 impl Config {
     /// Checks the options.
     ///
@@ -223,7 +225,9 @@ impl Reader {
     }
 
     fn access_logs(&mut self, options: &ServeOptions, surroundings: &Surroundings) -> Option<Vec<AccessLog>> {
-        let format = self.option("--log-format", &options.log_format, bounds::log_format);
+        let format = self.option("--log-format", &options.log_format, |text| {
+            bounds::log_format(text, NO_ACCESS_LOG)
+        });
         let output = match options.access_log.as_deref() {
             Some("off") if options.log_format.is_some() => {
                 self.wrong(
@@ -234,14 +238,15 @@ impl Reader {
             }
             Some("off") => return Some(Vec::new()),
             Some(text) => self.read("--access-log", text, |text| {
-                LogOutput::parse(text, &surroundings.directory)
+                LogOutput::parse(text, &surroundings.directory, NO_ACCESS_LOG)
             })?,
             None => LogOutput::Standard,
         };
         let standard = AccessLog::default();
         Some(vec![AccessLog {
             output,
-            format: format.unwrap_or(standard.format),
+            format: format.unwrap_or_else(|| standard.format.clone()),
+            ..standard
         }])
     }
 }

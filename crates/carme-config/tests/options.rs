@@ -95,6 +95,7 @@ fn every_option() {
     let log = AccessLog {
         output: LogOutput::File(site.path().join("access.log")),
         format: "common".into(),
+        ..AccessLog::default()
     };
     assert_eq!(config.access_logs, [log]);
     let off = site

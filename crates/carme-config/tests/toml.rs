@@ -155,7 +155,7 @@ fn each_kind_of_mistake() {
     let rest = |text: &str| with(&site, "", TARGET, text);
     let mut failures = Vec::new();
     const SERVER_KEYS: &str = "[server] knows: listen, graceful_timeout, keep_alive_timeout, header_timeout, \
-                               body_timeout, max_body, body_memory, max_header, response_buffer, backlog, error_log";
+                               body_timeout, max_body, body_memory, max_header, response_buffer, backlog, error_log, error_log_rotate";
     const APP_KEYS: &str = "[apps.site] knows: target, directory, python, interface, workers, threads, \
                             switch_interval, startup_timeout, queue, route, env, env_files";
     for (result, expected) in [
@@ -170,7 +170,6 @@ fn each_kind_of_mistake() {
         (app("queue = { limits = 4 }"), "carme.toml:11:11: unknown key `limits` in [apps.site.queue] | help: did you mean `limit`? [apps.site.queue] knows: limit, timeout".into()),
         (rest("[balancers.x]"), "carme.toml:21:2: `balancers` in the top of the file is not available yet in this version of Carme".into()),
         (rest("[sever]"), "carme.toml:21:2: unknown key `sever` in the top of the file | help: did you mean `server`? the top of the file knows: server, tls, apps, locations, access_logs".into()),
-        (rest("[[access_logs]]\nfile = \"-\"\nrotate = { keep = 10 }"), "carme.toml:23:1: `rotate` in [[access_logs]] is not available yet in this version of Carme".into()),
         (rest("[[locations]]\npath = \"/\"\napp = \"site\"\n[[locations]]\npath = \"/static\"\nfiles = \"static\""), "carme.toml:26:1: `files` in [[locations]] is not available yet in this version of Carme".into()),
         // Types.
         (server("listen = 8000"), "carme.toml:2:10: `listen` must be a string, found the number 8000 | help: write \"127.0.0.1:8000\" for this machine alone, \"0.0.0.0:8000\" for everybody".into()),
@@ -216,7 +215,7 @@ fn each_kind_of_mistake() {
         (rest("[[locations]]\npath = \"/\""), "carme.toml:21:1: [[locations]] has no `app` | help: write app = \"site\"".into()),
         (rest("[[locations]]\npath = \"shop\"\napp = \"site\""), "carme.toml:22:8: `path` must be a path such as \"/\" or \"/shop\", found \"shop\" | help: begin with a slash: \"/shop\"".into()),
         (rest("[[locations]]\npath = \"/a\"\napp = \"site\"\n[[locations]]\npath = \"/a/\"\napp = \"site\""), "carme.toml:25:8: `path` is taken already: /a at carme.toml:22:8".into()),
-        (rest("[[access_logs]]\nfile = \"-\"\nformat = \"combiend\""), "carme.toml:23:10: `format` is no log format: at column 1, \"combiend\" is neither a nickname (common, combined, combined_route) nor has it any directive, such as %h | help: did you mean \"combined\"?".into()),
+        (rest("[[access_logs]]\nfile = \"-\"\nformat = \"combiend\""), "carme.toml:23:10: `format` is no log format: at column 1, \"combiend\" is neither a nickname (common, combined, combined_route, json) nor has it any directive, such as %h | help: did you mean \"combined\"?".into()),
         (rest("[[access_logs]]\n[[access_logs]]"), "carme.toml:22:1: [[access_logs]] has the same file and format as another: each line would be there twice".into()),
         (rest("[apps.other]\ntarget = \"app.py\"\nroute = \"site_{n}\"\n[[locations]]\npath = \"/\"\napp = \"site\"\n[[locations]]\npath = \"/other\"\napp = \"other\""), "carme.toml:23:9: `route` would give a worker of `other` the name site_1, as `site` does | help: choose another pattern for one of them".into()),
         (site.toml("[apps.Site]\ntarget = \"app.py\""), "carme.toml:1:7: `Site` must have a name of lower-case letters, digits, \"_\" and \"-\" | help: call it site".into()),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use carme_farm::dispatch::RequestBody;
+use http::HeaderMap;
 use http_body::Body;
 use hyper::body::Incoming;
 
@@ -45,12 +46,13 @@ pub(crate) enum BodyError {
     Spool(io::Error),
 }
 
-/// Reads a body to its end, and says how many bytes it had.
+/// Reads a body to its end, and says how many bytes it had. Its trailers go to `trailers`, if somebody wants them.
 pub(crate) async fn read(
     mut body: Incoming,
     framing: Framing,
     limits: BodyLimits,
     spool: &Spool<'_>,
+    mut trailers: Option<&mut HeaderMap>,
 ) -> Result<(RequestBody, u64), BodyError> {
     let declared = match framing {
         Framing::Empty => return Ok((RequestBody::Empty, 0)),
@@ -64,7 +66,7 @@ pub(crate) async fn read(
     let mut gathered = Gathered::None;
     let mut total = 0_u64;
     let mut file = None;
-    while let Some(piece) = next(&mut body, limits.timeout).await? {
+    while let Some(piece) = next(&mut body, limits.timeout, trailers.as_deref_mut()).await? {
         total += piece.len() as u64;
         if total > limits.bytes {
             return Err(BodyError::TooLarge(limits.bytes));
@@ -141,8 +143,12 @@ impl Gathered {
     }
 }
 
-/// The next piece of data; trailers are read and dropped.
-async fn next(body: &mut Incoming, timeout: Duration) -> Result<Option<Bytes>, BodyError> {
+/// The next piece of data; trailers are read and kept or dropped.
+async fn next(
+    body: &mut Incoming,
+    timeout: Duration,
+    mut trailers: Option<&mut HeaderMap>,
+) -> Result<Option<Bytes>, BodyError> {
     loop {
         // The timer is only made where there is something to wait for.
         let mut polled = poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
@@ -160,11 +166,11 @@ async fn next(body: &mut Incoming, timeout: Duration) -> Result<Option<Bytes>, B
         }
         match polled.flatten() {
             None => return Ok(None),
-            Some(Ok(frame)) => {
-                if let Ok(data) = frame.into_data() {
-                    return Ok(Some(data));
-                }
-            }
+            Some(Ok(frame)) => match (frame.into_data(), &mut trailers) {
+                (Ok(data), _) => return Ok(Some(data)),
+                (Err(frame), Some(trailers)) => trailers.extend(frame.into_trailers().unwrap_or_default()),
+                (Err(_), None) => {}
+            },
             Some(Err(error)) => return Err(cause(error)),
         }
     }

@@ -41,6 +41,7 @@ mod location;
 mod outgoing;
 mod page;
 mod record;
+mod refused;
 mod request_id;
 mod respond;
 mod server;

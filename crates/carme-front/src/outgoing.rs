@@ -82,6 +82,7 @@ impl<E: Exchange> Outgoing<E> {
                 status = record.status,
                 "the connection is cut inside the response: {why}"
             );
+            record.reason = Some(why.to_string());
         }
         self.content = Content::Cut(Some(why));
         self.complete = false;

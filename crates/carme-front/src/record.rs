@@ -10,6 +10,7 @@ use carme_log::{ConnectionStatus, Fields, RequestLine};
 use http::{HeaderMap, Method, Uri, Version, header};
 
 use crate::guard::Notes;
+use crate::refused::Refused;
 use crate::request_id::RequestId;
 use crate::state::{ConnectionState, NextHead};
 
@@ -25,9 +26,19 @@ pub(crate) struct Record {
     pub(crate) headers: HeaderMap,
     pub(crate) notes: Notes,
     pub(crate) raw_target: Option<Box<[u8]>>,
-    /// The first line of what never became a request.
-    refused_line: Option<Box<[u8]>>,
+    /// What never became a request.
+    refused: Option<Box<Refused>>,
     pub(crate) response_headers: Option<HeaderMap>,
+    /// What was taken out of `headers`, if somebody logs it.
+    pub(crate) unseen_headers: Option<Box<HeaderMap>>,
+    /// The client sent no `Content-Length`.
+    pub(crate) length_is_ours: bool,
+    /// `None` where nobody logs them.
+    pub(crate) request_trailers: Option<Box<HeaderMap>>,
+    /// Why the front answered in the application's place, or cut the connection.
+    pub(crate) reason: Option<String>,
+    /// From the beginning to the response's head, if somebody logs it.
+    first_byte: Option<Duration>,
     /// 0 until there is an answer.
     pub(crate) status: u16,
     /// Bytes of the response's body that hyper was given.
@@ -57,6 +68,8 @@ impl Record {
         parts: http::request::Parts,
     ) -> Box<Self> {
         let started = (!connection.common.access_logs.is_empty()).then(Instant::now);
+        let keeps_trailers = connection.common.keeps_request_trailers;
+        let request_trailers = keeps_trailers.then(Box::<HeaderMap>::default);
         let http::request::Parts {
             method,
             uri,
@@ -73,8 +86,13 @@ impl Record {
             headers,
             notes: head.notes,
             raw_target: head.raw_target,
-            refused_line: head.refused.map(|refused| refused.line),
+            refused: head.refused,
             response_headers: None,
+            unseen_headers: None,
+            length_is_ours: false,
+            request_trailers,
+            reason: None,
+            first_byte: None,
             status: 0,
             body_bytes: 0,
             bytes_in: head.len as u64,
@@ -84,6 +102,13 @@ impl Record {
             started,
             fate: Fate::Open,
         })
+    }
+
+    /// The response's head is on its way to the socket.
+    pub(crate) fn answered(&mut self) {
+        if self.connection.common.measures_first_byte {
+            self.first_byte = self.started.map(|started| started.elapsed());
+        }
     }
 
     /// The socket has taken the whole response.
@@ -101,8 +126,8 @@ impl Record {
     }
 
     fn request_line(&self) -> RequestLine<'_> {
-        if let Some(line) = &self.refused_line {
-            return parse_line(line);
+        if let Some(refused) = &self.refused {
+            return parse_line(&refused.line);
         }
         let protocol = if self.version == Version::HTTP_10 {
             "HTTP/1.0"
@@ -113,6 +138,14 @@ impl Record {
             method: self.method.as_str().as_bytes(),
             target: self.target(),
             protocol,
+        }
+    }
+
+    /// As the client sent it.
+    fn host(&self) -> Option<&[u8]> {
+        match &self.refused {
+            Some(refused) => refused.first_value("host"),
+            None => self.headers.get(header::HOST).map(|host| host.as_bytes()),
         }
     }
 
@@ -130,10 +163,7 @@ impl Record {
             peer: connection.ends.peer,
             local: connection.ends.local,
             server_name: common.server_name.as_deref(),
-            host: self
-                .headers
-                .get(header::HOST)
-                .map(|host| split_port(host.as_bytes()).0),
+            host: self.host().map(|host| split_port(host).0),
             server_port: None,
             request_line: self.request_line(),
             path: None,
@@ -150,10 +180,14 @@ impl Record {
                 .checked_sub(duration)
                 .unwrap_or(SystemTime::UNIX_EPOCH),
             duration,
+            first_byte: self.first_byte,
             queue_time: account.map(|account| account.queued),
             worker_time: account.and_then(|account| known(account.worked)),
             route: worker.map(|worker| &*worker.route),
             worker_pid: worker.map(|worker| worker.pid),
+            attempts: account.map(|_| u32::from(worker.is_some())),
+            handler: account.map(|_| "app"),
+            file: None,
             request_id: Some(self.id.as_str()),
             connection: match (sent, self.close) {
                 (false, _) => ConnectionStatus::Aborted,
@@ -193,21 +227,43 @@ impl Drop for Record {
     }
 }
 
-impl Fields for Record {
-    fn request_header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
-        self.headers
+/// The values of a field, in the order received.
+fn each_value(headers: Option<&HeaderMap>, name: &str, each: &mut dyn FnMut(&[u8])) {
+    if let Some(headers) = headers {
+        headers
             .get_all(name)
             .iter()
             .for_each(|value| each(value.as_bytes()));
     }
+}
+
+impl Fields for Record {
+    fn request_header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
+        // The stand-in for a refused request has fields of its own.
+        if let Some(refused) = &self.refused {
+            return refused.each_value(name, each);
+        }
+        if self.length_is_ours && name == "content-length" {
+            return;
+        }
+        each_value(Some(&self.headers), name, &mut *each);
+        each_value(self.unseen_headers.as_deref(), name, each);
+    }
 
     fn response_header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
-        if let Some(headers) = &self.response_headers {
-            headers
-                .get_all(name)
-                .iter()
-                .for_each(|value| each(value.as_bytes()));
-        }
+        each_value(self.response_headers.as_ref(), name, each);
+    }
+
+    fn request_trailer(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
+        each_value(self.request_trailers.as_deref(), name, each);
+    }
+
+    /// Apache's name for why a request was not answered as it was meant to be.
+    fn note(&self, name: &str) -> Option<&[u8]> {
+        self.reason
+            .as_ref()
+            .filter(|_| name == "error-notes")
+            .map(String::as_bytes)
     }
 }
 
@@ -216,9 +272,15 @@ fn parse_line(line: &[u8]) -> RequestLine<'_> {
     let mut words = line.split(|&b| b == b' ');
     let (method, target, version, end) = (words.next(), words.next(), words.next(), words.next());
     let protocol = match version {
-        Some(b"HTTP/1.1") => "HTTP/1.1",
-        Some(b"HTTP/1.0") => "HTTP/1.0",
-        _ => return RequestLine::Malformed(line),
+        Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor])
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            version.and_then(|version| str::from_utf8(version).ok())
+        }
+        _ => None,
+    };
+    let Some(protocol) = protocol else {
+        return RequestLine::Malformed(line);
     };
     match (method, target, end) {
         (Some(method @ [_, ..]), Some(target @ [_, ..]), None) => RequestLine::Parsed {
@@ -270,7 +332,22 @@ mod tests {
                 protocol: "HTTP/1.1"
             }
         );
-        for line in ["GET /a", "GET  HTTP/1.1", "GET /a HTTP/1.1 ", "\x16\x03", ""] {
+        assert!(matches!(
+            parse_line(b"GET /a HTTP/2.0"),
+            RequestLine::Parsed {
+                protocol: "HTTP/2.0",
+                ..
+            }
+        ));
+        for line in [
+            "GET /a",
+            "GET /a HTTP/x",
+            "GET /a HTTP/1.1x",
+            "GET  HTTP/1.1",
+            "GET /a HTTP/1.1 ",
+            "\x16\x03",
+            "",
+        ] {
             assert_eq!(
                 parse_line(line.as_bytes()),
                 RequestLine::Malformed(line.as_bytes())

@@ -76,6 +76,9 @@ pub(crate) fn fault<E: Exchange>(mut record: Box<Record>, fault: &Fault) -> Resp
         "{}",
         fault.reason
     );
+    if !record.connection.common.access_logs.is_empty() {
+        record.reason = Some(fault.reason.clone());
+    }
     let mut response = Response::new(());
     *response.status_mut() = fault.status;
     let headers = response.headers_mut();
@@ -122,6 +125,7 @@ fn finish<E: Exchange>(
     content: Content<E>,
 ) -> Response<Outgoing<E>> {
     record.status = response.status().as_u16();
+    record.answered();
     let headers = response.headers_mut();
     headers
         .entry(header::SERVER)

@@ -139,10 +139,18 @@ async fn exchange<A: Application>(
             };
             let spool = Spool::new(common.spool_directory.as_deref());
             // Boxed, so that requests without a body do not carry the room for it around.
-            let (body, len) = Box::pin(body::read(incoming, framing, limits, &spool)).await?;
+            let (body, len) = Box::pin(body::read(
+                incoming,
+                framing,
+                limits,
+                &spool,
+                record.request_trailers.as_deref_mut(),
+            ))
+            .await?;
             record.bytes_in += len;
             if framing == Framing::Chunked {
                 // The application sees a body of known length.
+                record.length_is_ours = true;
                 record
                     .headers
                     .insert(header::CONTENT_LENGTH, HeaderValue::from(len));
@@ -151,7 +159,7 @@ async fn exchange<A: Application>(
         }
     };
     if record.notes.hop_by_hop || record.notes.underscore {
-        remove_unseen(&mut record.headers);
+        remove_unseen(record);
     }
     let exchange = found
         .app
@@ -297,21 +305,34 @@ fn encoded_len(record: &Record) -> usize {
 /// Removes what concerns only this connection, and names with `_`: in `environ` they would look like those with `-`,
 /// which is how a client would forge what a proxy sets.
 #[cold]
-fn remove_unseen(headers: &mut HeaderMap) {
-    let is_unseen = |name: &HeaderName| {
-        matches!(
-            name.as_str(),
-            "connection"
-                | "keep-alive"
-                | "proxy-connection"
-                | "te"
-                | "trailer"
-                | "transfer-encoding"
-                | "upgrade"
-        ) || name.as_str().contains('_')
-    };
-    let names: Vec<HeaderName> = headers.keys().filter(|name| is_unseen(name)).cloned().collect();
+fn remove_unseen(record: &mut Record) {
+    let names: Vec<HeaderName> = record
+        .headers
+        .keys()
+        .filter(|name| is_unseen(name.as_str()))
+        .cloned()
+        .collect();
+    let mut kept = record
+        .connection
+        .common
+        .keeps_unseen_headers
+        .then(Box::<HeaderMap>::default);
     for name in names {
-        headers.remove(name);
+        if let header::Entry::Occupied(entry) = record.headers.entry(&name) {
+            let (_, values) = entry.remove_entry_mult();
+            if let Some(kept) = &mut kept {
+                for value in values {
+                    kept.append(name.clone(), value);
+                }
+            }
+        }
     }
+    record.unseen_headers = kept;
+}
+
+pub(crate) fn is_unseen(name: &str) -> bool {
+    matches!(
+        name,
+        "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "transfer-encoding" | "upgrade"
+    ) || name.contains('_')
 }

@@ -83,15 +83,32 @@ impl Limits {
 pub struct AccessLog {
     format: carme_log::Format,
     writer: Arc<carme_log::Writer>,
+    when: Option<carme_log::Condition>,
 }
 
 impl AccessLog {
     /// Every request leaves a line of `format` with `writer`.
     pub fn new(format: carme_log::Format, writer: Arc<carme_log::Writer>) -> Self {
-        AccessLog { format, writer }
+        AccessLog {
+            format,
+            writer,
+            when: None,
+        }
+    }
+
+    /// Only requests for which the condition holds leave a line.
+    #[must_use]
+    pub fn when(self, condition: carme_log::Condition) -> Self {
+        AccessLog {
+            when: Some(condition),
+            ..self
+        }
     }
 
     pub(crate) fn write(&self, record: &carme_log::Record<'_>, line: &mut Vec<u8>) {
+        if self.when.as_ref().is_some_and(|when| !when.holds(record)) {
+            return;
+        }
         line.clear();
         self.format.render(record, line);
         self.writer.line(line);
@@ -128,6 +145,10 @@ pub(crate) struct Common {
     pub(crate) limits: Limits,
     pub(crate) access_logs: Vec<AccessLog>,
     pub(crate) keeps_response_headers: bool,
+    /// Somebody logs request fields that the application does not see.
+    pub(crate) keeps_unseen_headers: bool,
+    pub(crate) keeps_request_trailers: bool,
+    pub(crate) measures_first_byte: bool,
     pub(crate) spool_directory: Option<PathBuf>,
     pub(crate) redirect_to_https: Option<u16>,
     pub(crate) hsts: Option<HeaderValue>,
@@ -155,6 +176,11 @@ impl<A> Site<A> {
             common: Arc::new(Common {
                 clock: Clock::new(limits.tick()),
                 keeps_response_headers: access_logs.iter().any(|log| log.format.reads_response_headers()),
+                keeps_unseen_headers: access_logs
+                    .iter()
+                    .any(|log| log.format.reads_request_header(crate::service::is_unseen)),
+                keeps_request_trailers: access_logs.iter().any(|log| log.format.reads_request_trailers()),
+                measures_first_byte: access_logs.iter().any(|log| log.format.reads_first_byte()),
                 server_name,
                 limits,
                 access_logs,

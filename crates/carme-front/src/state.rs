@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use crate::guard::{Framing, Notes, Refusal};
+use crate::guard::{Framing, Notes};
 use crate::record::Record;
+use crate::refused::Refused;
 use crate::site::Common;
 use crate::tls::{Security, Session};
 
@@ -118,14 +119,6 @@ impl NextHead {
             refused: None,
         }
     }
-}
-
-/// A request that did not pass the guard.
-#[derive(Debug)]
-pub(crate) struct Refused {
-    pub(crate) refusal: Refusal,
-    /// Its first line, without line end.
-    pub(crate) line: Box<[u8]>,
 }
 
 pub(crate) struct ConnectionState {

@@ -39,6 +39,8 @@ pub struct Record<'a> {
     pub start: SystemTime,
     /// From then to the end of the response (`%D`, `%T`, `%{end:…}t`).
     pub duration: Duration,
+    /// From the beginning to the head of the response being sent (`%^FB`, `%{FIRST_BYTE_US}e`).
+    pub first_byte: Option<Duration>,
     /// How long it waited for a worker (`%{QUEUE_TIME_US}e`).
     pub queue_time: Option<Duration>,
     /// How long a worker had it (`%{WORKER_TIME_US}e`).
@@ -47,6 +49,12 @@ pub struct Record<'a> {
     pub route: Option<&'a str>,
     /// The process that answered (`%{WORKER_PID}e`, `%P`).
     pub worker_pid: Option<u32>,
+    /// How many workers or members were given the request (`%{ATTEMPTS}e`).
+    pub attempts: Option<u32>,
+    /// What kind of thing answered, in Carme's words (`%R`).
+    pub handler: Option<&'a str>,
+    /// The file that was sent (`%f`).
+    pub file: Option<&'a [u8]>,
     /// The request's id (`%{REQUEST_ID}e`, `%L`).
     pub request_id: Option<&'a str>,
     /// What became of the connection (`%X`).
@@ -75,10 +83,14 @@ impl Default for Record<'_> {
             bytes_out: 0,
             start: SystemTime::UNIX_EPOCH,
             duration: Duration::ZERO,
+            first_byte: None,
             queue_time: None,
             worker_time: None,
             route: None,
             worker_pid: None,
+            attempts: None,
+            handler: None,
+            file: None,
             request_id: None,
             connection: ConnectionStatus::Close,
             keepalives: 0,
@@ -120,6 +132,14 @@ pub trait Fields {
     fn request_header(&self, name: &str, each: &mut dyn FnMut(&[u8]));
     /// Calls `each` with every value of a response header, in the order sent.
     fn response_header(&self, name: &str, each: &mut dyn FnMut(&[u8]));
+    /// Calls `each` with every value of a trailer field of the request.
+    fn request_trailer(&self, _name: &str, _each: &mut dyn FnMut(&[u8])) {}
+    /// Calls `each` with every value of a trailer field of the response.
+    fn response_trailer(&self, _name: &str, _each: &mut dyn FnMut(&[u8])) {}
+    /// What mod_ssl would say of the connection (`%{SSL_PROTOCOL}x`, in upper case as there); `None` without TLS.
+    fn tls(&self, _name: &str) -> Option<&[u8]> {
+        None
+    }
     /// An environment variable of the request (`%{NAME}e`) that [`Record`] has no field for.
     fn variable(&self, _name: &str) -> Option<&[u8]> {
         None

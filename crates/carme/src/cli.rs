@@ -157,7 +157,7 @@ struct Options {
     /// A file, `-` for standard output, or `off` [default: -].
     #[arg(long, value_name = "FILE", help_heading = "Access log")]
     access_log: Option<String>,
-    /// A nickname (`common`, `combined`, `combined_route`) or an Apache LogFormat [default: combined_route].
+    /// A nickname (`common`, `combined`, `combined_route`, `json`) or an Apache LogFormat [default: combined_route].
     #[arg(long, value_name = "FORMAT", help_heading = "Access log")]
     log_format: Option<String>,
 }

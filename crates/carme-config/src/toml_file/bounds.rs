@@ -12,6 +12,7 @@ pub(crate) const WORKERS: AtMost = AtMost(256);
 pub(crate) const THREADS: AtMost = AtMost(1024);
 pub(crate) const QUEUE_LIMIT: AtMost = AtMost(1_000_000);
 pub(crate) const BACKLOG: AtMost = AtMost(65_535);
+pub(crate) const KEPT_FILES: AtMost = AtMost(100_000);
 
 /// A limit that could never be kept is a slip.
 pub(crate) fn positive(duration: Duration) -> Result<Duration, Mistake> {
@@ -53,12 +54,13 @@ pub(crate) fn interface(text: &str) -> Result<Interface, Mistake> {
     }
 }
 
-/// A nickname or a LogFormat string.
-pub(crate) fn log_format(text: &str) -> Result<String, Mistake> {
+/// A nickname or a LogFormat string. `none` says how to have no log at all.
+pub(crate) fn log_format(text: &str, none: &str) -> Result<String, Mistake> {
     match carme_log::Format::parse(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => {
-            let cure = error
+            let is_none = ["off", "none", "no", "false"].contains(&text.to_ascii_lowercase().as_str());
+            let nearest = error
                 .nearest
                 .as_ref()
                 .map(|nearest| format!("did you mean {nearest:?}?"));
@@ -66,7 +68,7 @@ pub(crate) fn log_format(text: &str) -> Result<String, Mistake> {
                 "is no log format: at column {}, {:?} {}",
                 error.column, error.directive, error.problem
             );
-            Err(Mistake::new(what).maybe_cure(cure))
+            Err(Mistake::new(what).maybe_cure(if is_none { Some(none.to_owned()) } else { nearest }))
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The file is walked by hand and not by serde's derive, which stops at the first mistake and forgets places.
 
+mod access_logs;
 pub(crate) mod bounds;
 mod document;
 mod schema;
@@ -16,9 +17,8 @@ use self::document::Document;
 use self::section::{Section, describe, number, text};
 use crate::assemble::assemble;
 use crate::bind::Bind;
-use crate::config::{AccessLog, Config, Server};
+use crate::config::{Config, Server};
 use crate::draft::{AppDraft, At, Draft, LocationDraft};
-use crate::log_output::LogOutput;
 use crate::mount::MountPath;
 use crate::problem::{Mistake, Place, Problem, Problems};
 use crate::route::RoutePattern;
@@ -89,6 +89,7 @@ impl Config {
             &mut problems,
         );
         let server = server(&top, base, &mut problems);
+        let error_log = server.error_log.clone();
         let apps = apps(&top, &mut problems);
         let before = problems.len();
         let locations = locations(&top, &mut problems);
@@ -99,7 +100,7 @@ impl Config {
             apps,
             locations,
             all_locations_read: problems.len() == before,
-            access_logs: access_logs(&top, base, &mut problems),
+            access_logs: access_logs::read(&top, base, &error_log, &mut problems),
         };
         if draft.apps.is_empty() && !top.has("apps") {
             problems.push(Problem {
@@ -166,8 +167,7 @@ fn server(top: &Section<'_>, base: &Path, problems: &mut Problems) -> Server {
         &mut limits.backlog,
         section.count("backlog", problems, bounds::BACKLOG),
     );
-    let error_log = section.text("error_log", problems, |text| LogOutput::parse(text, base));
-    set(&mut server.error_log, error_log.map(|at| at.value));
+    access_logs::error_log(&section, base, &mut server, problems);
     server
 }
 
@@ -314,27 +314,4 @@ fn locations(top: &Section<'_>, problems: &mut Problems) -> Option<Vec<LocationD
         }
     }
     Some(drafts)
-}
-
-fn access_logs(top: &Section<'_>, base: &Path, problems: &mut Problems) -> Option<Vec<AccessLog>> {
-    let mut logs: Vec<AccessLog> = Vec::new();
-    for log in top.sections("access_logs", &schema::ACCESS_LOG, problems)? {
-        let mut read = AccessLog::default();
-        let file = log
-            .value
-            .text("file", problems, |text| LogOutput::parse(text, base));
-        let format = log.value.text("format", problems, bounds::log_format);
-        if (log.value.has("file") && file.is_none()) || (log.value.has("format") && format.is_none()) {
-            continue;
-        }
-        set(&mut read.output, file.map(|at| at.value));
-        set(&mut read.format, format.map(|at| at.value));
-        if logs.contains(&read) {
-            problems.push(log.problem(Mistake::new(
-                "has the same file and format as another: each line would be there twice",
-            )));
-        }
-        logs.push(read);
-    }
-    Some(logs)
 }

@@ -30,6 +30,7 @@ pub(crate) const SERVER: Keys = Keys {
         "response_buffer",
         "backlog",
         "error_log",
+        "error_log_rotate",
     ],
     later: &[
         "trusted_proxies",
@@ -104,12 +105,24 @@ pub(crate) const LOCATION: Keys = Keys {
 
 pub(crate) const ACCESS_LOG: Keys = Keys {
     section: "[[access_logs]]",
-    known: &["file", "format"],
-    later: &["rotate", "env", "only_if"],
+    known: &["file", "format", "only", "except", "rotate"],
+    later: &[],
+};
+
+pub(crate) const REQUESTS: Keys = Keys {
+    section: "`only` and `except` of [[access_logs]]",
+    known: &["path", "status", "env"],
+    later: &[],
+};
+
+pub(crate) const ROTATE: Keys = Keys {
+    section: "`rotate` of [[access_logs]]",
+    known: &["size", "every", "keep"],
+    later: &[],
 };
 
 /// All of them, for keys that stand in the wrong section.
-pub(crate) const ALL: [&Keys; 8] = [
+pub(crate) const ALL: [&Keys; 10] = [
     &TOP,
     &SERVER,
     &TLS,
@@ -118,4 +131,6 @@ pub(crate) const ALL: [&Keys; 8] = [
     &QUEUE,
     &LOCATION,
     &ACCESS_LOG,
+    &REQUESTS,
+    &ROTATE,
 ];

@@ -112,12 +112,12 @@ impl<'d> Section<'d> {
             .map(|at| at.value)
     }
 
-    /// A list of strings, or one string; each has its own place.
-    pub(super) fn texts<T>(
+    /// A list, or one value as a list of one; each has its own place.
+    pub(super) fn list<T>(
         &self,
         key: &str,
         problems: &mut Problems,
-        mut parse: impl FnMut(&str) -> Result<T, Mistake>,
+        mut parse: impl FnMut(&'d DeValue<'d>) -> Result<T, Mistake>,
     ) -> Option<Vec<At<T>>> {
         let (_, value) = self.entry(key)?;
         let items = match value.get_ref() {
@@ -126,12 +126,22 @@ impl<'d> Section<'d> {
         };
         let mut read = Vec::with_capacity(items.len());
         for item in items {
-            match text(item.get_ref(), &mut parse) {
+            match parse(item.get_ref()) {
                 Ok(parsed) => read.push(self.at(format!("`{key}`"), &item.span(), parsed)),
                 Err(mistake) => problems.push(self.at(format!("`{key}`"), &item.span(), ()).problem(mistake)),
             }
         }
         Some(read)
+    }
+
+    /// A list of strings, or one string; each has its own place.
+    pub(super) fn texts<T>(
+        &self,
+        key: &str,
+        problems: &mut Problems,
+        mut parse: impl FnMut(&str) -> Result<T, Mistake>,
+    ) -> Option<Vec<At<T>>> {
+        self.list(key, problems, |value| text(value, &mut parse))
     }
 
     /// A table, as it is: its keys are the user's.
@@ -215,6 +225,35 @@ impl<'d> Section<'d> {
             }
         }
         Some(opened)
+    }
+
+    /// A table with known keys or a list of such tables, each opened and with its place.
+    pub(super) fn tables(
+        &self,
+        key: &str,
+        keys: &Keys,
+        problems: &mut Problems,
+    ) -> Option<Vec<At<Section<'d>>>> {
+        let title = format!("`{key}`");
+        let tables = self.list(key, problems, |value| match value {
+            DeValue::Table(table) => Ok(table),
+            other => Err(Mistake::new(format!(
+                "must be a table or a list of tables, found {}",
+                describe(other)
+            ))
+            .cure(format!("it has the keys {}", keys.known.join(", ")))),
+        })?;
+        let opened = tables.into_iter().map(|at| At {
+            value: Section::open(self.document, &title, at.value, keys, problems),
+            subject: at.subject,
+            place: at.place,
+        });
+        Some(opened.collect())
+    }
+
+    /// Whether there are no keys at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty()
     }
 
     /// Whether the key is there at all, right or wrong.

@@ -24,7 +24,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::state::{ConnectionState, NextHead, Refused};
+use crate::refused::Refused;
+use crate::state::{ConnectionState, NextHead};
 use chunked::{Extent, Scanner};
 use head::Verdict;
 
@@ -192,10 +193,12 @@ impl<S> Guard<S> {
                 ..Notes::default()
             },
             raw_target: None,
-            refused: Some(Box::new(Refused {
+            refused: Some(Box::new(Refused::new(
                 refusal,
-                line: line.into(),
-            })),
+                line,
+                bytes,
+                self.limits.header_bytes,
+            ))),
         });
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use carme_front::{
     AccessLog, Drained, Https, Limits, Listener, Location, Shutdown, Site, SiteOptions, Tls, serve,
 };
-use carme_log::{Destination, Format, Writer, WriterOptions};
+use carme_log::{Condition, Destination, Format, Writer, WriterOptions};
 use tokio::task::JoinHandle;
 
 use app::{Events, Fake};
@@ -48,27 +48,41 @@ impl Front {
     }
 
     fn build(limits: Limits, format: &str, paths: &[&str]) -> Self {
-        Self::build_for(limits, format, paths, None, Https::default())
+        Self::build_for(limits, format, paths, None, Https::default(), None)
+    }
+
+    /// Only requests for which `when` holds are logged.
+    pub fn logging(limits: Limits, format: &str, paths: &[&str], when: Option<Condition>) -> Self {
+        Self::build_for(limits, format, paths, None, Https::default(), when)
     }
 
     /// Two addresses, one of them for TLS.
     pub fn secure(limits: Limits, format: &str, tls: &Arc<Tls>, https: Https) -> Self {
-        Self::build_for(limits, format, &["/"], Some(tls), https)
+        Self::build_for(limits, format, &["/"], Some(tls), https, None)
     }
 
-    fn build_for(limits: Limits, format: &str, paths: &[&str], tls: Option<&Arc<Tls>>, https: Https) -> Self {
+    fn build_for(
+        limits: Limits,
+        format: &str,
+        paths: &[&str],
+        tls: Option<&Arc<Tls>>,
+        https: Https,
+        when: Option<Condition>,
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let log_path = directory.path().join("access.log");
         let options = WriterOptions::default();
         let log = Arc::new(Writer::open(Destination::File(log_path.clone()), options).expect("a log"));
         let events = Arc::<Events>::default();
+        let access_log = AccessLog::new(Format::parse(format).expect("a format"), Arc::clone(&log));
+        let access_log = match when {
+            Some(when) => access_log.when(when),
+            None => access_log,
+        };
         let site = Site::new(
             SiteOptions {
                 limits,
-                access_logs: vec![AccessLog::new(
-                    Format::parse(format).expect("a format"),
-                    Arc::clone(&log),
-                )],
+                access_logs: vec![access_log],
                 https,
                 ..SiteOptions::default()
             },

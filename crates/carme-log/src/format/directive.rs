@@ -1,6 +1,7 @@
 //! The table of directives: each letter, the arguments it takes and what it prints.
 
 use super::error::Problem;
+use super::tls;
 use crate::time::TimeFormat;
 
 /// What to print.
@@ -14,16 +15,23 @@ pub(super) enum Field {
     Cookie(Box<str>),
     Duration(Unit),
     RequestHeader(Box<str>),
+    RequestTrailer(Box<str>),
     ResponseHeader(ResponseHeader),
+    ResponseTrailer(Box<str>),
+    Tls(Box<str>),
     Variable(Variable),
     Note(Box<str>),
     Protocol,
+    File,
+    FirstByte,
+    Handler,
     Keepalives,
     Nothing,
     RequestId,
     Method,
     Port(PortOf),
     ProcessId,
+    ThreadId(Base),
     Query,
     RequestLine,
     Status,
@@ -43,6 +51,12 @@ pub(super) enum Unit {
     Seconds,
     Milliseconds,
     Microseconds,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Base {
+    Ten,
+    Sixteen,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,12 +84,15 @@ pub(super) enum ResponseHeader {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Variable {
+pub(crate) enum Variable {
     WorkerRoute,
     WorkerPid,
     QueueTime,
     WorkerTime,
+    FirstByte,
+    Attempts,
     RequestId,
+    Tls(Box<str>),
     Other(Box<str>),
 }
 
@@ -88,8 +105,8 @@ pub(super) enum Argument {
     Name(fn(&str) -> Field),
     /// A time format; may be missing.
     Time,
-    /// Of Apache, and why not of Carme.
-    Unsupported(&'static str),
+    /// One of mod_ssl's variables.
+    Tls,
 }
 
 pub(super) struct Directive {
@@ -119,19 +136,18 @@ const fn name(letter: &'static str, field: fn(&str) -> Field) -> Directive {
     }
 }
 
-const fn unsupported(letter: &'static str, why: &'static str) -> Directive {
-    Directive {
-        letter,
-        argument: Argument::Unsupported(why),
-    }
-}
-
 const ADDRESS: &[(&str, Field)] = &[("", Field::ClientAddress), ("c", Field::PeerAddress)];
 const UNITS: &[(&str, Field)] = &[
     ("", Field::Duration(Unit::Seconds)),
     ("s", Field::Duration(Unit::Seconds)),
     ("ms", Field::Duration(Unit::Milliseconds)),
     ("us", Field::Duration(Unit::Microseconds)),
+];
+const PROCESS: &[(&str, Field)] = &[
+    ("", Field::ProcessId),
+    ("pid", Field::ProcessId),
+    ("tid", Field::ThreadId(Base::Ten)),
+    ("hextid", Field::ThreadId(Base::Sixteen)),
 ];
 const PORTS: &[(&str, Field)] = &[
     ("", Field::Port(PortOf::Server)),
@@ -148,11 +164,8 @@ pub(super) const TABLE: &[Directive] = &[
     name("C", |name| Field::Cookie(name.into())),
     plain("D", Field::Duration(Unit::Microseconds)),
     name("e", |name| Field::Variable(Variable::named(name))),
-    unsupported(
-        "f",
-        "not every answer comes from a file; %U prints the path that was asked for",
-    ),
-    unsupported("^FB", "the time to the first byte is not measured"),
+    plain("f", Field::File),
+    plain("^FB", Field::FirstByte),
     choice("h", ADDRESS),
     plain("H", Field::Protocol),
     name("i", |name| Field::RequestHeader(name.to_ascii_lowercase().into())),
@@ -165,13 +178,10 @@ pub(super) const TABLE: &[Directive] = &[
     name("o", |name| Field::ResponseHeader(ResponseHeader::named(name))),
     plain("O", Field::BytesOut),
     choice("p", PORTS),
-    choice("P", &[("", Field::ProcessId), ("pid", Field::ProcessId)]),
+    choice("P", PROCESS),
     plain("q", Field::Query),
     plain("r", Field::RequestLine),
-    unsupported(
-        "R",
-        "there are no handlers; %{BALANCER_WORKER_ROUTE}e prints who answered",
-    ),
+    plain("R", Field::Handler),
     plain("s", Field::Status),
     plain("S", Field::BytesBoth),
     Directive {
@@ -179,24 +189,35 @@ pub(super) const TABLE: &[Directive] = &[
         argument: Argument::Time,
     },
     choice("T", UNITS),
-    unsupported("^ti", "trailers are not kept"),
-    unsupported("^to", "trailers are not kept"),
+    name("^ti", |name| {
+        Field::RequestTrailer(name.to_ascii_lowercase().into())
+    }),
+    name("^to", |name| {
+        Field::ResponseTrailer(name.to_ascii_lowercase().into())
+    }),
     plain("u", Field::User),
     plain("U", Field::Path),
     plain("v", Field::ServerName),
     plain("V", Field::Host),
-    unsupported("x", "it prints variables of mod_ssl"),
+    Directive {
+        letter: "x",
+        argument: Argument::Tls,
+    },
     plain("X", Field::ConnectionStatus),
 ];
 
 impl Variable {
-    fn named(name: &str) -> Variable {
+    pub(crate) fn named(name: &str) -> Variable {
         match name {
             "BALANCER_WORKER_ROUTE" => Variable::WorkerRoute,
             "WORKER_PID" => Variable::WorkerPid,
             "QUEUE_TIME_US" => Variable::QueueTime,
             "WORKER_TIME_US" => Variable::WorkerTime,
+            "FIRST_BYTE_US" => Variable::FirstByte,
+            "ATTEMPTS" => Variable::Attempts,
             "REQUEST_ID" | "UNIQUE_ID" => Variable::RequestId,
+            // As with mod_ssl's `SSLOptions +StdEnvVars`.
+            _ if tls::is_variable(name) => Variable::Tls(name.into()),
             _ => Variable::Other(name.into()),
         }
     }
@@ -239,7 +260,8 @@ impl Directive {
             (Argument::Name(field), Some(name)) if !name.is_empty() => Ok(field(name)),
             (Argument::Name(_), _) => Err((Problem::NameMissing, None)),
             (Argument::Time, argument) => time(argument.unwrap_or_default()),
-            (Argument::Unsupported(why), _) => Err((Problem::Unsupported(why), None)),
+            (Argument::Tls, Some(name)) if !name.is_empty() => tls::field(name),
+            (Argument::Tls, _) => Err((Problem::NameMissing, None)),
         }
     }
 }

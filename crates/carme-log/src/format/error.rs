@@ -26,9 +26,6 @@ pub enum Problem {
     /// The letter means nothing.
     #[error("is not a directive (a literal percent sign is %%)")]
     Unknown,
-    /// Apache knows it, Carme has nothing to print for it.
-    #[error("is a directive of Apache that Carme does not have: {0}")]
-    Unsupported(&'static str),
     /// The format ends before the letter.
     #[error("has no letter that says what to print")]
     Unfinished,
@@ -44,6 +41,9 @@ pub enum Problem {
     /// `%{min}T`.
     #[error("has an argument that is not one of {}", .0.join(", "))]
     ArgumentUnknown(Vec<&'static str>),
+    /// `%{SSL_PROTOCOLL}x`.
+    #[error("names no variable of mod_ssl (HTTPS, SSL_PROTOCOL, SSL_CIPHER and so on)")]
+    TlsUnknown,
     /// `%{%Q}t`.
     #[error("has a time format that strftime does not know at {0:?}")]
     TimeFormat(String),

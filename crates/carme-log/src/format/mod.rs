@@ -2,14 +2,19 @@
 
 mod directive;
 mod error;
+mod json;
 mod parse;
 mod render;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use directive::Field;
 
+pub(crate) use directive::Variable;
+
 pub use error::{FormatError, Problem};
+pub(crate) use render::{path_and_query, variable_is_set};
 
 const COMMON: &str = r#"%h %l %u %t "%r" %>s %b"#;
 const COMBINED: &str = r#"%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i""#;
@@ -25,11 +30,25 @@ const NICKNAMES: &[(&str, &str)] = &[
     ("combined_route", COMBINED_ROUTE),
 ];
 
+/// The nickname that is no LogFormat.
+const JSON: &str = "json";
+
+fn nicknames() -> Vec<&'static str> {
+    NICKNAMES.iter().map(|(name, _)| *name).chain([JSON]).collect()
+}
+
 /// A compiled LogFormat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Format {
-    items: Box<[Item]>,
+    line: Line,
     zone: Zone,
+}
+
+/// What a line looks like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Line {
+    Items(Box<[Item]>),
+    Json,
 }
 
 /// Where a clock hangs.
@@ -55,27 +74,51 @@ enum Item {
 }
 
 impl Format {
-    /// Compiles a nickname (`common`, `combined`, `combined_route`) or a LogFormat string.
+    /// Compiles a nickname (`common`, `combined`, `combined_route`, `json`) or a LogFormat string.
     ///
     /// # Errors
     /// [`FormatError`] says where the first mistake is, which directive it is in, and what may have been meant.
     pub fn parse(format: &str) -> Result<Self, FormatError> {
-        let text = match NICKNAMES.iter().find(|(name, _)| *name == format) {
-            Some((_, text)) => text,
-            None => format,
+        let line = match NICKNAMES.iter().find(|(name, _)| *name == format) {
+            None if format == JSON => Line::Json,
+            Some((_, text)) => Line::Items(parse::items(text)?),
+            None => Line::Items(parse::items(format)?),
         };
         Ok(Format {
-            items: parse::items(text)?,
+            line,
             zone: Zone::System,
         })
     }
 
     /// True if a line depends on the response's header fields, which callers may otherwise not have to keep.
     pub fn reads_response_headers(&self) -> bool {
-        self.items.iter().any(|item| match item {
-            Item::Text(_) => false,
-            Item::Always(field) | Item::When { field, .. } => matches!(field, Field::ResponseHeader(_)),
-        })
+        self.reads(|field| matches!(field, Field::ResponseHeader(_)))
+    }
+
+    /// True if a line depends on the request's trailer fields, likewise.
+    pub fn reads_request_trailers(&self) -> bool {
+        self.reads(|field| matches!(field, Field::RequestTrailer(_)))
+    }
+
+    /// True if a line depends on a field of the request whose name, in lower case, is `wanted`.
+    pub fn reads_request_header(&self, wanted: impl Fn(&str) -> bool) -> bool {
+        self.reads(|field| matches!(field, Field::RequestHeader(name) if wanted(name)))
+    }
+
+    /// True if a line depends on the time of the response's first byte, likewise.
+    pub fn reads_first_byte(&self) -> bool {
+        self.line == Line::Json
+            || self.reads(|field| matches!(field, Field::FirstByte | Field::Variable(Variable::FirstByte)))
+    }
+
+    fn reads(&self, wanted: impl Fn(&Field) -> bool) -> bool {
+        match &self.line {
+            Line::Json => false,
+            Line::Items(items) => items.iter().any(|item| match item {
+                Item::Text(_) => false,
+                Item::Always(field) | Item::When { field, .. } => wanted(field),
+            }),
+        }
     }
 
     /// The same format with its times in UTC instead of the machine's time zone.

@@ -2,7 +2,7 @@
 
 use super::directive::{Argument, Directive, TABLE, nearest};
 use super::error::{FormatError, Problem};
-use super::{Item, NICKNAMES};
+use super::{Item, nicknames};
 
 /// Compiles a format.
 pub(super) fn items(format: &str) -> Result<Box<[Item]>, FormatError> {
@@ -131,9 +131,7 @@ fn instead_of(letter: char, argument: Option<&str>) -> Option<String> {
     } else {
         letter.to_ascii_lowercase()
     };
-    let known = TABLE.iter().find(|known| {
-        known.letter.starts_with(swapped) && !matches!(known.argument, Argument::Unsupported(_))
-    });
+    let known = TABLE.iter().find(|known| known.letter.starts_with(swapped));
     match (known, argument) {
         (Some(known), Some(name)) if known.field(argument).is_ok() => {
             Some(format!("%{{{name}}}{}", known.letter))
@@ -166,7 +164,7 @@ fn other_case(letter: &str, name: &str) -> String {
 }
 
 fn no_directive(format: &str) -> FormatError {
-    let names: Vec<&str> = NICKNAMES.iter().map(|(name, _)| *name).collect();
+    let names = nicknames();
     FormatError {
         column: 1,
         directive: format.to_owned(),

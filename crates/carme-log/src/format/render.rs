@@ -1,11 +1,12 @@
 //! One record to one line.
 
 use std::borrow::Cow;
+use std::io::Write;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use super::directive::{Field, Moment, PortOf, ResponseHeader, Unit, Variable};
-use super::{Format, Item};
+use super::directive::{Base, Field, Moment, PortOf, ResponseHeader, Unit, Variable};
+use super::{Format, Item, Line, json};
 use crate::record::{ConnectionStatus, Record, RequestLine};
 use crate::{decimal, escape};
 
@@ -14,7 +15,11 @@ impl Format {
     ///
     /// Nothing is allocated once `out` is large enough and the thread has printed its first time.
     pub fn render(&self, record: &Record<'_>, out: &mut Vec<u8>) {
-        for item in &self.items {
+        let items = match &self.line {
+            Line::Items(items) => items,
+            Line::Json => return json::push(record, self.zone, out),
+        };
+        for item in items {
             match item {
                 Item::Text(text) => out.extend_from_slice(text),
                 Item::Always(field) => self.push_field(field, record, out),
@@ -45,7 +50,14 @@ impl Format {
             Field::RequestHeader(name) => {
                 push_joined(out, |each| record.fields.request_header(name, each));
             }
+            Field::RequestTrailer(name) => {
+                push_joined(out, |each| record.fields.request_trailer(name, each));
+            }
             Field::ResponseHeader(header) => push_response_header(out, record, header),
+            Field::ResponseTrailer(name) => {
+                push_joined(out, |each| record.fields.response_trailer(name, each));
+            }
+            Field::Tls(name) => push_value(out, record.fields.tls(name)),
             Field::Variable(variable) => push_variable(out, record, variable),
             Field::Note(name) => push_value(out, record.fields.note(name)),
             Field::Protocol => push_value(
@@ -54,6 +66,9 @@ impl Format {
                     if protocol.is_empty() { "HTTP/0.9" } else { protocol }.as_bytes()
                 }),
             ),
+            Field::File => push_value(out, record.file),
+            Field::FirstByte => push_number(out, record.first_byte.map(micros)),
+            Field::Handler => push_value(out, record.handler.map(str::as_bytes)),
             Field::Keepalives => decimal::push(out, u64::from(record.keepalives)),
             Field::Nothing => out.push(b'-'),
             Field::RequestId => push_value(out, record.request_id.map(str::as_bytes)),
@@ -61,6 +76,10 @@ impl Format {
             Field::Port(port) => push_number(out, port_of(record, *port).map(u64::from)),
             Field::ProcessId => {
                 decimal::push(out, u64::from(record.worker_pid.unwrap_or_else(std::process::id)));
+            }
+            Field::ThreadId(Base::Ten) => decimal::push(out, thread_id::get() as u64),
+            Field::ThreadId(Base::Sixteen) => {
+                write!(out, "{:x}", thread_id::get()).expect("a Vec takes every write");
             }
             Field::Query => push_query(out, record),
             Field::RequestLine => push_request_line(out, record.request_line),
@@ -77,8 +96,14 @@ impl Format {
                 user => push_value(out, user),
             },
             Field::Path => push_path(out, record),
-            Field::ServerName => push_value(out, record.server_name.map(str::as_bytes).or(record.host)),
-            Field::Host => push_value(out, record.host.or(record.server_name.map(str::as_bytes))),
+            Field::ServerName => match record.server_name {
+                Some(name) => escape::push(out, name.as_bytes()),
+                None => push_host(out, record.host),
+            },
+            Field::Host => match (record.host, record.server_name) {
+                (None, Some(name)) => escape::push(out, name.as_bytes()),
+                (host, _) => push_host(out, host),
+            },
             Field::ConnectionStatus => out.push(match record.connection {
                 ConnectionStatus::Aborted => b'X',
                 ConnectionStatus::KeepAlive => b'+',
@@ -95,6 +120,18 @@ fn push_value(out: &mut Vec<u8>, value: Option<&[u8]>) {
     escape::push(out, value.unwrap_or(b"-"));
 }
 
+/// As Apache keeps it: in lower case and without the brackets of an IPv6 address.
+pub(super) fn push_host(out: &mut Vec<u8>, host: Option<&[u8]>) {
+    let Some(host) = host else { return out.push(b'-') };
+    let inner = host
+        .strip_prefix(b"[")
+        .and_then(|host| host.strip_suffix(b"]"))
+        .unwrap_or(host);
+    for byte in inner {
+        escape::push_byte(out, byte.to_ascii_lowercase());
+    }
+}
+
 fn push_number(out: &mut Vec<u8>, number: Option<u64>) {
     match number {
         Some(number) => decimal::push(out, number),
@@ -102,7 +139,7 @@ fn push_number(out: &mut Vec<u8>, number: Option<u64>) {
     }
 }
 
-fn push_address(out: &mut Vec<u8>, address: Option<IpAddr>) {
+pub(super) fn push_address(out: &mut Vec<u8>, address: Option<IpAddr>) {
     match address.map(|address| address.to_canonical()) {
         None => out.push(b'-'),
         Some(IpAddr::V4(address)) => {
@@ -114,7 +151,6 @@ fn push_address(out: &mut Vec<u8>, address: Option<IpAddr>) {
             }
         }
         Some(IpAddr::V6(address)) => {
-            use std::io::Write;
             write!(out, "{address}").expect("a Vec takes every write");
         }
     }
@@ -128,8 +164,12 @@ fn in_unit(duration: Duration, unit: Unit) -> u64 {
     }
 }
 
+pub(super) fn micros(duration: Duration) -> u64 {
+    in_unit(duration, Unit::Microseconds)
+}
+
 /// Since the epoch; negative before it.
-fn microseconds(time: SystemTime) -> i64 {
+pub(super) fn microseconds(time: SystemTime) -> i64 {
     let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
     match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(after) => micros(after),
@@ -185,7 +225,7 @@ fn push_response_header(out: &mut Vec<u8>, record: &Record<'_>, header: &Respons
     }
 }
 
-/// The first cookie of that name, whatever its case, in any Cookie header.
+/// The first cookie of that name that has a value, whatever its case, in any Cookie header.
 fn push_cookie(out: &mut Vec<u8>, record: &Record<'_>, name: &str) {
     let mut found = false;
     record.fields.request_header("cookie", &mut |header| {
@@ -193,6 +233,9 @@ fn push_cookie(out: &mut Vec<u8>, record: &Record<'_>, name: &str) {
             let Some(equals) = pair.iter().position(|&byte| byte == b'=') else {
                 continue;
             };
+            if equals + 1 == pair.len() {
+                continue;
+            }
             let matches = pair[..equals].trim_ascii().eq_ignore_ascii_case(name.as_bytes());
             if matches && !std::mem::replace(&mut found, true) {
                 escape::push(out, pair[equals + 1..].trim_ascii());
@@ -205,14 +248,31 @@ fn push_cookie(out: &mut Vec<u8>, record: &Record<'_>, name: &str) {
 }
 
 fn push_variable(out: &mut Vec<u8>, record: &Record<'_>, variable: &Variable) {
-    let micros = |duration: Duration| in_unit(duration, Unit::Microseconds);
     match variable {
         Variable::WorkerRoute => push_value(out, record.route.map(str::as_bytes)),
         Variable::WorkerPid => push_number(out, record.worker_pid.map(u64::from)),
         Variable::QueueTime => push_number(out, record.queue_time.map(micros)),
         Variable::WorkerTime => push_number(out, record.worker_time.map(micros)),
+        Variable::FirstByte => push_number(out, record.first_byte.map(micros)),
+        Variable::Attempts => push_number(out, record.attempts.map(u64::from)),
         Variable::RequestId => push_value(out, record.request_id.map(str::as_bytes)),
+        Variable::Tls(name) => push_value(out, record.fields.tls(name)),
         Variable::Other(name) => push_value(out, record.fields.variable(name)),
+    }
+}
+
+/// Whether `%{NAME}e` would print more than a dash.
+pub(crate) fn variable_is_set(record: &Record<'_>, variable: &Variable) -> bool {
+    match variable {
+        Variable::WorkerRoute => record.route.is_some(),
+        Variable::WorkerPid => record.worker_pid.is_some(),
+        Variable::QueueTime => record.queue_time.is_some(),
+        Variable::WorkerTime => record.worker_time.is_some(),
+        Variable::FirstByte => record.first_byte.is_some(),
+        Variable::Attempts => record.attempts.is_some(),
+        Variable::RequestId => record.request_id.is_some(),
+        Variable::Tls(name) => record.fields.tls(name).is_some(),
+        Variable::Other(name) => record.fields.variable(name).is_some(),
     }
 }
 
@@ -230,7 +290,7 @@ fn parts<'a>(record: &Record<'a>) -> Option<(&'a [u8], &'a [u8], &'a str)> {
 fn push_request_line(out: &mut Vec<u8>, line: RequestLine<'_>) {
     match line {
         RequestLine::Malformed(b"") => out.push(b'-'),
-        RequestLine::Malformed(received) => escape::push(out, received),
+        RequestLine::Malformed(received) => escape::push(out, &without_password_in(received)),
         RequestLine::Parsed {
             method,
             target,
@@ -247,8 +307,21 @@ fn push_request_line(out: &mut Vec<u8>, line: RequestLine<'_>) {
     }
 }
 
+/// What came instead of a request line; its second word may be a target that has a password.
+pub(super) fn without_password_in(line: &[u8]) -> Cow<'_, [u8]> {
+    let Some(start) = line.iter().position(|&byte| byte == b' ').map(|space| space + 1) else {
+        return line.into();
+    };
+    let end = line[start..].iter().position(|&byte| byte == b' ');
+    let end = end.map_or(line.len(), |end| start + end);
+    match without_password(&line[start..end]) {
+        Cow::Borrowed(_) => line.into(),
+        Cow::Owned(target) => [&line[..start], &target, &line[end..]].concat().into(),
+    }
+}
+
 /// As Apache does, so that `GET http://user:secret@host/` leaves no secret in a log.
-fn without_password(target: &[u8]) -> Cow<'_, [u8]> {
+pub(super) fn without_password(target: &[u8]) -> Cow<'_, [u8]> {
     let Some(authority) = authority_at(target) else {
         return target.into();
     };
@@ -282,7 +355,7 @@ fn authority_at(target: &[u8]) -> Option<usize> {
 }
 
 /// Path and query of a target in any of its four forms (RFC 9112, 3.2).
-fn path_and_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
+pub(crate) fn path_and_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
     let mut rest = target;
     if let Some(authority) = authority_at(target) {
         let path = target[authority..].iter().position(|byte| b"/?".contains(byte));

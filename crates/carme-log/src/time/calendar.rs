@@ -93,12 +93,39 @@ impl Calendar {
         out.push(b']');
     }
 
+    /// `2000-10-10T13:55:36.000000-07:00`
+    pub(super) fn push_rfc3339(&self, out: &mut Vec<u8>, micros: u64) {
+        decimal::push_padded(out, u64::from(self.year.unsigned_abs()), 4, b'0');
+        for (before, n) in [
+            (b'-', self.month),
+            (b'-', self.day),
+            (b'T', self.hour),
+            (b':', self.minute),
+            (b':', self.second),
+        ] {
+            out.push(before);
+            decimal::push_padded(out, u64::from(n), 2, b'0');
+        }
+        out.push(b'.');
+        decimal::push_padded(out, micros, 6, b'0');
+        self.push_offset(out);
+        out.insert(out.len() - 2, b':');
+    }
+
     /// `-0700`
     pub(super) fn push_offset(&self, out: &mut Vec<u8>) {
         out.push(if self.offset < 0 { b'-' } else { b'+' });
         let minutes = u64::from(self.offset.unsigned_abs()) / 60;
         decimal::push_padded(out, minutes / 60 * 100 + minutes % 60, 4, b'0');
     }
+}
+
+/// The first second at which clocks in `zone` show `local` or, where they leave that out, later.
+pub(super) fn unix(local: i64, zone: &TimeZone) -> i64 {
+    let civil = Timestamp::from_second(local).map(|shown| jiff::tz::Offset::UTC.to_datetime(shown));
+    civil
+        .and_then(|civil| zone.to_timestamp(civil))
+        .map_or(local, |timestamp| timestamp.as_second())
 }
 
 struct Cached {
@@ -155,6 +182,22 @@ mod tests {
         assert_eq!(clf(0, &hours(5 * 3600 + 1800)), "[01/Jan/1970:05:30:00 +0530]");
         assert_eq!(clf(0, &hours(-(3 * 3600 + 1800))), "[31/Dec/1969:20:30:00 -0330]");
         assert_eq!(clf(-1, &TimeZone::UTC), "[31/Dec/1969:23:59:59 +0000]");
+    }
+
+    #[test]
+    fn local_times_that_clocks_leave_out_or_show_twice() {
+        // Clocks go from 24:00 to 01:00 on 2026-09-05 and from 24:00 to 23:00 on 2026-04-04.
+        let santiago = TimeZone::posix("<-04>4<-03>,M9.1.6/24,M4.1.6/24").unwrap();
+        let seconds = |text: &str| text.parse::<Timestamp>().unwrap().as_second();
+        for (local, first) in [
+            ("2026-07-01T00:00:00Z", "2026-07-01T04:00:00Z"),
+            ("2026-09-06T00:00:00Z", "2026-09-06T04:00:00Z"),
+            ("2026-09-06T01:00:00Z", "2026-09-06T04:00:00Z"),
+            ("2026-04-04T23:30:00Z", "2026-04-05T02:30:00Z"),
+            ("2026-04-05T00:00:00Z", "2026-04-05T04:00:00Z"),
+        ] {
+            assert_eq!(unix(seconds(local), &santiago), seconds(first), "{local}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod strftime;
 
 use crate::decimal;
 use crate::format::Zone;
-use strftime::Strftime;
+pub(crate) use strftime::Strftime;
 
 /// The argument of `%t` without its `begin:` or `end:`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,35 @@ pub(crate) enum TimeFormat {
     MicrosecondFraction,
     /// Anything else.
     Strftime(Strftime),
+}
+
+/// How far local time is ahead of UTC at the second `unix`, in seconds.
+pub(crate) fn offset(unix: i64, zone: Zone) -> i64 {
+    let mut offset = 0;
+    calendar::with(unix, zone, |calendar, _| offset = i64::from(calendar.offset));
+    offset
+}
+
+/// The first second at which clocks show `local` or later, counted as if they had always been those of Greenwich.
+pub(crate) fn unix(local: i64, zone: Zone) -> i64 {
+    match zone {
+        Zone::System => calendar::unix(local, &jiff::tz::TimeZone::system()),
+        Zone::Utc => local,
+    }
+}
+
+/// Appends a second in a compiled format.
+pub(crate) fn push_strftime(out: &mut Vec<u8>, format: &Strftime, unix: i64, zone: Zone) {
+    calendar::with(unix, zone, |calendar, _| format.push(out, calendar));
+}
+
+/// Appends the time as RFC 3339 has it: `2026-11-23T09:58:21.429937+01:00`.
+pub(crate) fn push_rfc3339(out: &mut Vec<u8>, micros: i64, zone: Zone) {
+    let (second, fraction) = (
+        micros.div_euclid(1_000_000),
+        micros.rem_euclid(1_000_000).unsigned_abs(),
+    );
+    calendar::with(second, zone, |calendar, _| calendar.push_rfc3339(out, fraction));
 }
 
 impl TimeFormat {

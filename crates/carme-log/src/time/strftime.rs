@@ -1,6 +1,8 @@
 //! strftime (POSIX with glibc's additions) in the C locale, compiled, so that a mistake is found at start-up and every
 //! platform prints the same.
 
+mod matching;
+
 use super::calendar::{Calendar, MONTHS};
 use crate::decimal;
 
@@ -41,10 +43,15 @@ enum Fill {
 
 impl Strftime {
     /// Compiles `format`; the error is the conversion that is not known.
-    pub(super) fn parse(format: &str) -> Result<Self, String> {
+    pub(crate) fn parse(format: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
         parse_into(&mut parts, format)?;
         Ok(Strftime(parts.into()))
+    }
+
+    /// True if it prints the same at any time.
+    pub(crate) fn is_constant(&self) -> bool {
+        self.0.iter().all(|part| matches!(part, Part::Text(_)))
     }
 
     /// Appends `time`.

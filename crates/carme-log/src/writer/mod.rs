@@ -2,11 +2,13 @@
 //!
 //! [`Writer::line`] copies into a bounded buffer; a thread writes what has gathered there, whole lines at a time. When
 //! the destination fails, lines wait in the buffer and are tried again; when the buffer is full, new ones are dropped and
-//! counted. Nothing else happens to the caller.
+//! counted. Nothing else happens to the caller. The same thread rotates files, between two lines.
 
+mod file;
 mod output;
 mod queue;
 mod report;
+mod rotation;
 #[cfg(test)]
 mod tests;
 mod thread;
@@ -23,6 +25,7 @@ use output::Output;
 use queue::Queue;
 
 pub use report::{Trouble, What};
+pub use rotation::{FileNameError, Rotation};
 
 /// Where lines go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +36,9 @@ pub enum Destination {
     Stderr,
     /// A file, appended to and created if it does not exist; other processes may append to it and rename it.
     File(PathBuf),
+    /// A file that is closed and kept, and a new one begun, as [`Rotation`] says. `%` in the path begins a conversion of
+    /// strftime.
+    Rotated(PathBuf, Rotation),
 }
 
 /// What happens to trouble; see [`WriterOptions::on_trouble`].
@@ -77,6 +83,14 @@ pub enum OpenError {
         path: PathBuf,
         /// Why not.
         source: io::Error,
+    },
+    /// The file's name cannot be one of rotated files.
+    #[error("the log file {}: {source}", path.display())]
+    Name {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: FileNameError,
     },
     /// Standard output is closed.
     #[error("cannot write the log to standard output: {0}")]

@@ -1,13 +1,15 @@
-//! The files themselves: opened for appending, shared with whoever rotates or reads them.
+//! What takes a log's bytes, and how each of them is opened.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::Path;
 
+use super::file::LogFile;
+use super::rotation::RotatedFile;
 use super::{Destination, OpenError};
 
 /// The most that one write to a pipe or terminal may hold to arrive in one piece (PIPE_BUF is 4096 on Linux).
-const PIPE_AT_ONCE: usize = 4096;
+pub(super) const PIPE_AT_ONCE: usize = 4096;
 
 /// Something that takes bytes.
 pub(super) trait Output: Send {
@@ -17,6 +19,10 @@ pub(super) trait Output: Send {
     fn reopen(&mut self) -> io::Result<()>;
     /// How many bytes one write may hold so that other processes' lines do not come between.
     fn at_once(&self) -> usize;
+    /// What went wrong since the last call in keeping the files few and small, while lines were written all the same.
+    fn take_trouble(&mut self) -> io::Result<()> {
+        Ok(())
+    }
     /// For messages.
     fn name(&self) -> String;
 }
@@ -41,6 +47,7 @@ pub(super) fn open(destination: Destination) -> Result<Box<dyn Output>, OpenErro
             Ok(file) => Ok(Box::new(file)),
             Err(source) => Err(OpenError::File { path, source }),
         },
+        Destination::Rotated(path, rotation) => Ok(Box::new(RotatedFile::open(path, rotation)?)),
     }
 }
 
@@ -87,69 +94,7 @@ impl Output for Standard {
     }
 }
 
-struct LogFile {
-    path: PathBuf,
-    file: File,
-    at_once: usize,
-    /// Someone died in the middle of the file's last line: it ends before ours begins.
-    mid_line: bool,
-}
-
-impl LogFile {
-    fn open(path: PathBuf) -> io::Result<Self> {
-        let file = imp::append(&path)?;
-        // Windows tells nothing about a device such as NUL.
-        let length = file
-            .metadata()
-            .ok()
-            .filter(|kind| kind.is_file())
-            .map(|kind| kind.len());
-        let at_once = if length.is_some() {
-            usize::MAX
-        } else {
-            PIPE_AT_ONCE
-        };
-        // Not being allowed to read one's own log is no reason not to write it.
-        let mid_line = length.is_some_and(|length| length > 0) && ends_mid_line(&path).unwrap_or(false);
-        Ok(LogFile {
-            path,
-            file,
-            at_once,
-            mid_line,
-        })
-    }
-}
-
-fn ends_mid_line(path: &Path) -> io::Result<bool> {
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::End(-1))?;
-    let mut last = [0];
-    file.read_exact(&mut last)?;
-    Ok(last != *b"\n")
-}
-
-impl Output for LogFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.mid_line {
-            self.file.write_all(b"\n")?;
-            self.mid_line = false;
-        }
-        self.file.write(bytes)
-    }
-
-    fn reopen(&mut self) -> io::Result<()> {
-        *self = LogFile::open(self.path.clone())?;
-        Ok(())
-    }
-
-    fn at_once(&self) -> usize {
-        self.at_once
-    }
-
-    fn name(&self) -> String {
-        self.path.display().to_string()
-    }
-}
+pub(super) use imp::append;
 
 #[cfg(unix)]
 mod imp {
@@ -158,7 +103,8 @@ mod imp {
     use std::os::fd::AsFd;
     use std::path::Path;
 
-    pub(super) fn append(path: &Path) -> io::Result<File> {
+    /// Opens for appending; others may rename the file meanwhile.
+    pub(in crate::writer) fn append(path: &Path) -> io::Result<File> {
         OpenOptions::new().append(true).create(true).open(path)
     }
 
@@ -186,7 +132,8 @@ mod imp {
     /// Lets others rename and delete the file while it is open.
     const FILE_SHARE_DELETE: u32 = 4;
 
-    pub(super) fn append(path: &Path) -> io::Result<File> {
+    /// Opens for appending; others may rename the file meanwhile.
+    pub(in crate::writer) fn append(path: &Path) -> io::Result<File> {
         OpenOptions::new()
             .append(true)
             .create(true)

@@ -25,6 +25,8 @@ pub enum What {
     Write(io::Error),
     /// It cannot be opened anew; the old file stays in use.
     Reopen(io::Error),
+    /// The file cannot be closed and kept, or old ones not be removed; lines are written all the same.
+    Rotate(io::Error),
     /// It takes lines more slowly than they come.
     Slow,
     /// It takes lines again after an error.
@@ -46,6 +48,12 @@ impl fmt::Display for Trouble {
                     "{destination} cannot be reopened, the access log goes on in the old file: {error}"
                 )?;
             }
+            What::Rotate(error) => {
+                write!(
+                    f,
+                    "the access log is written to {destination}, but not rotated: {error}"
+                )?;
+            }
             What::Slow => write!(
                 f,
                 "{destination} takes the access log more slowly than requests come"
@@ -58,6 +66,14 @@ impl fmt::Display for Trouble {
             _ => write!(f, "; {lost} lines are lost so far"),
         }
     }
+}
+
+/// How the parts of a round went.
+#[derive(Debug)]
+pub(super) struct Went {
+    pub(super) written: io::Result<()>,
+    pub(super) reopened: io::Result<()>,
+    pub(super) rotated: io::Result<()>,
 }
 
 pub(super) struct Reporter {
@@ -86,17 +102,19 @@ impl Reporter {
     }
 
     /// Takes note of the last round. What was held back is told now: nothing follows.
-    pub(super) fn last_round(&mut self, written: io::Result<()>, reopened: io::Result<()>, lost: u64) {
+    pub(super) fn last_round(&mut self, went: Went, lost: u64) {
         self.last = None;
-        self.round(written, reopened, lost);
+        self.round(went, lost);
     }
 
     /// Takes note of how a round went; `lost` is the writer's total.
-    pub(super) fn round(&mut self, written: io::Result<()>, reopened: io::Result<()>, lost: u64) {
+    pub(super) fn round(&mut self, went: Went, lost: u64) {
+        let written = &went.written;
         let recovered = std::mem::replace(&mut self.failing, written.is_err()) && written.is_ok();
-        let news = match (reopened, written) {
-            (Err(error), _) => Some(What::Reopen(error)),
-            (_, Err(error)) => Some(What::Write(error)),
+        let news = match (went.reopened, went.written, went.rotated) {
+            (Err(error), ..) => Some(What::Reopen(error)),
+            (_, Err(error), _) => Some(What::Write(error)),
+            (.., Err(error)) => Some(What::Rotate(error)),
             _ if recovered => Some(What::Recovered),
             _ if lost > self.told_lost => Some(What::Slow),
             _ => None,

@@ -30,6 +30,7 @@ fn gather_trouble(options: WriterOptions) -> (WriterOptions, Receiver<(String, u
         let what = match &trouble.what {
             What::Write(error) => format!("write: {:?}", error.kind()),
             What::Reopen(error) => format!("reopen: {:?}", error.kind()),
+            What::Rotate(error) => format!("rotate: {:?}", error.kind()),
             What::Slow => "slow".to_owned(),
             What::Recovered => "recovered".to_owned(),
         };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::WriterOptions;
 use super::output::Output;
 use super::queue::{Outcome, Queue, Rest};
-use super::report::Reporter;
+use super::report::{Reporter, Went};
 
 /// A buffer above this is given back after a burst.
 const KEPT: usize = 256 << 10;
@@ -53,11 +53,16 @@ fn run(queue: &Queue, mut output: Box<dyn Output>, options: WriterOptions) {
             batch.clear();
             rest = Rest::Linger(options.linger);
         }
+        let went = Went {
+            written: result,
+            reopened,
+            rotated: output.take_trouble(),
+        };
         if round.closing && (failed || !more) {
             let lost = queue.finish();
-            return reporter.last_round(result, reopened, lost);
+            return reporter.last_round(went, lost);
         }
-        reporter.round(result, reopened, lost);
+        reporter.round(went, lost);
     }
 }
 

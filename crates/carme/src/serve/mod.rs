@@ -3,13 +3,14 @@
 mod announce;
 mod apps;
 mod error_log;
+mod logs;
 mod signals;
 mod site;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use carme_config::{Config, LogOutput};
+use carme_config::Config;
 use carme_farm::dispatch::Hooks;
 use carme_farm::{Failure, FindFiles};
 use carme_front::{Drained, Shutdown};
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 
 use apps::Running;
 use error_log::ErrorLog;
+use logs::Logs;
 use signals::StopSignals;
 
 /// What happens when an app does not start at all.
@@ -35,7 +37,7 @@ enum ServeError {
     #[error(transparent)]
     ErrorLog(carme_log::OpenError),
     #[error(transparent)]
-    AccessLog(#[from] site::LogError),
+    AccessLog(#[from] logs::LogError),
     #[error(transparent)]
     Listen(#[from] site::ListenError),
     #[error(transparent)]
@@ -71,12 +73,11 @@ pub(crate) fn run(config: &Config, first_failure: FirstFailure) -> ExitCode {
 }
 
 fn try_run(config: &Config, first_failure: FirstFailure) -> Result<Ended, ServeError> {
-    let destination = match &config.server.error_log {
-        LogOutput::Standard => Destination::Stderr,
-        LogOutput::File(path) => Destination::File(path.clone()),
-    };
+    let server = &config.server;
+    let destination = logs::destination(&server.error_log, server.error_log_rotation, Destination::Stderr);
     // Written to its end when this function returns.
-    let _error_log = ErrorLog::open(destination).map_err(ServeError::ErrorLog)?;
+    let error_log = ErrorLog::open(destination).map_err(ServeError::ErrorLog)?;
+    let logs = Logs::new(error_log.writer());
     carme_farm::raise_limit();
     let files: FindFiles = Arc::new(|| crate::worker_files::EMBEDDED.install());
     // If they cannot be had, no app will ever start.
@@ -85,7 +86,7 @@ fn try_run(config: &Config, first_failure: FirstFailure) -> Result<Ended, ServeE
     let mut builder = tokio::runtime::Builder::new_current_thread();
     hooks.install(&mut builder);
     let runtime = builder.enable_all().build()?;
-    let ended = runtime.block_on(serve(config, first_failure, &files, &hooks));
+    let ended = runtime.block_on(serve(config, first_failure, &files, &hooks, logs));
     // What still runs in threads of the runtime ends with the process.
     runtime.shutdown_background();
     ended
@@ -96,9 +97,11 @@ async fn serve(
     first_failure: FirstFailure,
     files: &FindFiles,
     hooks: &Hooks,
+    mut logs: Logs,
 ) -> Result<Ended, ServeError> {
     let mut signals = StopSignals::new()?;
-    let access_logs = site::access_logs(config)?;
+    let access_logs = logs::access_logs(config, &mut logs)?;
+    logs.reopen_on_signal()?;
     let listeners = site::listen(config)?;
     let addresses: Vec<String> = listeners.iter().map(ToString::to_string).collect();
     let running = apps::start(config, files, hooks)?;

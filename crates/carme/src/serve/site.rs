@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use carme_config::{Bind, Config, LogOutput};
+use carme_config::{Bind, Config};
 use carme_farm::dispatch::App;
 use carme_front::{AccessLog, BindError, Https, Limits, Listener, Location, Site, SiteOptions, Tls};
-use carme_log::{Destination, Format, FormatError, OpenError, Writer, WriterOptions};
 
 /// An address that cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -39,38 +38,6 @@ pub(super) fn listen(config: &Config) -> Result<Vec<Listener>, ListenError> {
             Bind::Unix(_) => unreachable!("the configuration refuses Unix sockets on Windows"),
         })
         .collect()
-}
-
-/// A log that cannot be written.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum LogError {
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    #[error("the access log's format: {0}")]
-    Format(#[from] FormatError),
-}
-
-/// Opens the access logs. Those that go to the same place share a writer.
-pub(super) fn access_logs(config: &Config) -> Result<Vec<AccessLog>, LogError> {
-    let mut writers: Vec<(&LogOutput, Arc<Writer>)> = Vec::new();
-    let mut logs = Vec::new();
-    for log in &config.access_logs {
-        let format = Format::parse(&log.format)?;
-        let shared = writers.iter().find(|(output, _)| **output == log.output);
-        let writer = if let Some((_, writer)) = shared {
-            Arc::clone(writer)
-        } else {
-            let destination = match &log.output {
-                LogOutput::Standard => Destination::Stdout,
-                LogOutput::File(path) => Destination::File(path.clone()),
-            };
-            let writer = Arc::new(Writer::open(destination, WriterOptions::default())?);
-            writers.push((&log.output, Arc::clone(&writer)));
-            writer
-        };
-        logs.push(AccessLog::new(format, writer));
-    }
-    Ok(logs)
 }
 
 /// The site of these apps, in the configuration's order. Call it within the runtime that serves it.

@@ -84,14 +84,28 @@ fn a_word_that_would_print_itself_as_the_time_is_an_error() {
 }
 
 #[test]
-fn what_only_apache_has_is_said_to_be_so() {
-    for format in ["%f", "%R", "%^FB", "%{X}^ti", "%{X}^to", "%{SSL_PROTOCOL}x"] {
+fn a_name_that_mod_ssl_does_not_know_is_a_slip() {
+    for (format, problem, nearest) in [
+        ("%{SSL_PROTOCOLL}x", Problem::TlsUnknown, Some("%{SSL_PROTOCOL}x")),
+        ("%{SSL_CYPHER}x", Problem::TlsUnknown, Some("%{SSL_CIPHER}x")),
+        ("%{tier}x", Problem::TlsUnknown, None),
+        (
+            "%{SSL_CLIENT_S_DN_}x",
+            Problem::TlsUnknown,
+            Some("%{SSL_CLIENT_S_DN}x"),
+        ),
+        ("%x", Problem::NameMissing, Some("%{NAME}x")),
+        ("%^ti", Problem::NameMissing, Some("%{NAME}^ti")),
+        ("%{X}^t", Problem::Unknown, Some("%{X}i")),
+        (
+            "%{pidd}P",
+            Problem::ArgumentUnknown(vec!["pid", "tid", "hextid"]),
+            Some("%{pid}P"),
+        ),
+    ] {
         let error = error(format);
-        assert!(
-            matches!(error.problem, Problem::Unsupported(_)),
-            "{format}: {error}"
-        );
-        assert_eq!(error.directive, format);
+        assert_eq!(error.problem, problem, "{format}");
+        assert_eq!(error.nearest.as_deref(), nearest, "{format}");
     }
 }
 
@@ -117,7 +131,7 @@ fn the_message_has_it_all() {
     );
     assert_eq!(
         error("combind").to_string(),
-        r#"log format, column 1: "combind" is neither a nickname (common, combined, combined_route) nor has it any directive, such as %h; did you mean "combined"?"#
+        r#"log format, column 1: "combind" is neither a nickname (common, combined, combined_route, json) nor has it any directive, such as %h; did you mean "combined"?"#
     );
     assert_eq!(
         error("%{min}T").to_string(),

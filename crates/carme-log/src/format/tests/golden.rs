@@ -187,6 +187,12 @@ fn each_kind_of_request_line_prints_what_apache_prints() {
 fn a_malformed_request_has_its_bytes_and_nothing_else() {
     for (received, text) in [
         (&b"GET"[..], "GET"),
+        (
+            b"GET http://u:secret@h/ HTTP/x",
+            "GET http://u:XXXXXXXX@h/ HTTP/x",
+        ),
+        (b"GET http://u:secret@h/", "GET http://u:XXXXXXXX@h/"),
+        (b" x  ", " x  "),
         (b"\x16\x03\x01\x02", r"\x16\x03\x01\x02"),
         (b"", "-"),
     ] {
@@ -299,4 +305,93 @@ fn the_end_may_lie_in_another_second() {
         line("%{begin:%T}t %{end:%T}t %t %{end}t %{end:sec}t %T", &record),
         "09:58:21 09:59:52 [23/Nov/2026:09:58:21 +0000] [23/Nov/2026:09:59:52 +0000] 1795427992 90"
     );
+}
+
+#[test]
+fn trailers_tls_files_and_handlers() {
+    let lists = Lists {
+        request_trailers: vec![("x-sum", b"1\"".to_vec()), ("x-sum", b"2".to_vec())],
+        response_trailers: vec![("x-sum", b"3".to_vec())],
+        tls: vec![
+            ("SSL_PROTOCOL", b"TLSv1.3".to_vec()),
+            ("SSL_CLIENT_S_DN_CN", b"\xff".to_vec()),
+        ],
+        ..Lists::default()
+    };
+    let record = Record {
+        file: Some(b"/srv/a\nb"),
+        handler: Some("app"),
+        first_byte: Some(Duration::from_micros(77)),
+        attempts: Some(2),
+        ..record(&lists)
+    };
+    for (format, expected) in [
+        ("%{X-Sum}^ti|%{x-sum}^to|%{y}^ti|%{y}^to", r#"1\", 2|3|-|-"#),
+        (
+            "%{SSL_PROTOCOL}x|%{ssl_protocol}x|%{SSL_PROTOCOL}e|%{SSL_CIPHER}x",
+            "TLSv1.3|TLSv1.3|TLSv1.3|-",
+        ),
+        ("%{SSL_CLIENT_S_DN_CN}x %{HTTPS}x", r"\xff -"),
+        ("%f %R", r"/srv/a\nb app"),
+        ("%^FB %{FIRST_BYTE_US}e %{ATTEMPTS}e", "77 77 2"),
+        ("%200^FB %!200^FB", "77 -"),
+    ] {
+        assert_eq!(line(format, &record), expected, "{format}");
+    }
+    let tid = line("%{tid}P", &record).parse::<u64>().unwrap();
+    assert_eq!(line("%{hextid}P", &record), format!("{tid:x}"));
+    let other = std::thread::spawn(|| line("%{tid}P", &Record::default()))
+        .join()
+        .unwrap();
+    assert_ne!(other, tid.to_string());
+    assert_eq!(
+        line(
+            "%f %R %^FB %{X}^ti %{X}^to %{SSL_PROTOCOL}x %{FIRST_BYTE_US}e %{ATTEMPTS}e",
+            &Record::default()
+        ),
+        "- - - - - - - -"
+    );
+}
+
+#[test]
+fn hosts_and_cookies_are_read_as_apache_reads_them() {
+    let lists = Lists {
+        request: vec![
+            ("cookie", b"sid=; a=b;SID = x ;sid=y".to_vec()),
+            ("cookie", b"late=1".to_vec()),
+        ],
+        ..Lists::default()
+    };
+    for (host, text) in [
+        ("H.Example", "h.example"),
+        ("[::1]", "::1"),
+        ("[x", "[x"),
+        ("", ""),
+    ] {
+        let record = Record {
+            server_name: None,
+            host: Some(host.as_bytes()),
+            ..record(&lists)
+        };
+        assert_eq!(line("%V %v", &record), format!("{text} {text}"));
+    }
+    assert_eq!(line("%{sid}C %{a}C %{late}C %{b}C", &record(&lists)), "x b 1 -");
+}
+
+#[test]
+fn a_format_says_what_must_be_kept_for_it() {
+    let needs = |format: &str| {
+        let format = crate::Format::parse(format).unwrap();
+        (
+            format.reads_response_headers(),
+            format.reads_request_trailers(),
+            format.reads_first_byte(),
+        )
+    };
+    assert_eq!(needs("combined_route"), (false, false, false));
+    assert_eq!(needs("json"), (false, false, true));
+    assert_eq!(needs("%{Server}o"), (true, false, false));
+    assert_eq!(needs("%200{X}^ti"), (false, true, false));
+    assert_eq!(needs("%^FB"), (false, false, true));
+    assert_eq!(needs("%{FIRST_BYTE_US}e"), (false, false, true));
 }

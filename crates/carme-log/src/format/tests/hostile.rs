@@ -29,6 +29,7 @@ proptest! {
             ],
             variables: vec![("x", values[6].clone())],
             notes: vec![("x", values[7].clone())],
+            ..Lists::default()
         };
         let request_line = match malformed {
             true => RequestLine::Malformed(&values[8]),

@@ -3,6 +3,7 @@
 mod errors;
 mod golden;
 mod hostile;
+mod json;
 
 use crate::{Fields, Format, Record};
 
@@ -11,6 +12,9 @@ use crate::{Fields, Format, Record};
 struct Lists {
     request: Vec<(&'static str, Vec<u8>)>,
     response: Vec<(&'static str, Vec<u8>)>,
+    request_trailers: Vec<(&'static str, Vec<u8>)>,
+    response_trailers: Vec<(&'static str, Vec<u8>)>,
+    tls: Vec<(&'static str, Vec<u8>)>,
     variables: Vec<(&'static str, Vec<u8>)>,
     notes: Vec<(&'static str, Vec<u8>)>,
 }
@@ -34,6 +38,18 @@ impl Fields for Lists {
 
     fn response_header(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
         each_named(&self.response, name, each);
+    }
+
+    fn request_trailer(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
+        each_named(&self.request_trailers, name, each);
+    }
+
+    fn response_trailer(&self, name: &str, each: &mut dyn FnMut(&[u8])) {
+        each_named(&self.response_trailers, name, each);
+    }
+
+    fn tls(&self, name: &str) -> Option<&[u8]> {
+        first_named(&self.tls, name)
     }
 
     fn variable(&self, name: &str) -> Option<&[u8]> {
