@@ -9,6 +9,7 @@ use carme_farm::dispatch::Account;
 use carme_log::{ConnectionStatus, Fields, RequestLine};
 use http::{HeaderMap, Method, Uri, Version, header};
 
+use crate::client::{Claims, Node};
 use crate::guard::Notes;
 use crate::request_id::RequestId;
 use crate::state::{ConnectionState, NextHead};
@@ -19,6 +20,8 @@ const CLIENT_LEFT: u16 = 499;
 pub(crate) struct Record {
     pub(crate) connection: Arc<ConnectionState>,
     pub(crate) id: RequestId,
+    /// What trusted proxies say of the client; `None` if there is none, or none says anything.
+    pub(crate) claims: Option<Box<Claims>>,
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) version: Version,
@@ -61,12 +64,19 @@ impl Record {
             method,
             uri,
             version,
-            headers,
+            mut headers,
             ..
         } = parts;
+        let mut claims = None;
+        if head.notes.claims {
+            let peer = connection.ends.client().map(|peer| peer.ip());
+            claims = Claims::settle(&mut headers, peer, &connection.common.proxies);
+        }
+        let given = claims.as_mut().and_then(|claims| claims.request_id.take());
         Box::new(Record {
             connection,
-            id: RequestId::next(),
+            id: given.unwrap_or_else(RequestId::next),
+            claims,
             method,
             uri,
             version,
@@ -100,6 +110,18 @@ impl Record {
         }
     }
 
+    /// The client's true end, as far as it is known.
+    pub(crate) fn client(&self) -> Option<Node> {
+        let claimed = self.claims.as_ref().and_then(|claims| claims.client());
+        claimed.or_else(|| self.connection.ends.client().map(Node::from))
+    }
+
+    /// Its address; empty on a Unix socket.
+    pub(crate) fn client_text(&self) -> &str {
+        let claimed = self.claims.as_ref().and_then(|claims| claims.client_text());
+        claimed.unwrap_or_else(|| self.connection.ends.client_text())
+    }
+
     fn request_line(&self) -> RequestLine<'_> {
         if let Some(line) = &self.refused_line {
             return parse_line(line);
@@ -126,7 +148,7 @@ impl Record {
         let worker = account.and_then(|account| account.worker.as_ref());
         let known = |time: Duration| worker.map(|_| time);
         let record = carme_log::Record {
-            client: connection.ends.peer.map(|peer| peer.ip()),
+            client: self.client().map(|client| client.address),
             peer: connection.ends.peer,
             local: connection.ends.local,
             server_name: common.server_name.as_deref(),
@@ -134,7 +156,7 @@ impl Record {
                 .headers
                 .get(header::HOST)
                 .map(|host| split_port(host.as_bytes()).0),
-            server_port: None,
+            server_port: self.claims.as_ref().and_then(|claims| claims.port),
             request_line: self.request_line(),
             path: None,
             user: None,
@@ -181,7 +203,7 @@ impl Drop for Record {
                 self.status = CLIENT_LEFT;
             }
             tracing::info!(
-                client = %self.connection.ends.peer_text,
+                client = %self.client_text(),
                 request_id = self.id.as_str(),
                 status = self.status,
                 "the connection ended before the response was sent"

@@ -70,7 +70,7 @@ pub(crate) fn answer<E: Exchange>(
 pub(crate) fn fault<E: Exchange>(mut record: Box<Record>, fault: &Fault) -> Response<Outgoing<E>> {
     record.close |= fault.close;
     tracing::warn!(
-        client = %record.connection.ends.peer_text,
+        client = %record.client_text(),
         request_id = record.id.as_str(),
         status = fault.status.as_u16(),
         "{}",
@@ -86,7 +86,7 @@ pub(crate) fn fault<E: Exchange>(mut record: Box<Record>, fault: &Fault) -> Resp
     if fault.is_temporary() {
         headers.insert(header::RETRY_AFTER, RETRY_AFTER);
     }
-    let page = page::error(fault.status, record.id);
+    let page = page::error(fault.status, &record.id);
     let content = if record.method == Method::HEAD {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(page.len()));
         Content::Empty

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::app::Application;
+use crate::client::announced;
 use crate::connection;
 use crate::connections::Connections;
 use crate::listener::{Listener, Stream};
@@ -94,9 +95,17 @@ async fn accept<A: Application>(
         tokio::spawn(async move {
             let _attendance = attendance;
             match stream {
-                Stream::Tcp(stream) => connection::run(stream, state, site).await,
+                Stream::Tcp(mut stream) => {
+                    if announced(&mut stream, &state).await {
+                        connection::run(stream, state, site).await;
+                    }
+                }
                 #[cfg(unix)]
-                Stream::Unix(stream) => connection::run(stream, state, site).await,
+                Stream::Unix(mut stream) => {
+                    if announced(&mut stream, &state).await {
+                        connection::run(stream, state, site).await;
+                    }
+                }
             }
         });
     }

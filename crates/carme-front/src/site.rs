@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::client::Proxies;
 use crate::clock::Clock;
 use crate::guard::HeadLimits;
 use crate::location::{Location, Locations};
@@ -103,6 +104,8 @@ pub struct SiteOptions {
     pub server_name: Option<String>,
     /// What one client may cost.
     pub limits: Limits,
+    /// Whom the front believes about clients.
+    pub proxies: Proxies,
     /// Where requests are logged; none: nowhere, and nothing is kept for it.
     pub access_logs: Vec<AccessLog>,
     /// Where large request bodies are kept while they come in; the system's temporary directory if `None`.
@@ -113,6 +116,7 @@ pub struct SiteOptions {
 pub(crate) struct Common {
     pub(crate) server_name: Option<String>,
     pub(crate) limits: Limits,
+    pub(crate) proxies: Proxies,
     pub(crate) access_logs: Vec<AccessLog>,
     pub(crate) keeps_response_headers: bool,
     pub(crate) spool_directory: Option<PathBuf>,
@@ -131,6 +135,7 @@ impl<A> Site<A> {
         let SiteOptions {
             server_name,
             limits,
+            proxies,
             access_logs,
             spool_directory,
         } = options;
@@ -140,6 +145,7 @@ impl<A> Site<A> {
                 keeps_response_headers: access_logs.iter().any(|log| log.format.reads_response_headers()),
                 server_name,
                 limits,
+                proxies,
                 access_logs,
                 spool_directory,
             }),

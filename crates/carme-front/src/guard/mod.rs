@@ -30,6 +30,7 @@ use head::Verdict;
 
 pub(crate) use head::{Framing, HeadLimits, Notes};
 pub(crate) use refusal::Refusal;
+pub(crate) use target::is_authority;
 
 /// After a refusal, this much of what the client still sends is read and dropped before the socket is closed; closing
 /// it earlier resets the connection, and the client may never see the answer.
