@@ -9,6 +9,7 @@ use crate::bind::Bind;
 use crate::interpreter::Interpreter;
 use crate::log_output::LogOutput;
 use crate::mount::MountPath;
+use crate::proxies::Proxies;
 use crate::route::RoutePattern;
 use crate::target::Target;
 use crate::units::ByteSize;
@@ -99,6 +100,8 @@ pub struct Server {
     pub timeouts: Timeouts,
     /// How large things may be.
     pub limits: Limits,
+    /// Whom it believes about clients.
+    pub proxies: Proxies,
     /// `error_log`: where the server's and the workers' messages go.
     pub error_log: LogOutput,
 }
@@ -148,6 +151,7 @@ impl Default for Server {
                 response_buffer: defaults::RESPONSE_BUFFER,
                 backlog: defaults::BACKLOG,
             },
+            proxies: Proxies::default(),
             error_log: LogOutput::Standard,
         }
     }

@@ -4,6 +4,7 @@
 
 pub(crate) mod bounds;
 mod document;
+mod proxies;
 mod schema;
 mod section;
 
@@ -160,6 +161,7 @@ fn server(top: &Section<'_>, base: &Path, problems: &mut Problems) -> Server {
         &mut limits.backlog,
         section.count("backlog", problems, bounds::BACKLOG),
     );
+    server.proxies = proxies::proxies(&section, problems);
     let error_log = section.text("error_log", problems, |text| LogOutput::parse(text, base));
     set(&mut server.error_log, error_log.map(|at| at.value));
     server

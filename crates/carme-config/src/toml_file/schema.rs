@@ -29,17 +29,13 @@ pub(crate) const SERVER: Keys = Keys {
         "max_header",
         "response_buffer",
         "backlog",
+        "trusted_proxies",
+        "forwarded",
+        "forwarded_fields",
+        "proxy_protocol",
         "error_log",
     ],
-    later: &[
-        "trusted_proxies",
-        "proxy_protocol",
-        "tls",
-        "user",
-        "group",
-        "control",
-        "http2",
-    ],
+    later: &["tls", "user", "group", "control", "http2"],
 };
 
 pub(crate) const APP: Keys = Keys {

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use carme_config::{Bind, Config, LogOutput, Server};
+use carme_config::{Bind, Config, LogOutput, Server, TrustedProxy};
 use carme_farm::dispatch::App;
-use carme_front::{AccessLog, BindError, Limits, Listener, Location, Site, SiteOptions};
+use carme_front::{
+    AccessLog, BindError, ClientHeader, ForwardedFields, Limits, Listener, Location, Proxies, Site,
+    SiteOptions,
+};
 use carme_log::{Destination, Format, FormatError, OpenError, Writer, WriterOptions};
 
 /// Listens everywhere that the configuration names.
@@ -69,6 +72,7 @@ pub(super) fn site(config: &Config, access_logs: Vec<AccessLog>, apps: &[App]) -
     };
     let options = SiteOptions {
         limits,
+        proxies: proxies(&config.server.proxies),
         access_logs,
         ..SiteOptions::default()
     };
@@ -77,4 +81,24 @@ pub(super) fn site(config: &Config, access_logs: Vec<AccessLog>, apps: &[App]) -
         Some(Location::new(location.path.script_name(), app.clone()))
     });
     Site::new(options, locations)
+}
+
+/// Whom the front is to believe about clients.
+fn proxies(configured: &carme_config::Proxies) -> Proxies {
+    let carme_config::ForwardedFields { proto, host, port } = configured.fields;
+    let networks = configured.trusted.iter().filter_map(|proxy| match proxy {
+        TrustedProxy::Network(network) => Some(*network),
+        TrustedProxy::Unix => None,
+    });
+    Proxies {
+        networks: networks.collect(),
+        unix: configured.trusted.contains(&TrustedProxy::Unix),
+        header: match configured.header {
+            carme_config::ClientHeader::XForwardedFor => ClientHeader::XForwardedFor,
+            carme_config::ClientHeader::Forwarded => ClientHeader::Forwarded,
+            carme_config::ClientHeader::XRealIp => ClientHeader::XRealIp,
+        },
+        fields: ForwardedFields { proto, host, port },
+        protocol: configured.protocol,
+    }
 }
