@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use carme_front::{AccessLog, Drained, Limits, Listener, Location, Shutdown, Site, SiteOptions, serve};
+use carme_front::{
+    AccessLog, Drained, Limits, Listener, Location, Proxies, Shutdown, Site, SiteOptions, serve,
+};
 use carme_log::{Destination, Format, Writer, WriterOptions};
 use tokio::task::JoinHandle;
 
@@ -35,14 +37,19 @@ impl Front {
     }
 
     pub fn start_at(paths: &[&str]) -> Self {
-        Self::build(Limits::default(), LINE, paths)
+        Self::build(Limits::default(), Proxies::default(), LINE, paths)
     }
 
     pub fn with(limits: Limits, format: &str) -> Self {
-        Self::build(limits, format, &["/", "/mount"])
+        Self::build(limits, Proxies::default(), format, &["/", "/mount"])
     }
 
-    fn build(limits: Limits, format: &str, paths: &[&str]) -> Self {
+    /// With proxies before it.
+    pub fn behind(proxies: Proxies, limits: Limits, format: &str) -> Self {
+        Self::build(limits, proxies, format, &["/", "/mount"])
+    }
+
+    fn build(limits: Limits, proxies: Proxies, format: &str, paths: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let log_path = directory.path().join("access.log");
         let options = WriterOptions::default();
@@ -51,6 +58,7 @@ impl Front {
         let site = Site::new(
             SiteOptions {
                 limits,
+                proxies,
                 access_logs: vec![AccessLog::new(
                     Format::parse(format).expect("a format"),
                     Arc::clone(&log),
