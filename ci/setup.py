@@ -9,7 +9,7 @@ all is there.
 
 Needed are Rust with cargo and one CPython from 3.9 on. Each CPython that is found gets a virtual environment with
 Flask and Django. For the Windows tests on Linux it takes the mingw linker, 64-bit Wine (on Debian and its
-derivatives they are installed, with root or a sudo that asks nothing), Rust's standard library for Windows and
+derivatives they are installed, with root or a sudo that asks nothing, and so is HAProxy), Rust's standard library for Windows and
 Windows CPythons from PyPI. All of it except Debian's packages and rustup's target stays in the cache,
 `$XDG_CACHE_HOME/carme-ci` or `~/.cache/carme-ci` (`CARME_CI_CACHE` overrides it), which can be deleted at any time.
 """
@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 import console
+import debian
 import pythons
 import toolchain
 import windows_python
@@ -61,7 +62,7 @@ def prepare(with_wine=True, install=True, only_pythons=None):
             setup.no_windows = "left out by --no-wine"
         else:
             _windows(setup, install)
-        _optional()
+        _optional(install)
     console.line("  ready after " + console.duration(watch.seconds))
     return setup
 
@@ -129,11 +130,29 @@ def _windows(setup, install):
     console.finding(console.MISSING, "the Windows tests are skipped", setup.no_windows)
 
 
-def _optional():
+# Programs of Debian that single tests drive; without one, its tests are skipped by name.
+_TEST_PROGRAMS = [("haproxy", "the tests of clients behind a real proxy")]
+
+
+def _optional(install):
+    for program, use in _TEST_PROGRAMS:
+        there, reason = _found(program), "not installed"
+        if not there and install and debian.is_here():
+            try:
+                debian.install([program])
+                there = _found(program)
+            except console.CommandFailed as error:
+                reason = str(error)
+        console.finding(console.FOUND if there else console.OPTIONAL, program,
+                        there or "{}; without it {} are skipped".format(reason, use))
     for program, use in (("wrk", "bench/"), ("apache2", "the Apache rows of bench/")):
-        there = shutil.which(program) or shutil.which("/usr/sbin/" + program)
+        there = _found(program)
         console.finding(console.FOUND if there else console.OPTIONAL, program,
                         there or "not installed; only {} would use it".format(use))
+
+
+def _found(program):
+    return shutil.which(program) or shutil.which("/usr/sbin/" + program)
 
 
 def add_options(parser):
