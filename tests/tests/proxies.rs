@@ -74,6 +74,11 @@ fn an_application_sees_nothing_of_what_just_anybody_claims() {
     let id = &seen["HTTP_X_REQUEST_ID"];
     assert_eq!((id.len(), id), (16, &seen["carme.request_id"]));
     server.wait_for_line(&format!("127.0.0.1 127.0.0.1 \"-\" {id} /environ"));
+
+    // The cure for a proxy that was forgotten, once.
+    ask(&mut server.connect(), CLAIMS);
+    server.wait_for_line("trusted_proxies = [\"127.0.0.1\"]");
+    assert_eq!(server.output().matches("is not believed").count(), 1);
 }
 
 #[test]

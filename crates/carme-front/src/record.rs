@@ -9,7 +9,7 @@ use carme_farm::dispatch::Account;
 use carme_log::{ConnectionStatus, Fields, RequestLine};
 use http::{HeaderMap, Method, Uri, Version, header};
 
-use crate::client::{Claims, Node};
+use crate::client::{Claims, Node, tell_of_stranger};
 use crate::guard::Notes;
 use crate::request_id::RequestId;
 use crate::state::{ConnectionState, NextHead};
@@ -69,8 +69,10 @@ impl Record {
         } = parts;
         let mut claims = None;
         if head.notes.claims {
+            let common = &connection.common;
             let peer = connection.ends.client().map(|peer| peer.ip());
-            claims = Claims::settle(&mut headers, peer, &connection.common.proxies);
+            tell_of_stranger(&headers, peer, &common.proxies, &common.stranger);
+            claims = Claims::settle(&mut headers, peer, &common.proxies);
         }
         let given = claims.as_mut().and_then(|claims| claims.request_id.take());
         Box::new(Record {

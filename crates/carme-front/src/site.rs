@@ -1,7 +1,7 @@
 //! What is served: locations, limits, logs.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use crate::client::Proxies;
@@ -117,6 +117,8 @@ pub(crate) struct Common {
     pub(crate) server_name: Option<String>,
     pub(crate) limits: Limits,
     pub(crate) proxies: Proxies,
+    /// The error log has been told of somebody who may be a proxy that was forgotten.
+    pub(crate) stranger: Once,
     pub(crate) access_logs: Vec<AccessLog>,
     pub(crate) keeps_response_headers: bool,
     pub(crate) spool_directory: Option<PathBuf>,
@@ -146,6 +148,7 @@ impl<A> Site<A> {
                 server_name,
                 limits,
                 proxies,
+                stranger: Once::new(),
                 access_logs,
                 spool_directory,
             }),

@@ -1,6 +1,7 @@
 //! What the fields of a request claim about its client, as far as it is believed.
 
 use std::net::IpAddr;
+use std::sync::Once;
 
 use carme_ring::frame::Scheme;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -275,6 +276,38 @@ fn scheme(name: &[u8]) -> Option<Scheme> {
 
 fn host_value(host: &[u8]) -> Option<HeaderValue> {
     (!host.is_empty() && is_authority(host)).then(|| HeaderValue::from_bytes(host).ok())?
+}
+
+/// Tells the error log, once, of somebody who is not trusted and may be a proxy that was forgotten: the user would only
+/// see that every client has the same address.
+pub(crate) fn tell_of_stranger(headers: &HeaderMap, peer: Option<IpAddr>, proxies: &Proxies, told: &Once) {
+    let names_a_client = || {
+        headers.contains_key(&X_FORWARDED_FOR)
+            || headers.contains_key(header::FORWARDED)
+            || headers.contains_key(&X_REAL_IP)
+    };
+    if told.is_completed() || proxies.trusts(peer) || !is_neighbour(peer) || !names_a_client() {
+        return;
+    }
+    told.call_once(|| {
+        let (who, name) = match peer {
+            Some(peer) => (peer.to_string(), peer.to_string()),
+            None => ("who is at a Unix socket".to_owned(), "unix".to_owned()),
+        };
+        tracing::warn!(
+            "{who} names a client of its own (X-Forwarded-For or the like) and is not believed; if it is your proxy: \
+             trusted_proxies = [\"{name}\"]"
+        );
+    });
+}
+
+/// Whether a peer is on this machine or its network, where proxies are.
+fn is_neighbour(peer: Option<IpAddr>) -> bool {
+    match peer.map(|peer| peer.to_canonical()) {
+        None => true,
+        Some(IpAddr::V4(peer)) => peer.is_loopback() || peer.is_private(),
+        Some(IpAddr::V6(peer)) => peer.is_loopback() || peer.is_unique_local(),
+    }
 }
 
 fn remove_all(headers: &mut HeaderMap) {

@@ -18,5 +18,5 @@ mod rfc7239;
 
 pub(crate) use address::{AddressText, Node};
 pub(crate) use announcement::announced;
-pub(crate) use claims::{Claims, is_claim};
+pub(crate) use claims::{Claims, is_claim, tell_of_stranger};
 pub use proxies::{ClientHeader, ForwardedFields, Proxies};
