@@ -36,6 +36,8 @@ mod clock;
 mod connection;
 mod connections;
 mod fault;
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod listener;
 mod location;

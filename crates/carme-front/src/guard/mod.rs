@@ -28,6 +28,12 @@ use crate::state::{ConnectionState, NextHead, Refused};
 use chunked::{Extent, Scanner};
 use head::Verdict;
 
+/// What the fuzzer drives by itself.
+pub(crate) mod fuzzing {
+    pub(crate) use super::chunked::{Extent, Scanner};
+    pub(crate) use super::head::{HeadLimits, Verdict, examine};
+}
+
 pub(crate) use head::{Framing, HeadLimits, Notes};
 pub(crate) use refusal::Refusal;
 pub(crate) use target::is_authority;
