@@ -50,7 +50,8 @@ def _runs(command):
 
 def command(target, seconds, corpus):
     """The first folder is the one that libFuzzer writes to."""
-    return ["cargo", "+nightly", "fuzz", "run", "--fuzz-dir", FUZZ, target, corpus, FUZZ / "corpus" / target, "--",
+    return ["cargo", "+nightly", "fuzz", "run", "--fuzz-dir", FUZZ, "--target-dir", target_dir() / "fuzz",
+            target, corpus, FUZZ / "corpus" / target, "--",
             "-max_total_time={}".format(seconds), "-max_len=4096", "-timeout=10", "-rss_limit_mb=2048",
             "-print_final_stats=1"]
 
