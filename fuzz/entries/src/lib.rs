@@ -16,8 +16,11 @@ use carme_ring::frame::{RequestHead, ResponseHead};
 pub use carme_front::fuzzing::{chunked, claims, head, path, proxy_protocol};
 pub use carme_ring::fuzzing::byte_ring;
 
+/// Takes any bytes.
+pub type Target = fn(&[u8]);
+
 /// All targets by their names, which are those of the folders in `fuzz/corpus`.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("byte_ring", byte_ring),
     ("chunked", chunked),
     ("claims", claims),
@@ -110,7 +113,7 @@ pub fn config(bytes: &[u8]) {
     match Config::from_toml(text, Path::new("carme.toml"), &surroundings) {
         Ok(config) => assert!(!config.apps.is_empty() && !config.server.listen.is_empty()),
         Err(problems) => {
-            assert!(problems.len() > 0);
+            assert!(problems.iter().next().is_some());
             for problem in &problems {
                 assert!(problem.to_string().contains(&problem.place.to_string()));
             }
