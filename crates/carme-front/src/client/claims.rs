@@ -58,9 +58,10 @@ impl Claims {
             return None;
         }
         let mut claims = Box::<Claims>::default();
-        claims.request_id = headers
-            .remove(&X_REQUEST_ID)
-            .and_then(|id| RequestId::given(id.as_bytes()));
+        // Of several lines the nearest proxy has written the last.
+        let id = headers.get_all(&X_REQUEST_ID).iter().next_back();
+        claims.request_id = id.and_then(|id| RequestId::given(id.as_bytes()));
+        headers.remove(&X_REQUEST_ID);
         match proxies.header {
             ClientHeader::XForwardedFor => {
                 let chain = Chain::walk(proxies, entries(headers, &X_FORWARDED_FOR).map(Node::parse));
@@ -69,7 +70,7 @@ impl Claims {
                 claims.relate(headers, proxies, &chain);
             }
             ClientHeader::XRealIp => {
-                // One address, and no list; of several lines the nearest proxy has written the last.
+                // One address, and no list; here, too, the last line.
                 let named = headers.get_all(&X_REAL_IP).iter().next_back();
                 let chain = Chain {
                     client: named.and_then(|value| Node::parse(value.as_bytes().trim_ascii())),

@@ -486,6 +486,7 @@ fn a_unix_socket_is_trusted_by_name() {
 fn request_ids_of_proxies_are_taken_if_they_are_plain() {
     for (lines, expected) in [
         (&["abc-1"][..], Some("abc-1")),
+        (&["of-the-client", "of-the-proxy"], Some("of-the-proxy")),
         (&["a b"], None),
         (&[""], None),
         (&[], None),
