@@ -11,7 +11,7 @@ Needed are Rust with cargo and one CPython from 3.9 on. Each CPython that is fou
 Flask and Django. For the Windows tests on Linux it takes the mingw linker, 64-bit Wine (on Debian and its
 derivatives they are installed, with root or a sudo that asks nothing), Rust's standard library for Windows and
 Windows CPythons from PyPI. As root on Debian it also installs Apache's program and GoAccess, which tests of the log
-compare with and read it by. All of it except Debian's packages and rustup's target stays in the cache,
+compare with and read it by, and HAProxy. All of it except Debian's packages and rustup's target stays in the cache,
 `$XDG_CACHE_HOME/carme-ci` or `~/.cache/carme-ci` (`CARME_CI_CACHE` overrides it), which can be deleted at any time.
 """
 
@@ -138,6 +138,7 @@ def _windows(setup, install):
 PEERS = [
     ("apache2", "apache2-bin", "the comparison of log lines with Apache's"),
     ("goaccess", "goaccess", "reading the log with GoAccess"),
+    ("haproxy", "haproxy", "what comes through a real proxy"),
 ]
 
 
@@ -164,6 +165,10 @@ def _optional():
         there = _program(program)
         console.finding(console.FOUND if there else console.OPTIONAL, program,
                         there or "not installed; only {} would use it".format(use))
+
+
+def _found(program):
+    return shutil.which(program) or shutil.which("/usr/sbin/" + program)
 
 
 def add_options(parser):

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import console
 import debian
+import fuzz
 import pins
 import places
 import pythons
@@ -232,6 +233,35 @@ class Running(unittest.TestCase):
     def test_stages_are_chosen_by_name_in_their_order(self):
         self.assertEqual([stage.name for stage in test_command.chosen(["loom", "fmt"])], ["fmt", "loom"])
         self.assertEqual(test_command.chosen(None), stages.STAGES)
+
+
+class Fuzzing(unittest.TestCase):
+    def test_what_is_missing_is_named_and_nothing_runs(self):
+        printed = []
+        with unittest.mock.patch.object(fuzz.console, "line", printed.append), \
+                unittest.mock.patch.object(fuzz.console, "start"), \
+                unittest.mock.patch.object(fuzz, "missing", return_value=["cargo-fuzz"]), \
+                unittest.mock.patch.object(fuzz, "fuzz") as run, \
+                unittest.mock.patch.object(sys, "argv", ["fuzz.py", "--seconds", "1"]):
+            self.assertEqual(fuzz.main(), 2)
+        run.assert_not_called()
+        self.assertIn("cargo install --locked cargo-fuzz", "\n".join(printed))
+
+    def test_a_broken_target_does_not_keep_the_others_from_running(self):
+        def run(name, seconds):
+            if name == "head":
+                raise console.CommandFailed("it crashed")
+        with unittest.mock.patch.object(fuzz.console, "start"), \
+                unittest.mock.patch.object(fuzz, "missing", return_value=[]), \
+                unittest.mock.patch.object(fuzz, "fuzz", side_effect=run) as runs, \
+                unittest.mock.patch.object(sys, "argv", ["fuzz.py"]):
+            self.assertEqual(fuzz.main(), 1)
+        self.assertEqual([call.args[0] for call in runs.call_args_list], fuzz.targets())
+
+    def test_only_the_scratch_corpus_is_written(self):
+        command = [str(part) for part in fuzz.command("head", 5, "scratch")]
+        self.assertIn("-max_total_time=5", command)
+        self.assertLess(command.index("scratch"), command.index(str(fuzz.FUZZ / "corpus" / "head")))
 
 
 if __name__ == "__main__":

@@ -121,6 +121,18 @@ impl ServerBuilder {
         self
     }
 
+    /// With what this file says, and nothing of the arguments so far.
+    pub fn config(mut self, file: &Path) -> Self {
+        let mut command = Command::new(program());
+        command
+            .args(["serve", "-c"])
+            .arg(file)
+            .current_dir(self.directory.path());
+        self.command = command;
+        self.python = None;
+        self
+    }
+
     /// With an environment variable for the program.
     pub fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
         self.command.env(name, value);

@@ -11,6 +11,7 @@ use crate::bind::Bind;
 use crate::interpreter::Interpreter;
 use crate::log_output::LogOutput;
 use crate::mount::MountPath;
+use crate::proxies::Proxies;
 use crate::route::RoutePattern;
 use crate::target::Target;
 use crate::tls::Tls;
@@ -104,6 +105,8 @@ pub struct Server {
     pub timeouts: Timeouts,
     /// How large things may be.
     pub limits: Limits,
+    /// Whom it believes about clients.
+    pub proxies: Proxies,
     /// `error_log`: where the server's and the workers' messages go.
     pub error_log: LogOutput,
     /// `error_log_rotate`: when its file is followed by another.
@@ -155,6 +158,7 @@ impl Default for Server {
                 response_buffer: defaults::RESPONSE_BUFFER,
                 backlog: defaults::BACKLOG,
             },
+            proxies: Proxies::default(),
             error_log: LogOutput::Standard,
             error_log_rotation: None,
         }

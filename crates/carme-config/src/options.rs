@@ -12,6 +12,7 @@ use crate::log_output::LogOutput;
 use crate::mount::MountPath;
 use crate::number::AtMost;
 use crate::problem::{Mistake, Place, Problem, Problems};
+use crate::proxies::TrustedProxy;
 use crate::route::RoutePattern;
 use crate::surroundings::Surroundings;
 use crate::tls::{CertificateDraft, TlsDraft, no_certificate};
@@ -40,6 +41,7 @@ pub struct ServeOptions {
     pub env: Vec<String>,
     pub env_file: Vec<String>,
     pub mount: Option<String>,
+    pub trusted_proxy: Vec<String>,
     pub queue_limit: Option<String>,
     pub queue_timeout: Option<String>,
     pub graceful_timeout: Option<String>,
@@ -84,6 +86,16 @@ impl Config {
         if let Some(timeout) = reader.option("--graceful-timeout", &options.graceful_timeout, parse_duration)
         {
             server.timeouts.graceful = timeout;
+        }
+        for text in &options.trusted_proxy {
+            let Some(proxy) = reader.read("--trusted-proxy", text, TrustedProxy::parse) else {
+                continue;
+            };
+            let trusted = &mut server.proxies.trusted;
+            match trusted.contains(&proxy) {
+                true => reader.wrong("--trusted-proxy", Mistake::new(format!("is given twice: {text}"))),
+                false => trusted.push(proxy),
+            }
         }
         let app = reader.app(options, surroundings);
         let mount = reader.option("--mount", &options.mount, MountPath::parse);

@@ -63,6 +63,7 @@ fn every_option() {
             env: vec!["A=option=1".into()],
             env_file: vec!["e.env".into()],
             mount: some("/shop"),
+            trusted_proxy: vec!["10.0.0.0/8".into(), "unix".into()],
             queue_limit: some("7"),
             queue_timeout: some("2s"),
             graceful_timeout: some("0s"),
@@ -74,6 +75,7 @@ fn every_option() {
     let app = &config.apps[0];
     assert_eq!(config.server.listen.len(), 2);
     assert_eq!(config.server.timeouts.graceful, Duration::ZERO);
+    assert_eq!(config.server.proxies.trusted.len(), 2);
     assert_eq!(
         (app.workers.get(), app.threads.get(), app.queue.limit.get()),
         (3, 5, 7)
@@ -161,6 +163,20 @@ fn each_mistake() {
                 ..serve("app")
             },
             "command line: --bind is given twice: :80",
+        ),
+        (
+            ServeOptions {
+                trusted_proxy: vec!["10.0.0.1/8".into()],
+                ..serve("app")
+            },
+            "command line: --trusted-proxy has bits set behind its prefix, found \"10.0.0.1/8\" | help: write \"10.0.0.0/8\" for the whole network, or \"10.0.0.1\" for this address alone",
+        ),
+        (
+            ServeOptions {
+                trusted_proxy: vec!["unix".into(), "unix".into()],
+                ..serve("app")
+            },
+            "command line: --trusted-proxy is given twice: unix",
         ),
         (
             ServeOptions {

@@ -5,7 +5,10 @@ mod site;
 use std::path::Path;
 use std::time::Duration;
 
-use carme_config::{Bind, ByteSize, Config, Interface, LogOutput, Origin, defaults};
+use carme_config::{
+    Bind, ByteSize, ClientHeader, Config, ForwardedFields, Interface, LogOutput, Origin, Proxies,
+    TrustedProxy, defaults,
+};
 use site::Site;
 
 const FULL: &str = r#"
@@ -20,6 +23,10 @@ body_memory = "64KiB"
 max_header = "32KiB"
 response_buffer = "100MiB"
 backlog = 128
+trusted_proxies = ["10.0.0.0/8", "unix"]
+forwarded = "forwarded"
+forwarded_fields = ["proto"]
+proxy_protocol = true
 error_log = "error.log"
 
 [apps.site]
@@ -70,6 +77,20 @@ fn a_full_file() {
     assert_eq!(config.server.timeouts.body, Duration::from_secs(60));
     assert_eq!(config.server.limits.body, ByteSize::mib(10));
     assert_eq!(config.server.limits.backlog.get(), 128);
+    let expected = Proxies {
+        trusted: vec![
+            TrustedProxy::Network("10.0.0.0/8".parse().expect("a network")),
+            TrustedProxy::Unix,
+        ],
+        header: ClientHeader::Forwarded,
+        fields: ForwardedFields {
+            proto: true,
+            host: false,
+            port: false,
+        },
+        protocol: true,
+    };
+    assert_eq!(config.server.proxies, expected);
     assert_eq!(
         config.server.error_log,
         LogOutput::File(site.path().join("error.log"))
@@ -155,7 +176,8 @@ fn each_kind_of_mistake() {
     let rest = |text: &str| with(&site, "", TARGET, text);
     let mut failures = Vec::new();
     const SERVER_KEYS: &str = "[server] knows: listen, graceful_timeout, keep_alive_timeout, header_timeout, \
-                               body_timeout, max_body, body_memory, max_header, response_buffer, backlog, error_log, error_log_rotate";
+                               body_timeout, max_body, body_memory, max_header, response_buffer, backlog, \
+                               trusted_proxies, forwarded, forwarded_fields, proxy_protocol, error_log, error_log_rotate";
     const APP_KEYS: &str = "[apps.site] knows: target, directory, python, interface, workers, threads, \
                             switch_interval, startup_timeout, queue, route, env, env_files";
     for (result, expected) in [
@@ -163,7 +185,7 @@ fn each_kind_of_mistake() {
         (server("lisen = []"), format!("carme.toml:2:1: unknown key `lisen` in [server] | help: did you mean `listen`? {SERVER_KEYS}")),
         (server("threads = 4"), format!("carme.toml:2:1: unknown key `threads` in [server] | help: `threads` belongs into [apps.NAME]; {SERVER_KEYS}")),
         (server("colour = 4"), format!("carme.toml:2:1: unknown key `colour` in [server] | help: {SERVER_KEYS}")),
-        (server("trusted_proxies = []"), "carme.toml:2:1: `trusted_proxies` in [server] is not available yet in this version of Carme".into()),
+        (server("control = \"x\""), "carme.toml:2:1: `control` in [server] is not available yet in this version of Carme".into()),
         (app("  wrokers = 4"), format!("carme.toml:11:3: unknown key `wrokers` in [apps.site] | help: did you mean `workers`? {APP_KEYS}")),
         (app("request_timeout = \"60s\""), "carme.toml:11:1: `request_timeout` in [apps.site] is not available yet in this version of Carme".into()),
         (app("recycle = { requests = 1 }"), "carme.toml:11:1: `recycle` in [apps.site] is not available yet in this version of Carme".into()),
@@ -191,6 +213,13 @@ fn each_kind_of_mistake() {
         (server("max_header = \"2MiB\""), "carme.toml:2:14: `max_header` must be a size from 1KiB to 1MiB, found 2MiB".into()),
         (server("backlog = 0"), "carme.toml:2:11: `backlog` must be a whole number from 1 to 65535, found 0".into()),
         (server("backlog = 99999999999999999999999999999999999999999999"), "carme.toml:2:11: `backlog` must be a whole number from 1 to 65535, found 170141183460469231731687303715884105727".into()),
+        (server("trusted_proxies = [\"10.0.0.0/8\", \"10.0.0.1/8\"]"), "carme.toml:2:34: `trusted_proxies` has bits set behind its prefix, found \"10.0.0.1/8\" | help: write \"10.0.0.0/8\" for the whole network, or \"10.0.0.1\" for this address alone".into()),
+        (server("trusted_proxies = [\"10.0.0.1\", \"10.0.0.1/32\"]"), "carme.toml:2:32: `trusted_proxies` has the same twice".into()),
+        (server("forwarded = \"x-forwarded-by\""), "carme.toml:2:13: `forwarded` must be \"x-forwarded-for\", \"forwarded\" or \"x-real-ip\", found \"x-forwarded-by\" | help: did you mean `x-forwarded-for`?".into()),
+        (server("forwarded_fields = [\"X-Forwarded-Proto\"]"), "carme.toml:2:21: `forwarded_fields` must be \"proto\", \"host\" or \"port\", found \"X-Forwarded-Proto\" | help: did you mean `proto`?".into()),
+        (server("forwarded_fields = [\"host\", \"host\"]"), "carme.toml:2:29: `forwarded_fields` has \"host\" twice".into()),
+        (server("proxy_protocol = \"on\""), "carme.toml:2:18: `proxy_protocol` must be true or false, found the string \"on\"".into()),
+        (server("proxy_protocol = true"), "carme.toml:2:18: `proxy_protocol` is on, and nobody may speak it | help: name the proxies: trusted_proxies = [\"10.0.0.0/8\"]".into()),
         (server("error_log = \"logs/error.log\""), "carme.toml:2:13: `error_log` is in a folder that does not exist: SITE/logs | help: create the folder, or name another".into()),
         (app("workers = { min = 2, max = 4, ttl = \"120s\" }"), "carme.toml:11:11: `workers` asks for scaling between two numbers, which is not available yet in this version of Carme | help: write one number".into()),
         (app("workers = \"2-4\""), "carme.toml:11:11: `workers` asks for scaling between two numbers, which is not available yet in this version of Carme | help: write one number".into()),

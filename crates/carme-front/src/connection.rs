@@ -47,10 +47,7 @@ fn poll_parked<S>(guard: &mut Guard<S>, state: &ConnectionState, cx: &mut Contex
 where
     S: AsyncRead + Unpin,
 {
-    state.attend(cx.waker());
-    let signals = state.signals();
-    let overdue = signals & OVERDUE != 0 && state.is_overdue(state.common.clock.now());
-    if signals & (ABORT | DRAIN) != 0 || overdue {
+    if state.has_waited_enough(cx) {
         return Poll::Ready(Awoken::ByServer);
     }
     guard.poll_awake(cx)
@@ -83,7 +80,7 @@ where
                     Phase::Idle if signals & DRAIN == 0 => return Poll::Ready(Ended::Idle),
                     Phase::Head => state.give_up_head(),
                     Phase::Blocked => {
-                        tracing::info!(client = %state.ends.peer_text, "the client takes nothing of its response");
+                        tracing::info!(client = %state.ends.client_text(), "the client takes nothing of its response");
                         return Poll::Ready(Ended::Over(Ok(())));
                     }
                     Phase::Lingering => return Poll::Ready(Ended::Over(Ok(()))),
@@ -98,9 +95,9 @@ where
         Ended::Over(Ok(())) => None,
         Ended::Over(Err(error)) => {
             if error.is_parse() {
-                tracing::warn!(client = %state.ends.peer_text, "the front's two parsers disagree: {error}");
+                tracing::warn!(client = %state.ends.client_text(), "the front's two parsers disagree: {error}");
             } else {
-                tracing::debug!(client = %state.ends.peer_text, "connection ended: {error}");
+                tracing::debug!(client = %state.ends.client_text(), "connection ended: {error}");
             }
             None
         }

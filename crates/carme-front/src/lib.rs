@@ -2,7 +2,8 @@
 //!
 //! [`serve`] answers every request that reaches a [`Listener`] from a [`Site`]: it finds the location, reads the body,
 //! hands both to the location's [`Application`] and brings its answer to the client. What an application never sees:
-//! malformed requests, bodies that are still coming, hop-by-hop fields, names with `_`.
+//! malformed requests, bodies that are still coming, hop-by-hop fields, names with `_`, and what somebody who is not a
+//! trusted proxy ([`Proxies`]) claims about the client.
 //!
 //! # What a client gets when something is wrong
 //!
@@ -31,10 +32,13 @@
 
 mod app;
 mod body;
+mod client;
 mod clock;
 mod connection;
 mod connections;
 mod fault;
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod listener;
 mod location;
@@ -55,6 +59,7 @@ mod tls;
 pub use carme_tls::Tls;
 
 pub use app::{Application, Exchange};
+pub use client::{ClientHeader, ForwardedFields, Proxies};
 pub use listener::{BindError, Listener};
 pub use location::Location;
 pub use server::{Drained, serve};

@@ -77,7 +77,7 @@ impl<E: Exchange> Outgoing<E> {
         if let Some(record) = &mut self.record {
             record.close = true;
             tracing::warn!(
-                client = %record.connection.ends.peer_text,
+                client = %record.client_text(),
                 request_id = record.id.as_str(),
                 status = record.status,
                 "the connection is cut inside the response: {why}"

@@ -6,7 +6,7 @@ use http::StatusCode;
 use crate::request_id::RequestId;
 
 /// An HTML page that says what happened, without any detail of the inside, and how to name this request.
-pub(crate) fn error(status: StatusCode, id: RequestId) -> Bytes {
+pub(crate) fn error(status: StatusCode, id: &RequestId) -> Bytes {
     let code = status.as_u16();
     let reason = status.canonical_reason().unwrap_or("Error");
     let explanation = explanation(status);

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use carme_farm::dispatch::Account;
 use carme_log::{ConnectionStatus, Fields, RequestLine};
+use carme_ring::frame::Scheme;
 use http::{HeaderMap, Method, Uri, Version, header};
 
+use crate::client::{Claims, Node, tell_of_stranger};
 use crate::guard::Notes;
 use crate::refused::Refused;
 use crate::request_id::RequestId;
@@ -20,6 +22,8 @@ const CLIENT_LEFT: u16 = 499;
 pub(crate) struct Record {
     pub(crate) connection: Arc<ConnectionState>,
     pub(crate) id: RequestId,
+    /// What trusted proxies say of the client; `None` if there is none, or none says anything.
+    pub(crate) claims: Option<Box<Claims>>,
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) version: Version,
@@ -74,12 +78,21 @@ impl Record {
             method,
             uri,
             version,
-            headers,
+            mut headers,
             ..
         } = parts;
+        let mut claims = None;
+        if head.notes.claims {
+            let common = &connection.common;
+            let peer = connection.ends.client().map(|peer| peer.ip());
+            tell_of_stranger(&headers, peer, &common.proxies, &common.stranger);
+            claims = Claims::settle(&mut headers, peer, &common.proxies);
+        }
+        let given = claims.as_mut().and_then(|claims| claims.request_id.take());
         Box::new(Record {
             connection,
-            id: RequestId::next(),
+            id: given.unwrap_or_else(RequestId::next),
+            claims,
             method,
             uri,
             version,
@@ -125,6 +138,28 @@ impl Record {
         }
     }
 
+    /// The client's true end, as far as it is known.
+    pub(crate) fn client(&self) -> Option<Node> {
+        let claimed = self.claims.as_ref().and_then(|claims| claims.client());
+        claimed.or_else(|| self.connection.ends.client().map(Node::from))
+    }
+
+    /// Its address; empty on a Unix socket.
+    pub(crate) fn client_text(&self) -> &str {
+        let claimed = self.claims.as_ref().and_then(|claims| claims.client_text());
+        claimed.unwrap_or_else(|| self.connection.ends.client_text())
+    }
+
+    /// What the client speaks: as a trusted proxy says, or as it came.
+    pub(crate) fn scheme(&self) -> Scheme {
+        let connection = &self.connection;
+        match self.claims.as_ref().and_then(|claims| claims.scheme) {
+            Some(claimed) => claimed,
+            None if connection.tls().is_some() || connection.ends.tls_before() => Scheme::Https,
+            None => Scheme::Http,
+        }
+    }
+
     fn request_line(&self) -> RequestLine<'_> {
         if let Some(refused) = &self.refused {
             return parse_line(&refused.line);
@@ -159,12 +194,12 @@ impl Record {
         let worker = account.and_then(|account| account.worker.as_ref());
         let known = |time: Duration| worker.map(|_| time);
         let record = carme_log::Record {
-            client: connection.ends.peer.map(|peer| peer.ip()),
+            client: self.client().map(|client| client.address),
             peer: connection.ends.peer,
             local: connection.ends.local,
             server_name: common.server_name.as_deref(),
             host: self.host().map(|host| split_port(host).0),
-            server_port: None,
+            server_port: self.claims.as_ref().and_then(|claims| claims.port),
             request_line: self.request_line(),
             path: None,
             user: None,
@@ -215,7 +250,7 @@ impl Drop for Record {
                 self.status = CLIENT_LEFT;
             }
             tracing::info!(
-                client = %self.connection.ends.peer_text,
+                client = %self.client_text(),
                 request_id = self.id.as_str(),
                 status = self.status,
                 "the connection ended before the response was sent"
@@ -264,6 +299,10 @@ impl Fields for Record {
             .as_ref()
             .filter(|_| name == "error-notes")
             .map(String::as_bytes)
+    }
+
+    fn tls(&self, name: &str) -> Option<&[u8]> {
+        self.connection.tls()?.facts.variable(name).map(str::as_bytes)
     }
 }
 

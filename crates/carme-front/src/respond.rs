@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use carme_farm::dispatch::{Answer, AnswerBody};
+use carme_ring::frame::Scheme;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 use hyper::ext::ReasonPhrase;
@@ -70,7 +71,7 @@ pub(crate) fn answer<E: Exchange>(
 pub(crate) fn fault<E: Exchange>(mut record: Box<Record>, fault: &Fault) -> Response<Outgoing<E>> {
     record.close |= fault.close;
     tracing::warn!(
-        client = %record.connection.ends.peer_text,
+        client = %record.client_text(),
         request_id = record.id.as_str(),
         status = fault.status.as_u16(),
         "{}",
@@ -89,7 +90,7 @@ pub(crate) fn fault<E: Exchange>(mut record: Box<Record>, fault: &Fault) -> Resp
     if fault.is_temporary() {
         headers.insert(header::RETRY_AFTER, RETRY_AFTER);
     }
-    let page = page::error(fault.status, record.id);
+    let page = page::error(fault.status, &record.id);
     let content = if record.method == Method::HEAD {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(page.len()));
         Content::Empty
@@ -132,7 +133,7 @@ fn finish<E: Exchange>(
         .or_insert(const { HeaderValue::from_static("Carme") });
     headers.entry(&X_REQUEST_ID).or_insert_with(|| record.id.header());
     if let Some(hsts) = &record.connection.common.hsts
-        && record.connection.tls().is_some()
+        && record.scheme() == Scheme::Https
     {
         headers
             .entry(header::STRICT_TRANSPORT_SECURITY)

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::app::Application;
+use crate::client::announced;
 use crate::connection;
 use crate::connections::Connections;
 use crate::listener::{Listener, Stream};
@@ -110,12 +111,23 @@ async fn accept<A: Application>(
         let tls = listener.tls().cloned();
         tokio::spawn(async move {
             let _attendance = attendance;
-            match (stream, tls) {
-                // Boxed, so that plain connections do not carry the room for a handshake around.
-                (Stream::Tcp(stream), Some(tls)) => Box::pin(tls::run(stream, tls, state, site)).await,
-                (Stream::Tcp(stream), None) => connection::run(stream, state, site).await,
+            match stream {
+                Stream::Tcp(mut stream) => {
+                    if !announced(&mut stream, &state).await {
+                        return;
+                    }
+                    match tls {
+                        // Boxed, so that plain connections do not carry the room for a handshake around.
+                        Some(tls) => Box::pin(tls::run(stream, tls, state, site)).await,
+                        None => connection::run(stream, state, site).await,
+                    }
+                }
                 #[cfg(unix)]
-                (Stream::Unix(stream), _) => connection::run(stream, state, site).await,
+                Stream::Unix(mut stream) => {
+                    if announced(&mut stream, &state).await {
+                        connection::run(stream, state, site).await;
+                    }
+                }
             }
         });
     }

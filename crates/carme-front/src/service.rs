@@ -111,6 +111,9 @@ async fn exchange<A: Application>(
             "plain HTTP was sent to an address that speaks TLS",
         ));
     }
+    if let Some(host) = record.claims.as_mut().and_then(|claims| claims.host.take()) {
+        record.headers.insert(header::HOST, host);
+    }
     if let Some(port) = site.common.redirect_to_https
         && let Some(location) = over_tls(record, port)
     {
@@ -214,7 +217,7 @@ impl<E: Exchange> Drop for Waiting<'_, E> {
 #[cold]
 fn over_tls(record: &Record, port: u16) -> Option<HeaderValue> {
     let connection = &record.connection;
-    if connection.tls().is_some() || connection.ends.local.is_none() {
+    if record.scheme() == Scheme::Https || connection.ends.local.is_none() {
         return None;
     }
     let asked = record.headers.get(header::HOST).map(HeaderValue::as_bytes);
@@ -259,14 +262,11 @@ fn request_head<'a, A>(
         .map(HeaderValue::as_bytes)
         .unwrap_or_default();
     let (host, host_port) = split_port(host);
-    let tls = connection.tls();
-    let scheme = if tls.is_some() {
-        Scheme::Https
-    } else {
-        Scheme::Http
-    };
+    let claimed = record.claims.as_deref();
+    let claimed_scheme = claimed.and_then(|claims| claims.scheme);
+    let scheme = record.scheme();
     let mut head = RequestHead::new(version, scheme);
-    if let Some(session) = tls {
+    if let Some(session) = connection.tls() {
         head.variables = session.variables.as_bytes();
     }
     head.method = record.method.as_str().as_bytes();
@@ -276,25 +276,30 @@ fn request_head<'a, A>(
     head.query = uri.query().unwrap_or_default().as_bytes();
     head.server_name = match &connection.common.server_name {
         Some(name) => name.as_bytes(),
-        None if host.is_empty() => ends.local_text.as_bytes(),
+        None if host.is_empty() => ends.reached_text().as_bytes(),
         None => host,
     };
-    // A Unix socket has no port: what the client's client asked for, or that of plain HTTP.
-    head.server_port = match ends.local {
-        Some(local) => local.port(),
-        None => host_port
+    // A Unix socket has no port, and that of a proxy's connection means nothing to a client that is told to speak TLS.
+    head.server_port = match (
+        claimed.and_then(|claims| claims.port),
+        claimed_scheme,
+        ends.reached(),
+    ) {
+        (Some(port), ..) => port,
+        (None, None, Some(reached)) => reached.port(),
+        (None, ..) => host_port
             .and_then(|port| str::from_utf8(port).ok()?.parse().ok())
-            .unwrap_or(80),
+            .unwrap_or(if scheme == Scheme::Https { 443 } else { 80 }),
     };
-    head.remote_addr = ends.peer_text.as_bytes();
-    head.remote_port = ends.peer.map_or(0, |peer| peer.port());
+    head.remote_addr = record.client_text().as_bytes();
+    head.remote_port = record.client().and_then(|client| client.port).unwrap_or(0);
     head.request_id = record.id.as_str().as_bytes();
     head
 }
 
 /// At least what the head takes in the ring: parts of the target count twice, and each field has two lengths.
 fn encoded_len(record: &Record) -> usize {
-    let fixed = 256 + record.connection.ends.local_text.len() + record.connection.ends.peer_text.len();
+    let fixed = 256 + record.connection.ends.reached_text().len() + record.client_text().len();
     let variables = record
         .connection
         .tls()

@@ -1,11 +1,12 @@
 //! What is served: locations, limits, logs.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use http::HeaderValue;
 
+use crate::client::Proxies;
 use crate::clock::Clock;
 use crate::guard::HeadLimits;
 use crate::location::{Location, Locations};
@@ -131,6 +132,8 @@ pub struct SiteOptions {
     pub server_name: Option<String>,
     /// What one client may cost.
     pub limits: Limits,
+    /// Whom the front believes about clients.
+    pub proxies: Proxies,
     /// Where requests are logged; none: nowhere, and nothing is kept for it.
     pub access_logs: Vec<AccessLog>,
     /// Where large request bodies are kept while they come in; the system's temporary directory if `None`.
@@ -143,6 +146,9 @@ pub struct SiteOptions {
 pub(crate) struct Common {
     pub(crate) server_name: Option<String>,
     pub(crate) limits: Limits,
+    pub(crate) proxies: Proxies,
+    /// The error log has been told of somebody who may be a proxy that was forgotten.
+    pub(crate) stranger: Once,
     pub(crate) access_logs: Vec<AccessLog>,
     pub(crate) keeps_response_headers: bool,
     /// Somebody logs request fields that the application does not see.
@@ -167,6 +173,7 @@ impl<A> Site<A> {
         let SiteOptions {
             server_name,
             limits,
+            proxies,
             access_logs,
             spool_directory,
             https,
@@ -183,6 +190,8 @@ impl<A> Site<A> {
                 measures_first_byte: access_logs.iter().any(|log| log.format.reads_first_byte()),
                 server_name,
                 limits,
+                proxies,
+                stranger: Once::new(),
                 access_logs,
                 spool_directory,
                 redirect_to_https: https.redirect_to,

@@ -8,9 +8,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::client::{AddressText, Node};
 use crate::guard::{Framing, Notes};
 use crate::record::Record;
 use crate::refused::Refused;
@@ -30,7 +31,7 @@ const PARK_AFTER: Duration = Duration::from_secs(1);
 const NO_DEADLINE: u64 = u64::MAX;
 
 /// Both ends of a connection, written out once.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Ends {
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) local: Option<SocketAddr>,
@@ -38,6 +39,20 @@ pub(crate) struct Ends {
     pub(crate) peer_text: String,
     /// Our address without port; `localhost` on a Unix socket.
     pub(crate) local_text: String,
+    /// What a PROXY header says of the client, if one came.
+    announced: OnceLock<Box<Announced>>,
+}
+
+/// A client whose bytes a proxy passes through.
+#[derive(Clone)]
+struct Announced {
+    client: SocketAddr,
+    client_text: AddressText,
+    /// What the client has connected to.
+    reached: SocketAddr,
+    reached_text: AddressText,
+    /// It speaks TLS with the proxy.
+    tls: bool,
 }
 
 impl Ends {
@@ -50,6 +65,7 @@ impl Ends {
             local: Some(local),
             peer_text: peer.ip().to_string(),
             local_text: local.ip().to_string(),
+            announced: OnceLock::new(),
         }
     }
 
@@ -59,6 +75,56 @@ impl Ends {
             local_text: "localhost".to_owned(),
             ..Ends::default()
         }
+    }
+
+    /// Takes note of what a PROXY header says.
+    pub(crate) fn announce(&self, client: SocketAddr, reached: SocketAddr, tls: bool) {
+        let text = |end: SocketAddr| Node::from(end).text();
+        // Set once: there is one header, before anything else.
+        let _ = self.announced.set(Box::new(Announced {
+            client,
+            client_text: text(client),
+            reached,
+            reached_text: text(reached),
+            tls,
+        }));
+    }
+
+    /// The client, as far as the connection knows it.
+    pub(crate) fn client(&self) -> Option<SocketAddr> {
+        self.announced
+            .get()
+            .map(|announced| announced.client)
+            .or(self.peer)
+    }
+
+    /// Its address without port; empty on a Unix socket.
+    pub(crate) fn client_text(&self) -> &str {
+        match self.announced.get() {
+            Some(announced) => announced.client_text.as_str(),
+            None => &self.peer_text,
+        }
+    }
+
+    /// What the client has connected to.
+    pub(crate) fn reached(&self) -> Option<SocketAddr> {
+        self.announced
+            .get()
+            .map(|announced| announced.reached)
+            .or(self.local)
+    }
+
+    /// Its address without port; `localhost` on a Unix socket.
+    pub(crate) fn reached_text(&self) -> &str {
+        match self.announced.get() {
+            Some(announced) => announced.reached_text.as_str(),
+            None => &self.local_text,
+        }
+    }
+
+    /// Whether the client speaks TLS with a proxy that passes the rest through.
+    pub(crate) fn tls_before(&self) -> bool {
+        self.announced.get().is_some_and(|announced| announced.tls)
     }
 }
 
@@ -191,6 +257,14 @@ impl ConnectionState {
         if self.waker.get().is_none() {
             let _ = self.waker.set(waker.clone());
         }
+    }
+
+    /// Whether a connection that only waits for its client is to end: the server stops, or the deadline has passed.
+    pub(crate) fn has_waited_enough(&self, cx: &Context<'_>) -> bool {
+        self.attend(cx.waker());
+        let signals = self.signals();
+        let overdue = signals & OVERDUE != 0 && self.is_overdue(self.common.clock.now());
+        signals & (ABORT | DRAIN) != 0 || overdue
     }
 
     // ----- phases

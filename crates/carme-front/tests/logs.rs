@@ -108,7 +108,7 @@ async fn a_json_line_tells_of_good_and_bad_requests() {
 #[tokio::test]
 async fn a_condition_decides_which_requests_have_a_line() {
     let quiet = Condition::all([Condition::path("/status"), Condition::status(200..=299)]).not();
-    let front = Front::logging(Limits::default(), "%>s %U", &["/"], Some(quiet));
+    let front = Front::logging("%>s %U", &["/"], quiet);
     let mut client = front.connect().await;
     for path in [
         "/status/200",

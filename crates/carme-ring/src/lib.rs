@@ -18,6 +18,9 @@ pub mod clock;
 pub mod control;
 pub mod frame;
 mod front;
+#[cfg(not(loom))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod geometry;
 mod layout;
 pub mod link;

@@ -89,6 +89,10 @@ struct Options {
     /// Serve below this path: it becomes SCRIPT_NAME [default: /].
     #[arg(long, value_name = "PREFIX", help_heading = "Server")]
     mount: Option<String>,
+    /// A proxy, by address or network, whose `X-Forwarded-For` and the like are believed, or `unix`; may be repeated
+    /// [default: none].
+    #[arg(long, value_name = "CIDR", help_heading = "Server")]
+    trusted_proxy: Vec<String>,
     /// How long requests in flight may go on after a stop [default: 30s].
     #[arg(long, value_name = "T", help_heading = "Server")]
     graceful_timeout: Option<String>,
@@ -180,6 +184,7 @@ impl Subject {
             env: options.env,
             env_file: options.env_file,
             mount: options.mount,
+            trusted_proxy: options.trusted_proxy,
             queue_limit: options.queue_limit,
             queue_timeout: options.queue_timeout,
             graceful_timeout: options.graceful_timeout,
@@ -246,7 +251,7 @@ mod tests {
     fn every_option_has_its_place() {
         let words = "carme check app --bind a --mount b --graceful-timeout c --workers d --threads e --interface f \
                      --queue-limit g --queue-timeout h --route i --startup-timeout j --switch-interval k --python l \
-                     --directory m --env n --env-file o --access-log p --log-format q --certificate r --key s";
+                     --directory m --env n --env-file o --access-log p --log-format q --certificate r --key s --trusted-proxy t";
         let words: Vec<&str> = words.split_whitespace().collect();
         let some = |text: &str| Some(text.to_owned());
         let expected = ServeOptions {
@@ -270,6 +275,7 @@ mod tests {
             log_format: some("q"),
             certificate: some("r"),
             key: some("s"),
+            trusted_proxy: vec!["t".into()],
         };
         assert_eq!(options(&words), expected);
     }

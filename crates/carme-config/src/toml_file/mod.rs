@@ -5,6 +5,7 @@
 mod access_logs;
 pub(crate) mod bounds;
 mod document;
+mod proxies;
 mod schema;
 mod section;
 mod tls;
@@ -167,6 +168,7 @@ fn server(top: &Section<'_>, base: &Path, problems: &mut Problems) -> Server {
         &mut limits.backlog,
         section.count("backlog", problems, bounds::BACKLOG),
     );
+    server.proxies = proxies::proxies(&section, problems);
     access_logs::error_log(&section, base, &mut server, problems);
     server
 }

@@ -29,17 +29,14 @@ pub(crate) const SERVER: Keys = Keys {
         "max_header",
         "response_buffer",
         "backlog",
+        "trusted_proxies",
+        "forwarded",
+        "forwarded_fields",
+        "proxy_protocol",
         "error_log",
         "error_log_rotate",
     ],
-    later: &[
-        "trusted_proxies",
-        "proxy_protocol",
-        "user",
-        "group",
-        "control",
-        "http2",
-    ],
+    later: &["user", "group", "control", "http2"],
 };
 
 pub(crate) const TLS: Keys = Keys {

@@ -9,7 +9,7 @@ const TRAILER_BYTES: usize = 16 * 1024 - 64;
 
 /// Follows a chunked body over as many pieces as it comes in.
 #[derive(Debug)]
-pub(super) struct Scanner {
+pub(crate) struct Scanner {
     state: State,
     extensions: usize,
     trailers: usize,
@@ -33,7 +33,7 @@ enum State {
 
 /// How far a piece of the body goes.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Extent {
+pub(crate) enum Extent {
     /// All of the piece, and the body goes on.
     All,
     /// The body ends after that many bytes of the piece.
@@ -41,7 +41,7 @@ pub(super) enum Extent {
 }
 
 impl Scanner {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Scanner {
             state: State::Size(0, 0),
             extensions: 0,
@@ -50,7 +50,7 @@ impl Scanner {
     }
 
     /// Follows the body through `bytes`. After an error or the end, the scanner must not be used again.
-    pub(super) fn follow(&mut self, bytes: &[u8]) -> Result<Extent, Refusal> {
+    pub(crate) fn follow(&mut self, bytes: &[u8]) -> Result<Extent, Refusal> {
         let mut at = 0;
         while at < bytes.len() {
             if let State::Data(left) = self.state {

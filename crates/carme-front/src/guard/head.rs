@@ -10,6 +10,7 @@ use httparse::{Error, Header, Request, Status};
 
 use super::refusal::Refusal;
 use super::target;
+use crate::client::is_claim;
 
 /// The most header fields that a request may have: hyper's own default, which it keeps on its stack.
 pub(crate) const MAX_HEADERS: usize = 100;
@@ -39,6 +40,8 @@ pub(crate) struct Notes {
     pub(crate) hop_by_hop: bool,
     /// Some field name contains `_`.
     pub(crate) underscore: bool,
+    /// Some field says what only a trusted proxy may say, about the client or the request's id.
+    pub(crate) claims: bool,
     /// A `Connection` field has the option `close`, or the version is 1.0 and none has `keep-alive`.
     pub(crate) close: bool,
 }
@@ -164,6 +167,7 @@ fn judge(bytes: &[u8], request: &Request<'_, '_>, limits: HeadLimits) -> Result<
         notes: Notes {
             hop_by_hop: fields.hop_by_hop,
             underscore: fields.underscore,
+            claims: fields.claims,
             close: fields.close || (!modern && !fields.keep_alive),
         },
         raw_target: match form {
@@ -181,6 +185,7 @@ struct Fields {
     chunked: bool,
     hop_by_hop: bool,
     underscore: bool,
+    claims: bool,
     close: bool,
     keep_alive: bool,
 }
@@ -201,7 +206,10 @@ impl Fields {
                 14 if name.eq_ignore_ascii_case("content-length") => fields.length(header.value)?,
                 16 if name.eq_ignore_ascii_case("proxy-connection") => fields.hop_by_hop = true,
                 17 if name.eq_ignore_ascii_case("transfer-encoding") => fields.coding(header.value)?,
-                _ => fields.underscore |= name.as_bytes().contains(&b'_'),
+                _ => {
+                    fields.underscore |= name.as_bytes().contains(&b'_');
+                    fields.claims |= is_claim(name.as_bytes());
+                }
             }
         }
         Ok(fields)

@@ -29,8 +29,15 @@ use crate::state::{ConnectionState, NextHead};
 use chunked::{Extent, Scanner};
 use head::Verdict;
 
+/// What the fuzzer drives by itself.
+pub(crate) mod fuzzing {
+    pub(crate) use super::chunked::{Extent, Scanner};
+    pub(crate) use super::head::{HeadLimits, Verdict, examine};
+}
+
 pub(crate) use head::{Framing, HeadLimits, Notes};
 pub(crate) use refusal::Refusal;
+pub(crate) use target::is_authority;
 
 /// After a refusal, this much of what the client still sends is read and dropped before the socket is closed; closing
 /// it earlier resets the connection, and the client may never see the answer.

@@ -108,6 +108,7 @@ impl FakeExchange {
                 let dump = dump(head, headers, body);
                 whole(200, &[], dump)
             }
+            ["client"] => whole(200, &[], client(head, headers)),
             ["echo"] => whole(200, &[], bytes(body)),
             ["digest"] => {
                 let kind = match &body {
@@ -216,6 +217,25 @@ fn bytes(body: RequestBody) -> Vec<u8> {
             bytes
         }
     }
+}
+
+/// Who asks, and for what, as the application sees it.
+fn client(head: &RequestHead<'_>, headers: &HeaderMap) -> String {
+    let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
+    let mut lines: Vec<String> = headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {}", text(value.as_bytes())))
+        .collect();
+    lines.sort();
+    let (scheme, name, port) = (head.scheme, text(head.server_name), head.server_port);
+    let asks = format!(
+        "{} {} asks {scheme:?} {name} {port}",
+        text(head.remote_addr),
+        head.remote_port
+    );
+    lines.insert(0, asks);
+    lines.insert(0, text(head.request_id));
+    lines.join("\n")
 }
 
 fn dump(head: &RequestHead<'_>, headers: &HeaderMap, body: RequestBody) -> String {

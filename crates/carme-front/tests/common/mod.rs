@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carme_front::{
-    AccessLog, Drained, Https, Limits, Listener, Location, Shutdown, Site, SiteOptions, Tls, serve,
+    AccessLog, Drained, Https, Limits, Listener, Location, Proxies, Shutdown, Site, SiteOptions, Tls, serve,
 };
 use carme_log::{Condition, Destination, Format, Writer, WriterOptions};
 use tokio::task::JoinHandle;
@@ -40,54 +40,70 @@ impl Front {
     }
 
     pub fn start_at(paths: &[&str]) -> Self {
-        Self::build(Limits::default(), LINE, paths)
+        Self::build(SiteOptions::default(), LINE, paths)
     }
 
     pub fn with(limits: Limits, format: &str) -> Self {
-        Self::build(limits, format, &["/", "/mount"])
+        let options = SiteOptions {
+            limits,
+            ..SiteOptions::default()
+        };
+        Self::build(options, format, &["/", "/mount"])
     }
 
-    fn build(limits: Limits, format: &str, paths: &[&str]) -> Self {
-        Self::build_for(limits, format, paths, None, Https::default(), None)
+    /// With proxies before it.
+    pub fn behind(proxies: Proxies, limits: Limits, format: &str) -> Self {
+        let options = SiteOptions {
+            limits,
+            proxies,
+            ..SiteOptions::default()
+        };
+        Self::build(options, format, &["/", "/mount"])
     }
 
     /// Only requests for which `when` holds are logged.
-    pub fn logging(limits: Limits, format: &str, paths: &[&str], when: Option<Condition>) -> Self {
-        Self::build_for(limits, format, paths, None, Https::default(), when)
+    pub fn logging(format: &str, paths: &[&str], when: Condition) -> Self {
+        let locations = |events: &Arc<Events>| apps(paths, events);
+        Self::assemble(SiteOptions::default(), format, Some(when), None, locations)
     }
 
     /// Two addresses, one of them for TLS.
     pub fn secure(limits: Limits, format: &str, tls: &Arc<Tls>, https: Https) -> Self {
-        Self::build_for(limits, format, &["/"], Some(tls), https, None)
+        let options = SiteOptions {
+            limits,
+            https,
+            ..SiteOptions::default()
+        };
+        let locations = |events: &Arc<Events>| apps(&["/"], events);
+        Self::assemble(options, format, None, Some(tls), locations)
     }
 
-    fn build_for(
-        limits: Limits,
+    fn build(options: SiteOptions, format: &str, paths: &[&str]) -> Self {
+        Self::assemble(options, format, None, None, |events| apps(paths, events))
+    }
+
+    fn assemble(
+        options: SiteOptions,
         format: &str,
-        paths: &[&str],
-        tls: Option<&Arc<Tls>>,
-        https: Https,
         when: Option<Condition>,
+        tls: Option<&Arc<Tls>>,
+        locations: impl FnOnce(&Arc<Events>) -> Vec<Location<Fake>>,
     ) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let log_path = directory.path().join("access.log");
-        let options = WriterOptions::default();
-        let log = Arc::new(Writer::open(Destination::File(log_path.clone()), options).expect("a log"));
+        let writing = WriterOptions::default();
+        let log = Arc::new(Writer::open(Destination::File(log_path.clone()), writing).expect("a log"));
         let events = Arc::<Events>::default();
         let access_log = AccessLog::new(Format::parse(format).expect("a format"), Arc::clone(&log));
         let access_log = match when {
             Some(when) => access_log.when(when),
             None => access_log,
         };
-        let site = Site::new(
-            SiteOptions {
-                limits,
-                access_logs: vec![access_log],
-                https,
-                ..SiteOptions::default()
-            },
-            paths.iter().map(|path| Location::new(path, Fake::new(&events))),
-        );
+        let options = SiteOptions {
+            access_logs: vec![access_log],
+            ..options
+        };
+        let site = Site::new(options, locations(&events));
         let listen = || Listener::tcp("127.0.0.1:0".parse().expect("an address"), 1024).expect("a port");
         let mut listeners = vec![listen()];
         if let Some(tls) = tls {
@@ -143,4 +159,9 @@ impl Front {
         let lines = std::fs::read_to_string(&self.log_path).expect("a log");
         (drained, lines.lines().map(str::to_owned).collect())
     }
+}
+
+fn apps(paths: &[&str], events: &Arc<Events>) -> Vec<Location<Fake>> {
+    let app = |path: &&str| Location::new(path, Fake::new(events));
+    paths.iter().map(app).collect()
 }

@@ -126,7 +126,13 @@ impl EnvironBuilder {
         ] {
             set(key, text(""))?;
         }
-        for key in ["REMOTE_ADDR", "REQUEST_URI", "RAW_URI", "carme.request_id"] {
+        for key in [
+            "REMOTE_ADDR",
+            "REQUEST_URI",
+            "RAW_URI",
+            "carme.request_id",
+            "HTTP_X_REQUEST_ID",
+        ] {
             set(key, text(""))?;
         }
         set("SERVER_PROTOCOL", text("HTTP/1.1"))?;
@@ -203,11 +209,14 @@ impl EnvironBuilder {
         }
         if head.scheme == Scheme::Https {
             environ.set_item(intern!(py, "wsgi.url_scheme"), intern!(py, "https"))?;
+            environ.set_item(intern!(py, "HTTPS"), intern!(py, "on"))?;
         }
         if !head.variables.is_empty() {
             self.variables.set(py, head, &environ)?;
         }
-        environ.set_item(intern!(py, "carme.request_id"), latin1(py, head.request_id)?)?;
+        let request_id = latin1(py, head.request_id)?;
+        environ.set_item(intern!(py, "carme.request_id"), &request_id)?;
+        environ.set_item(intern!(py, "HTTP_X_REQUEST_ID"), request_id)?;
         self.headers(py, head, &environ)?;
         let (length, input) = match head.body {
             BodyKind::None => return Ok(environ),

@@ -38,6 +38,7 @@ class Environ(WsgiTest):
             "RAW_URI": "/a%20b?x=1",
             "HTTP_HOST": "example.org:8000",
             "carme.request_id": "3f2a",
+            "HTTP_X_REQUEST_ID": "3f2a",
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http",
             "wsgi.multithread": False,
@@ -49,6 +50,7 @@ class Environ(WsgiTest):
         self.assertTrue(environ["SERVER_SOFTWARE"].startswith("carme/"))
         self.assertNotIn("CONTENT_LENGTH", environ)
         self.assertNotIn("CONTENT_TYPE", environ)
+        self.assertNotIn("HTTPS", environ)
         strings = [v for k, v in environ.items() if not k.startswith("wsgi.")]
         self.assertTrue(all(type(v) is str for v in strings))
         self.assertIs(type(environ), dict)
@@ -66,7 +68,7 @@ class Environ(WsgiTest):
         environ = self.environ(multithread=True, multiprocess=True, https=True, http10=True, remote_port=0)
         self.assertIs(environ["wsgi.multithread"], True)
         self.assertIs(environ["wsgi.multiprocess"], True)
-        self.assertEqual(environ["wsgi.url_scheme"], "https")
+        self.assertEqual((environ["wsgi.url_scheme"], environ["HTTPS"]), ("https", "on"))
         self.assertEqual(environ["SERVER_PROTOCOL"], "HTTP/1.0")
         self.assertNotIn("REMOTE_PORT", environ)
 
@@ -89,7 +91,7 @@ class Environ(WsgiTest):
         headers = [(b"x_real_ip", b"1"), (b"proxy", b"evil"), (b"transfer-encoding", b"chunked"), (b"x-ok", b"1")]
         for repeat in (1, 2):
             environ = self.environ(headers=headers, repeat=repeat)
-            self.assertEqual([k for k in environ if k.startswith("HTTP_")], ["HTTP_X_OK"])
+            self.assertEqual([k for k in environ if k.startswith("HTTP_")], ["HTTP_X_REQUEST_ID", "HTTP_X_OK"])
 
     def test_many_header_names(self):
         headers = [(f"x-{i}".encode(), str(i).encode()) for i in range(1000)]

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use carme_config::{Bind, Config};
+use carme_config::{Bind, Config, TrustedProxy};
 use carme_farm::dispatch::App;
-use carme_front::{AccessLog, BindError, Https, Limits, Listener, Location, Site, SiteOptions, Tls};
+use carme_front::{
+    AccessLog, BindError, ClientHeader, ForwardedFields, Https, Limits, Listener, Location, Proxies, Site,
+    SiteOptions, Tls,
+};
 
 /// An address that cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +62,7 @@ pub(super) fn site(
     };
     let options = SiteOptions {
         limits,
+        proxies: proxies(&config.server.proxies),
         access_logs,
         https: https(config, listeners),
         ..SiteOptions::default()
@@ -86,5 +90,25 @@ fn https(config: &Config, listeners: &[Listener]) -> Https {
             port => port,
         },
         hsts: tls.hsts,
+    }
+}
+
+/// Whom the front is to believe about clients.
+fn proxies(configured: &carme_config::Proxies) -> Proxies {
+    let carme_config::ForwardedFields { proto, host, port } = configured.fields;
+    let networks = configured.trusted.iter().filter_map(|proxy| match proxy {
+        TrustedProxy::Network(network) => Some(*network),
+        TrustedProxy::Unix => None,
+    });
+    Proxies {
+        networks: networks.collect(),
+        unix: configured.trusted.contains(&TrustedProxy::Unix),
+        header: match configured.header {
+            carme_config::ClientHeader::XForwardedFor => ClientHeader::XForwardedFor,
+            carme_config::ClientHeader::Forwarded => ClientHeader::Forwarded,
+            carme_config::ClientHeader::XRealIp => ClientHeader::XRealIp,
+        },
+        fields: ForwardedFields { proto, host, port },
+        protocol: configured.protocol,
     }
 }
