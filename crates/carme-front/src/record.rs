@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use carme_farm::dispatch::Account;
 use carme_log::{ConnectionStatus, Fields, RequestLine};
-use http::{HeaderMap, Method, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 
 use crate::guard::Notes;
 use crate::request_id::RequestId;
@@ -23,6 +23,8 @@ pub(crate) struct Record {
     pub(crate) uri: Uri,
     pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
+    /// What is left of `headers` where nobody logs, for the front's own pages.
+    accept: Option<HeaderValue>,
     pub(crate) notes: Notes,
     pub(crate) raw_target: Option<Box<[u8]>>,
     /// The first line of what never became a request.
@@ -71,6 +73,7 @@ impl Record {
             uri,
             version,
             headers,
+            accept: None,
             notes: head.notes,
             raw_target: head.raw_target,
             refused_line: head.refused.map(|refused| refused.line),
@@ -89,6 +92,16 @@ impl Record {
     /// The socket has taken the whole response.
     pub(crate) fn sent(&mut self) {
         self.fate = Fate::Sent;
+    }
+
+    /// Forgets the request's fields but for what an error page needs.
+    pub(crate) fn forget_headers(&mut self) {
+        self.accept = std::mem::take(&mut self.headers).remove(header::ACCEPT);
+    }
+
+    /// What the client accepts, as far as it said.
+    pub(crate) fn accepts(&self) -> impl Iterator<Item = &HeaderValue> {
+        self.headers.get_all(header::ACCEPT).iter().chain(&self.accept)
     }
 
     /// The target as received.

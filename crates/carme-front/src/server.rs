@@ -10,6 +10,8 @@ use tokio::task::JoinSet;
 use crate::app::Application;
 use crate::connection;
 use crate::connections::Connections;
+use crate::crowd::{Admission, Crowd};
+use crate::guard::Refusal;
 use crate::listener::{Listener, Stream};
 use crate::shutdown::Shutdown;
 use crate::site::Site;
@@ -38,6 +40,7 @@ pub async fn serve<A: Application>(
     let permits = Arc::new(Semaphore::new(
         site.common.limits.connections.min(Semaphore::MAX_PERMITS),
     ));
+    let crowd = Arc::new(Crowd::new(site.common.limits.connections_per_address));
     let mut tasks = JoinSet::new();
     {
         let connections = Arc::clone(&connections);
@@ -50,6 +53,7 @@ pub async fn serve<A: Application>(
             Arc::clone(&site),
             Arc::clone(&connections),
             Arc::clone(&permits),
+            Arc::clone(&crowd),
         ));
     }
     shutdown.begun().await;
@@ -65,6 +69,7 @@ async fn accept<A: Application>(
     site: Arc<Site<A>>,
     connections: Arc<Connections>,
     permits: Arc<Semaphore>,
+    crowd: Arc<Crowd>,
 ) {
     let mut troubled = false;
     loop {
@@ -88,15 +93,20 @@ async fn accept<A: Application>(
             tracing::warn!("accepting connections on {listener} again");
             troubled = false;
         }
+        let admission = crowd.admit(ends.peer.map(|peer| peer.ip()));
+        if matches!(admission, Admission::Closed) {
+            tracing::warn!(client = %ends.peer_text, "closed unanswered: {}", Refusal::Crowded);
+            continue;
+        }
         let state = Arc::new(ConnectionState::new(Arc::clone(&site.common), ends));
         let attendance = connections.enter(Arc::clone(&state), permit);
         let site = Arc::clone(&site);
         tokio::spawn(async move {
             let _attendance = attendance;
             match stream {
-                Stream::Tcp(stream) => connection::run(stream, state, site).await,
+                Stream::Tcp(stream) => connection::run(stream, state, site, admission).await,
                 #[cfg(unix)]
-                Stream::Unix(stream) => connection::run(stream, state, site).await,
+                Stream::Unix(stream) => connection::run(stream, state, site, admission).await,
             }
         });
     }

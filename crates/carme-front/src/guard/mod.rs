@@ -28,7 +28,7 @@ use crate::state::{ConnectionState, NextHead, Refused};
 use chunked::{Extent, Scanner};
 use head::Verdict;
 
-pub(crate) use head::{Framing, HeadLimits, Notes};
+pub(crate) use head::{Framing, HeadLimits, Notes, STACK_FIELDS};
 pub(crate) use refusal::Refusal;
 
 /// After a refusal, this much of what the client still sends is read and dropped before the socket is closed; closing
@@ -231,6 +231,12 @@ impl<S> Guard<S> {
             }
             rest => self.settle(rest, &held[pass..]),
         }
+    }
+
+    /// Answers the client with this refusal, whatever it may say.
+    pub(crate) fn turn_away(&mut self, refusal: Refusal) {
+        self.refuse(refusal, b"");
+        self.state.unpark();
     }
 
     /// Puts back what hyper has read and not used.
