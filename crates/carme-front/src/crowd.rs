@@ -118,7 +118,10 @@ mod tests {
         let crowd = crowd(2);
         let first = admit(&crowd, "192.0.2.1");
         let second = admit(&crowd, "::ffff:192.0.2.1");
-        assert!(matches!((&first, &second), (Admission::Counted(_), Admission::Counted(_))));
+        assert!(matches!(
+            (&first, &second),
+            (Admission::Counted(_), Admission::Counted(_))
+        ));
         assert!(admit(&crowd, "192.0.2.1").is_refused());
         assert!(!admit(&crowd, "192.0.2.2").is_refused());
         drop(second);
@@ -142,7 +145,11 @@ mod tests {
         let crowd = crowd(1);
         let _first = admit(&crowd, "192.0.2.1");
         let refused: Vec<_> = (0..FAREWELLS).map(|_| admit(&crowd, "192.0.2.1")).collect();
-        assert!(refused.iter().all(|admission| matches!(admission, Admission::Refused(_))));
+        assert!(
+            refused
+                .iter()
+                .all(|admission| matches!(admission, Admission::Refused(_)))
+        );
         assert!(matches!(admit(&crowd, "192.0.2.1"), Admission::Closed));
         drop(refused);
         assert!(matches!(admit(&crowd, "192.0.2.1"), Admission::Refused(_)));

@@ -63,7 +63,12 @@ impl ErrorPages {
     }
 
     /// The content type and the page for a status, if there is one.
-    pub(crate) fn page(&self, status: StatusCode, reason: &str, id: RequestId) -> Option<(HeaderValue, Bytes)> {
+    pub(crate) fn page(
+        &self,
+        status: StatusCode,
+        reason: &str,
+        id: RequestId,
+    ) -> Option<(HeaderValue, Bytes)> {
         let template = self
             .0
             .iter()
@@ -199,7 +204,11 @@ mod tests {
         let text = |code: u16| {
             let status = StatusCode::from_u16(code).unwrap();
             let (content_type, page) = pages.page(status, "", RequestId::next())?;
-            Some(format!("{} {}", content_type.to_str().unwrap(), str::from_utf8(&page).unwrap()))
+            Some(format!(
+                "{} {}",
+                content_type.to_str().unwrap(),
+                str::from_utf8(&page).unwrap()
+            ))
         };
         assert_eq!(text(502).as_deref(), Some("text/plain; charset=utf-8 class"));
         assert_eq!(text(503).as_deref(), Some("text/html; charset=utf-8 one"));

@@ -17,7 +17,7 @@ pub(crate) fn prefers_json<'a>(accept: impl Iterator<Item = &'a [u8]>) -> bool {
         let media = parts.next().unwrap_or_default();
         let quality = parts.find_map(quality).unwrap_or(1000);
         let is = |name: &str| media.eq_ignore_ascii_case(name.as_bytes());
-        let mut wish = |of: &mut Wish, rank| {
+        let wish = |of: &mut Wish, rank| {
             // The most specific range counts; of two that are as specific the better one.
             if rank > of.rank || (rank == of.rank && quality > of.quality) {
                 *of = Wish { quality, rank };
@@ -36,7 +36,7 @@ pub(crate) fn prefers_json<'a>(accept: impl Iterator<Item = &'a [u8]>) -> bool {
             wish(&mut html, 1);
         }
     }
-    json > html
+    json.quality > 0 && json > html
 }
 
 /// The value of a `q` parameter, in thousandths.

@@ -480,7 +480,11 @@ mod tests {
             header_bytes: 1 << 20,
             ..LIMITS
         };
-        for (len, fits) in [(MAX_NAME_BYTES - 1, true), (MAX_NAME_BYTES, false), (70_000, false)] {
+        for (len, fits) in [
+            (MAX_NAME_BYTES - 1, true),
+            (MAX_NAME_BYTES, false),
+            (70_000, false),
+        ] {
             let bytes = format!("GET / HTTP/1.1\r\nHost: a\r\n{}: b\r\n\r\n", "n".repeat(len));
             assert_eq!(
                 matches!(examine(bytes.as_bytes(), limits), Verdict::Complete(_)),

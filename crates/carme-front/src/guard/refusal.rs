@@ -46,7 +46,9 @@ impl fmt::Display for Refusal {
             Refusal::HeadersTooSlow => "the header section did not arrive in time",
             Refusal::Version => "the version of HTTP is not 1.0 or 1.1",
             Refusal::Coding => "the request uses a transfer coding other than chunked",
-            Refusal::Crowded => "its address has as many connections as it may have (max_connections_per_address)",
+            Refusal::Crowded => {
+                "its address has as many connections as it may have (max_connections_per_address)"
+            }
         })
     }
 }

@@ -119,7 +119,12 @@ pub(crate) fn contradicts(target: &[u8], host: &[u8]) -> bool {
         .unwrap_or(rest.len());
     let (named, named_port) = split_port(&rest[..end]);
     let (host, host_port) = split_port(host);
-    let or_default = |written: Option<&'_ [u8]>| written.filter(|digits| !digits.is_empty()).unwrap_or(port).to_vec();
+    let or_default = |written: Option<&'_ [u8]>| {
+        written
+            .filter(|digits| !digits.is_empty())
+            .unwrap_or(port)
+            .to_vec()
+    };
     !named.eq_ignore_ascii_case(host) || or_default(named_port) != or_default(host_port)
 }
 
@@ -162,7 +167,10 @@ mod tests {
             ("*", "a"),
             ("a:443", "b"),
         ] {
-            assert!(!contradicts(target.as_bytes(), host.as_bytes()), "{target} {host}");
+            assert!(
+                !contradicts(target.as_bytes(), host.as_bytes()),
+                "{target} {host}"
+            );
         }
         for (target, host) in [
             ("http://a/b", "b"),

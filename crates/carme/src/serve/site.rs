@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use carme_config::{Bind, Config, LogOutput, Server};
+use carme_config::{Answers, Bind, Config, LogOutput, Markup, Server};
 use carme_farm::dispatch::App;
-use carme_front::{AccessLog, BindError, Limits, Listener, Location, Site, SiteOptions};
+use carme_front::{
+    AccessLog, BindError, ErrorPage, ErrorPages, Limits, Listener, Location, Site, SiteOptions,
+};
 use carme_log::{Destination, Format, FormatError, OpenError, Writer, WriterOptions};
 
 /// Listens everywhere that the configuration names.
@@ -59,17 +61,24 @@ pub(super) fn access_logs(config: &Config) -> Result<Vec<AccessLog>, LogError> {
 pub(super) fn site(config: &Config, access_logs: Vec<AccessLog>, apps: &[App]) -> Site<App> {
     let (limits, timeouts) = (&config.server.limits, &config.server.timeouts);
     let limits = Limits {
+        connections: limits.connections.get(),
+        connections_per_address: limits.connections_per_address,
         header_bytes: limits.header.as_usize(),
+        header_fields: limits.headers.get(),
+        target_bytes: limits.uri.as_usize(),
         body_bytes: limits.body.as_u64(),
         body_memory: limits.body_memory.as_usize(),
+        body_rate: limits.body_rate.as_u64(),
         header_timeout: timeouts.header,
         body_timeout: timeouts.body,
         keep_alive_timeout: timeouts.keep_alive,
-        ..Limits::default()
+        send_timeout: timeouts.send,
+        linger_timeout: timeouts.linger,
     };
     let options = SiteOptions {
         limits,
         access_logs,
+        error_pages: error_pages(config),
         ..SiteOptions::default()
     };
     let locations = config.locations.iter().filter_map(|location| {
@@ -77,4 +86,18 @@ pub(super) fn site(config: &Config, access_logs: Vec<AccessLog>, apps: &[App]) -
         Some(Location::new(location.path.script_name(), app.clone()))
     });
     Site::new(options, locations)
+}
+
+fn error_pages(config: &Config) -> ErrorPages {
+    ErrorPages::new(config.error_pages.iter().map(|page| ErrorPage {
+        statuses: match page.answers {
+            Answers::Status(status) => status..=status,
+            Answers::Class(class) => class * 100..=class * 100 + 99,
+        },
+        markup: match page.markup {
+            Markup::Html => carme_front::Markup::Html,
+            Markup::Plain => carme_front::Markup::Plain,
+        },
+        text: page.text.clone(),
+    }))
 }
