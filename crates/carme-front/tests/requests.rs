@@ -47,7 +47,7 @@ async fn an_absolute_target_brings_its_own_host() {
     let front = Front::start();
     let mut client = front.connect().await;
     client
-        .send("GET http://other:82/dump?x HTTP/1.1\r\nHost: name\r\n\r\n")
+        .send("GET http://other:82/dump?x HTTP/1.1\r\nHost: OTHER:82\r\n\r\n")
         .await;
     let text = client.response("GET").await.text();
     for line in [

@@ -112,7 +112,9 @@ fn refusal(error: Error, bytes: &[u8]) -> Refusal {
         Error::Token => "the request line is malformed",
         Error::TooManyHeaders => return Refusal::HeadersTooLarge,
         Error::Version if names_other_version(bytes) => return Refusal::Version,
-        Error::Version => "the request line does not end in a version of HTTP",
+        Error::Version => {
+            "the request line is not a method, a target and a version of HTTP, one space between them"
+        }
         Error::Status => "the request line is malformed",
     })
 }
@@ -122,11 +124,15 @@ fn is_client_hello(bytes: &[u8]) -> bool {
     matches!(bytes, [0x16] | [0x16, 0x03, ..])
 }
 
-/// True for `… HTTP/2.0`, false for `… HTP/1.1`.
+/// True for `… HTTP/2.0`; false for `… HTP/1.1`, and for `… HTTP/1.1` with something wrong before it.
 fn names_other_version(bytes: &[u8]) -> bool {
     let line = first_line(bytes);
     let last = line.rsplit(|&b| b == b' ').next().unwrap_or_default();
-    matches!(last.strip_prefix(b"HTTP/"), Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit())
+    match last.strip_prefix(b"HTTP/") {
+        Some(b"1.0" | b"1.1") => false,
+        Some([major, b'.', minor]) => major.is_ascii_digit() && minor.is_ascii_digit(),
+        _ => false,
+    }
 }
 
 /// The request line in `bytes`, without its line end; all of them if there is no line end.
@@ -304,6 +310,11 @@ fn decimal(value: &[u8]) -> Option<u64> {
             .iter()
             .fold(0, |number, digit| number * 10 + u64::from(digit - b'0')),
     )
+}
+
+/// True if `bytes` contain a whole request line.
+pub(crate) fn has_line(bytes: &[u8]) -> bool {
+    memchr::memchr(b'\n', trim_empty_lines(bytes)).is_some()
 }
 
 /// True if `bytes` contain the empty line that ends a head, looking only at what follows `from`.

@@ -2,14 +2,18 @@
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
 pub mod app;
+pub mod case;
 pub mod client;
+pub mod reasons;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use carme_front::{AccessLog, Drained, Limits, Listener, Location, Shutdown, Site, SiteOptions, serve};
+use carme_front::{
+    AccessLog, Drained, ErrorPages, Limits, Listener, Location, Shutdown, Site, SiteOptions, serve,
+};
 use carme_log::{Destination, Format, Writer, WriterOptions};
 use tokio::task::JoinHandle;
 
@@ -35,14 +39,18 @@ impl Front {
     }
 
     pub fn start_at(paths: &[&str]) -> Self {
-        Self::build(Limits::default(), LINE, paths)
+        Self::build(Limits::default(), LINE, paths, ErrorPages::default())
+    }
+
+    pub fn with_pages(pages: ErrorPages) -> Self {
+        Self::build(Limits::default(), LINE, &["/app"], pages)
     }
 
     pub fn with(limits: Limits, format: &str) -> Self {
-        Self::build(limits, format, &["/", "/mount"])
+        Self::build(limits, format, &["/", "/mount"], ErrorPages::default())
     }
 
-    fn build(limits: Limits, format: &str, paths: &[&str]) -> Self {
+    fn build(limits: Limits, format: &str, paths: &[&str], error_pages: ErrorPages) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let log_path = directory.path().join("access.log");
         let options = WriterOptions::default();
@@ -51,6 +59,7 @@ impl Front {
         let site = Site::new(
             SiteOptions {
                 limits,
+                error_pages,
                 access_logs: vec![AccessLog::new(
                     Format::parse(format).expect("a format"),
                     Arc::clone(&log),
