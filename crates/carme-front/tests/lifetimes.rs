@@ -43,6 +43,45 @@ async fn slow_headers_get_408_however_steadily_they_trickle() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn empty_lines_are_no_way_to_stay() {
+    let front = Front::with(limits(), common::LINE);
+    let mut client = front.connect().await;
+    assert_eq!(client.get("/").await.status, 200);
+    let begun = Instant::now();
+    for _ in 0..9 {
+        client.send("\r\n").await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(client.response("GET").await.status, 408);
+    assert!((10.0..13.0).contains(&seconds(begun)), "{}", seconds(begun));
+    client.expect_end("empty lines").await;
+    assert_eq!(front.log(2).await[1], r#"408 - "-""#);
+}
+
+/// What is no part of the body's data does not count as progress.
+#[tokio::test(start_paused = true)]
+async fn framing_that_drips_is_silence() {
+    for (first, drip) in [("5;", "a"), ("0\r\nX: ", "a"), ("0\r\n", "X: y\r\n")] {
+        let front = Front::with(limits(), common::LINE);
+        let mut client = front.connect().await;
+        let begun = Instant::now();
+        client
+            .send(format!(
+                "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{first}"
+            ))
+            .await;
+        for _ in 0..19 {
+            client.send(drip).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(client.response("POST").await.status, 408, "{first:?}");
+        assert!((19.0..23.0).contains(&seconds(begun)), "{}", seconds(begun));
+        client.expect_end(first).await;
+        assert_eq!(front.log(1).await, [r#"408 - "POST /echo HTTP/1.1""#]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_body_gets_408_and_never_reaches_the_application() {
     let front = Front::with(limits(), common::LINE);
     let mut client = front.connect().await;
