@@ -24,16 +24,16 @@ pub(crate) enum Admission {
     /// Nobody counts.
     Free,
     /// It is one of those that its address may have.
-    Counted(#[allow(dead_code, reason = "counts by being dropped")] Place),
+    Counted { _place: Place },
     /// It is one too many, and is told so.
-    Refused(#[allow(dead_code, reason = "counts by being dropped")] OwnedSemaphorePermit),
+    Refused { _farewell: OwnedSemaphorePermit },
     /// It is one too many, and so many are being told so that it is not.
     Closed,
 }
 
 impl Admission {
     pub(crate) fn is_refused(&self) -> bool {
-        matches!(self, Admission::Refused(_) | Admission::Closed)
+        matches!(self, Admission::Refused { .. } | Admission::Closed)
     }
 }
 
@@ -66,14 +66,15 @@ impl Crowd {
         let count = counts.entry(address).or_default();
         if *count < limit.get() {
             *count += 1;
-            return Admission::Counted(Place {
+            let _place = Place {
                 crowd: Arc::clone(self),
                 address,
-            });
+            };
+            return Admission::Counted { _place };
         }
         drop(counts);
         match Arc::clone(&self.farewells).try_acquire_owned() {
-            Ok(permit) => Admission::Refused(permit),
+            Ok(_farewell) => Admission::Refused { _farewell },
             Err(_) => Admission::Closed,
         }
     }
@@ -120,7 +121,7 @@ mod tests {
         let second = admit(&crowd, "::ffff:192.0.2.1");
         assert!(matches!(
             (&first, &second),
-            (Admission::Counted(_), Admission::Counted(_))
+            (Admission::Counted { .. }, Admission::Counted { .. })
         ));
         assert!(admit(&crowd, "192.0.2.1").is_refused());
         assert!(!admit(&crowd, "192.0.2.2").is_refused());
@@ -148,11 +149,11 @@ mod tests {
         assert!(
             refused
                 .iter()
-                .all(|admission| matches!(admission, Admission::Refused(_)))
+                .all(|admission| matches!(admission, Admission::Refused { .. }))
         );
         assert!(matches!(admit(&crowd, "192.0.2.1"), Admission::Closed));
         drop(refused);
-        assert!(matches!(admit(&crowd, "192.0.2.1"), Admission::Refused(_)));
+        assert!(matches!(admit(&crowd, "192.0.2.1"), Admission::Refused { .. }));
     }
 
     #[test]

@@ -107,8 +107,8 @@ async fn check(front: &Front, reasons: &Reasons, case: &Case, sent: Sent) -> Res
         &seen.len(),
         &case.requests.len(),
     )?;
-    let requests = case.requests.iter().zip(&seen);
-    requests.map(|(wanted, seen)| wanted.compare(seen)).collect()
+    let mut requests = case.requests.iter().zip(&seen);
+    requests.try_for_each(|(wanted, seen)| wanted.compare(seen))
 }
 
 /// Each answer of the front's own has one reason in the error log, and nothing else has.

@@ -117,15 +117,13 @@ pub(crate) fn contradicts(target: &[u8], host: &[u8]) -> bool {
         .iter()
         .position(|b| matches!(b, b'/' | b'?'))
         .unwrap_or(rest.len());
-    let (named, named_port) = split_port(&rest[..end]);
-    let (host, host_port) = split_port(host);
-    let or_default = |written: Option<&'_ [u8]>| {
-        written
-            .filter(|digits| !digits.is_empty())
-            .unwrap_or(port)
-            .to_vec()
+    let apart = |authority| {
+        let (name, port) = split_port(authority);
+        (name, port.filter(|digits| !digits.is_empty()))
     };
-    !named.eq_ignore_ascii_case(host) || or_default(named_port) != or_default(host_port)
+    let (named, named_port) = apart(&rest[..end]);
+    let (host, host_port) = apart(host);
+    !named.eq_ignore_ascii_case(host) || named_port.unwrap_or(port) != host_port.unwrap_or(port)
 }
 
 #[cfg(test)]
