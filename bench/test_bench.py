@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from carme_bench import clients, command, figures, goals, plots, processes, report, suite, wrk  # noqa: E402
+from carme_bench import clients, command, figures, goals, plots, processes, report, slow, suite, wrk  # noqa: E402
 from carme_bench.peers import BY_NAME, Application, Job  # noqa: E402
 from carme_bench.results import CaseResult, Entry  # noqa: E402
 
@@ -22,6 +22,16 @@ def case(**servers):
         for name, rates in servers.items()
     }
     return CaseResult("Hello", [figures.RATE, figures.P99], entries)
+
+
+class SlowClients(unittest.TestCase):
+    def test_the_figures_of_the_one_that_is_not(self):
+        found = slow.figures([0.001] * 98 + [0.02, 0.5], errors=1)
+        self.assertEqual(found.row("x"), "| x | 100 | 1 | 1.0 | 500.0 | 500.0 |")
+
+    def test_what_is_missing_is_said(self):
+        with self.assertRaisesRegex(slow.Missing, "slowhttptest is not installed|no such carme does not exist"):
+            slow.run(Path("no such carme"), sys.executable, 1, 1, 1)
 
 
 class Reading(unittest.TestCase):

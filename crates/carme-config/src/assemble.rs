@@ -39,6 +39,7 @@ pub(crate) fn assemble(
         apps,
         locations,
         access_logs: draft.access_logs.unwrap_or_else(|| vec![AccessLog::default()]),
+        error_pages: draft.error_pages,
     })
 }
 

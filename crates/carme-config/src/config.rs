@@ -8,6 +8,7 @@ use std::time::Duration;
 use carme_log::{Condition, Rotation};
 
 use crate::bind::Bind;
+use crate::error_page::ErrorPage;
 use crate::interpreter::Interpreter;
 use crate::log_output::LogOutput;
 use crate::mount::MountPath;
@@ -15,7 +16,7 @@ use crate::proxies::Proxies;
 use crate::route::RoutePattern;
 use crate::target::Target;
 use crate::tls::Tls;
-use crate::units::ByteSize;
+use crate::units::{ByteRate, ByteSize};
 
 /// What holds where the user said nothing.
 pub mod defaults {
@@ -23,7 +24,7 @@ pub mod defaults {
     use std::num::NonZeroUsize;
     use std::time::Duration;
 
-    use crate::units::ByteSize;
+    use crate::units::{ByteRate, ByteSize};
 
     /// Only this machine: a server becomes public by a decision.
     pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
@@ -35,12 +36,24 @@ pub mod defaults {
     pub const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
     /// How long a client may be silent within a request's body.
     pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+    /// The least that a request body must come with, beyond what `BODY_TIMEOUT` grants.
+    pub const MIN_BODY_RATE: ByteRate = ByteRate::bytes(500);
+    /// How long a client may take nothing of its response.
+    pub const SEND_TIMEOUT: Duration = Duration::from_secs(60);
+    /// How long the rest of a refused request is read and dropped.
+    pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
     /// The largest request body.
     pub const MAX_BODY: ByteSize = ByteSize::gib(1);
     /// How much of a request body is kept in memory before it goes to a temporary file.
     pub const BODY_MEMORY: ByteSize = ByteSize::kib(256);
     /// The largest header section of a request.
     pub const MAX_HEADER: ByteSize = ByteSize::kib(64);
+    /// Most fields of a request's header section.
+    pub const MAX_HEADERS: NonZeroUsize = NonZeroUsize::new(100).unwrap();
+    /// The longest request target.
+    pub const MAX_URI: ByteSize = ByteSize::bytes(8190);
+    /// Most connections open at once.
+    pub const MAX_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(16 * 1024).unwrap();
     /// How much of one response may wait, in a temporary file, for a client that reads slowly.
     pub const RESPONSE_BUFFER: ByteSize = ByteSize::gib(1);
     /// How many connections may wait to be accepted; the system may allow fewer.
@@ -85,6 +98,8 @@ pub struct Config {
     pub locations: Vec<Location>,
     /// The access logs; none if the user wants none.
     pub access_logs: Vec<AccessLog>,
+    /// `[error_pages]`: what clients see of the server's own errors.
+    pub error_pages: Vec<ErrorPage>,
 }
 
 impl Config {
@@ -124,6 +139,10 @@ pub struct Timeouts {
     pub header: Duration,
     /// `body_timeout`: between two pieces of a request's body; then 408.
     pub body: Duration,
+    /// `send_timeout`: a client may take nothing of its response for so long; then it is cut off.
+    pub send: Duration,
+    /// `linger_timeout`: so long the rest of a refused request is read and dropped.
+    pub linger: Duration,
 }
 
 /// How much the server takes.
@@ -133,8 +152,18 @@ pub struct Limits {
     pub body: ByteSize,
     /// `body_memory`: what goes beyond is kept in a temporary file.
     pub body_memory: ByteSize,
+    /// `min_body_rate`: a body that is slower on average, `body_timeout` not counted, gets 408.
+    pub body_rate: ByteRate,
     /// `max_header`: a larger header section gets 431.
     pub header: ByteSize,
+    /// `max_headers`: a request with more fields gets 431.
+    pub headers: NonZeroUsize,
+    /// `max_uri`: a longer request target gets 414.
+    pub uri: ByteSize,
+    /// `max_connections`: further connections wait in the backlog.
+    pub connections: NonZeroUsize,
+    /// `max_connections_per_address`: a further one gets 503; `None`: any number.
+    pub connections_per_address: Option<NonZeroUsize>,
     /// `response_buffer`: so much of a response is taken off the worker's hands while its client reads slowly.
     pub response_buffer: ByteSize,
     /// `backlog`: connections that wait to be accepted.
@@ -150,11 +179,18 @@ impl Default for Server {
                 keep_alive: defaults::KEEP_ALIVE_TIMEOUT,
                 header: defaults::HEADER_TIMEOUT,
                 body: defaults::BODY_TIMEOUT,
+                send: defaults::SEND_TIMEOUT,
+                linger: defaults::LINGER_TIMEOUT,
             },
             limits: Limits {
                 body: defaults::MAX_BODY,
                 body_memory: defaults::BODY_MEMORY,
+                body_rate: defaults::MIN_BODY_RATE,
                 header: defaults::MAX_HEADER,
+                headers: defaults::MAX_HEADERS,
+                uri: defaults::MAX_URI,
+                connections: defaults::MAX_CONNECTIONS,
+                connections_per_address: None,
                 response_buffer: defaults::RESPONSE_BUFFER,
                 backlog: defaults::BACKLOG,
             },

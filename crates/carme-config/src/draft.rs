@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{AccessLog, Interface, Server};
+use crate::error_page::ErrorPage;
 use crate::mount::MountPath;
 use crate::problem::{Mistake, Place, Problem};
 use crate::route::RoutePattern;
@@ -44,6 +45,7 @@ pub(crate) struct Draft {
     /// Whether each of them could be read: if not, an app without any has perhaps one.
     pub(crate) all_locations_read: bool,
     pub(crate) access_logs: Option<Vec<AccessLog>>,
+    pub(crate) error_pages: Vec<ErrorPage>,
 }
 
 /// One app.

@@ -114,6 +114,7 @@ impl Config {
             locations,
             all_locations_read: true,
             access_logs,
+            error_pages: Vec::new(),
         };
         assemble(draft, surroundings, reader.problems)
     }

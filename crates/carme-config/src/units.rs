@@ -101,6 +101,47 @@ impl fmt::Display for ByteSize {
     }
 }
 
+/// A number of bytes a second; none is no bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ByteRate(ByteSize);
+
+impl ByteRate {
+    /// `n` bytes a second.
+    pub const fn bytes(n: u64) -> Self {
+        ByteRate(ByteSize::bytes(n))
+    }
+
+    /// The number of bytes.
+    pub const fn as_u64(self) -> u64 {
+        self.0.as_u64()
+    }
+}
+
+/// Reads a size and `/s`.
+impl FromStr for ByteRate {
+    type Err = Mistake;
+
+    fn from_str(text: &str) -> Result<Self, Mistake> {
+        let wrong = || Mistake::new(format!("must be a rate such as \"500B/s\", found {text:?}"));
+        match text.trim().strip_suffix("/s") {
+            Some(size) => size
+                .parse()
+                .map(ByteRate)
+                .map_err(|mistake: Mistake| wrong().maybe_cure(mistake.cure)),
+            None => Err(match text.parse::<ByteSize>() {
+                Ok(size) => wrong().cure(format!("write \"{size}/s\"")),
+                Err(_) => wrong().cure("write bytes a second, such as \"500B/s\" or \"1KiB/s\""),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for ByteRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/s", self.0)
+    }
+}
+
 const DURATION_UNITS: [(&str, u128); 7] = [
     ("d", 86_400_000_000_000),
     ("h", 3_600_000_000_000),
@@ -275,6 +316,32 @@ mod tests {
                 (mistake.what.as_str(), mistake.cure.as_deref()),
                 (what, cure),
                 "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn rates() {
+        for (text, expected, printed) in [
+            ("500B/s", 500, "500B/s"),
+            ("1 KiB/s", 1024, "1KiB/s"),
+            ("0B/s", 0, "0B/s"),
+        ] {
+            let rate: ByteRate = text.parse().expect(text);
+            assert_eq!((rate.as_u64(), rate.to_string().as_str()), (expected, printed));
+        }
+        for (text, cure) in [
+            ("500B", "write \"500B/s\""),
+            ("500", "write bytes a second, such as \"500B/s\" or \"1KiB/s\""),
+            ("500/s", "say the unit: \"500B\", \"500KiB\" or \"500MiB\""),
+        ] {
+            let mistake = text.parse::<ByteRate>().expect_err(text);
+            assert_eq!(
+                (mistake.what, mistake.cure.as_deref()),
+                (
+                    format!("must be a rate such as \"500B/s\", found {text:?}"),
+                    Some(cure)
+                )
             );
         }
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use carme_config::{
-    Bind, ByteSize, ClientHeader, Config, ForwardedFields, Interface, LogOutput, Origin, Proxies,
+    Bind, ByteSize, ClientHeader, Config, ForwardedFields, Interface, LogOutput, Markup, Origin, Proxies,
     TrustedProxy, defaults,
 };
 use site::Site;
@@ -18,9 +18,16 @@ graceful_timeout = "0s"
 keep_alive_timeout = "5s"
 header_timeout = "10s"
 body_timeout = "1m"
+min_body_rate = "1KiB/s"
+send_timeout = "40s"
+linger_timeout = "0s"
 max_body = "10MiB"
 body_memory = "64KiB"
 max_header = "32KiB"
+max_headers = 50
+max_uri = "4KiB"
+max_connections = 500
+max_connections_per_address = 20
 response_buffer = "100MiB"
 backlog = 128
 trusted_proxies = ["10.0.0.0/8", "unix"]
@@ -61,12 +68,18 @@ format = "combined"
 [[access_logs]]
 file = "-"
 format = "%h %>s"
+
+[error_pages]
+404 = "404.html"
+5xx = "pages/down.txt"
 "#;
 
 #[test]
 fn a_full_file() {
     let site = Site::new();
     site.write("site.env", "MODE=test\nexport KEY='a b'\n");
+    site.write("404.html", "<p>{status}");
+    site.write("pages/down.txt", "{reason}");
     let config = site.toml(FULL).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(config.server.listen.len(), 2);
     assert_eq!(
@@ -91,6 +104,27 @@ fn a_full_file() {
         protocol: true,
     };
     assert_eq!(config.server.proxies, expected);
+    let (limits, timeouts) = (&config.server.limits, &config.server.timeouts);
+    assert_eq!(limits.body_rate.as_u64(), 1024);
+    assert_eq!((limits.headers.get(), limits.uri), (50, ByteSize::kib(4)));
+    assert_eq!(limits.connections.get(), 500);
+    assert_eq!(limits.connections_per_address.map(usize::from), Some(20));
+    assert_eq!(
+        (timeouts.send, timeouts.linger),
+        (Duration::from_secs(40), Duration::ZERO)
+    );
+    let pages: Vec<_> = config
+        .error_pages
+        .iter()
+        .map(|page| (page.answers.to_string(), page.markup, page.text.as_str()))
+        .collect();
+    assert_eq!(
+        pages,
+        [
+            ("404".to_owned(), Markup::Html, "<p>{status}"),
+            ("5xx".to_owned(), Markup::Plain, "{reason}")
+        ]
+    );
     assert_eq!(
         config.server.error_log,
         LogOutput::File(site.path().join("error.log"))
@@ -148,6 +182,8 @@ fn the_least_file() {
         .unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(config.server.listen, [Bind::Tcp(defaults::LISTEN)]);
     assert_eq!(config.server.limits.body_memory, defaults::BODY_MEMORY);
+    assert_eq!(config.server.limits.connections_per_address, None);
+    assert_eq!(config.error_pages, []);
     assert_eq!(config.apps[0].workers, defaults::workers());
     assert_eq!(config.location(b"/any").map(|location| location.app), Some(0));
     assert_eq!(config.access_logs, [carme_config::AccessLog::default()]);
@@ -170,14 +206,20 @@ fn each_kind_of_mistake() {
     let site = Site::new();
     site.write("wrong.env", "A=1\nB\n");
     site.write("text", "");
+    site.write("errors/404.html", "");
+    site.write("errors/large.html", &"x".repeat(65_537));
+    site.write("errors/slip.html", "<p>\n{reqest_id}");
+    std::fs::write(site.path().join("errors/latin.html"), b"caf\xe9").expect("written");
     let server = |text: &str| with(&site, text, TARGET, "");
     let app = |text: &str| with(&site, "", &format!("{text}\n{TARGET}"), "");
     let target = |text: &str| with(&site, "", text, "");
     let rest = |text: &str| with(&site, "", TARGET, text);
     let mut failures = Vec::new();
     const SERVER_KEYS: &str = "[server] knows: listen, graceful_timeout, keep_alive_timeout, header_timeout, \
-                               body_timeout, max_body, body_memory, max_header, response_buffer, backlog, \
-                               trusted_proxies, forwarded, forwarded_fields, proxy_protocol, error_log, error_log_rotate";
+                               body_timeout, min_body_rate, send_timeout, linger_timeout, max_body, body_memory, \
+                               max_header, max_headers, max_uri, max_connections, max_connections_per_address, \
+                               response_buffer, backlog, trusted_proxies, forwarded, forwarded_fields, proxy_protocol, \
+                               error_log, error_log_rotate";
     const APP_KEYS: &str = "[apps.site] knows: target, directory, python, interface, workers, threads, \
                             switch_interval, startup_timeout, queue, route, env, env_files";
     for (result, expected) in [
@@ -191,7 +233,7 @@ fn each_kind_of_mistake() {
         (app("recycle = { requests = 1 }"), "carme.toml:11:1: `recycle` in [apps.site] is not available yet in this version of Carme".into()),
         (app("queue = { limits = 4 }"), "carme.toml:11:11: unknown key `limits` in [apps.site.queue] | help: did you mean `limit`? [apps.site.queue] knows: limit, timeout".into()),
         (rest("[balancers.x]"), "carme.toml:21:2: `balancers` in the top of the file is not available yet in this version of Carme".into()),
-        (rest("[sever]"), "carme.toml:21:2: unknown key `sever` in the top of the file | help: did you mean `server`? the top of the file knows: server, tls, apps, locations, access_logs".into()),
+        (rest("[sever]"), "carme.toml:21:2: unknown key `sever` in the top of the file | help: did you mean `server`? the top of the file knows: server, tls, apps, locations, access_logs, error_pages".into()),
         (rest("[[locations]]\npath = \"/\"\napp = \"site\"\n[[locations]]\npath = \"/static\"\nfiles = \"static\""), "carme.toml:26:1: `files` in [[locations]] is not available yet in this version of Carme".into()),
         // Types.
         (server("listen = 8000"), "carme.toml:2:10: `listen` must be a string, found the number 8000 | help: write \"127.0.0.1:8000\" for this machine alone, \"0.0.0.0:8000\" for everybody".into()),
@@ -211,6 +253,20 @@ fn each_kind_of_mistake() {
         (server("listen = [\":80\", \"0.0.0.0:80\"]"), "carme.toml:2:18: `listen` has http://0.0.0.0:80 twice".into()),
         (server("header_timeout = \"0s\""), "carme.toml:2:18: `header_timeout` must be longer than nothing, found \"0s\"".into()),
         (server("max_header = \"2MiB\""), "carme.toml:2:14: `max_header` must be a size from 1KiB to 1MiB, found 2MiB".into()),
+        (server("max_uri = \"1MiB\""), "carme.toml:2:11: `max_uri` must be a size from 64B to 65000B, found 1MiB".into()),
+        (server("max_headers = 5000"), "carme.toml:2:15: `max_headers` must be a whole number from 1 to 1000, found 5000".into()),
+        (server("max_connections_per_address = 0"), "carme.toml:2:31: `max_connections_per_address` must be a whole number from 1 to 1000000, found 0".into()),
+        (server("min_body_rate = 500"), "carme.toml:2:17: `min_body_rate` must be a string, found the number 500 | help: write bytes a second, such as \"500B/s\" or \"1KiB/s\"".into()),
+        (server("min_body_rate = \"500B\""), "carme.toml:2:17: `min_body_rate` must be a rate such as \"500B/s\", found \"500B\" | help: write \"500B/s\"".into()),
+        (server("send_timeout = \"0s\""), "carme.toml:2:16: `send_timeout` must be longer than nothing, found \"0s\"".into()),
+        (rest("[error_pages]\n200 = \"errors/404.html\""), "carme.toml:22:1: `200` must be a status such as 404, or 4xx or 5xx, found \"200\"".into()),
+        (rest("[error_pages]\n404 = \"errors/405.html\""), "carme.toml:22:7: `404` names a file that does not exist: SITE/errors/405.html | help: did you mean SITE/errors/404.html?".into()),
+        (rest("[error_pages]\n404 = \"errors\""), "carme.toml:22:7: `404` must be a file whose name ends in .html, .htm or .txt, found \"errors\"".into()),
+        (rest("[error_pages]\n404 = 404"), "carme.toml:22:7: `404` must be a string, found the number 404 | help: write it in quotes: \"404\"".into()),
+        (rest("[error_pages]\n4xx = \"errors/large.html\""), "carme.toml:22:7: `4xx` names a file of more than 64KiB: SITE/errors/large.html | help: let the page refer to large parts, which a location serves".into()),
+        (rest("[error_pages]\n4xx = \"errors/latin.html\""), "carme.toml:22:7: `4xx` names a file that is not UTF-8 text: SITE/errors/latin.html".into()),
+        (rest("[error_pages]\n4xx = \"errors/slip.html\""), "carme.toml:22:7: `4xx` names SITE/errors/slip.html, which has the unknown variable {reqest_id} in line 2 | help: did you mean `request_id`?".into()),
+        (site.toml("error_pages = \"errors\"\n[apps.site]\ntarget = \"app.py\""), "carme.toml:1:15: `error_pages` must be a table, found the string \"errors\"".into()),
         (server("backlog = 0"), "carme.toml:2:11: `backlog` must be a whole number from 1 to 65535, found 0".into()),
         (server("backlog = 99999999999999999999999999999999999999999999"), "carme.toml:2:11: `backlog` must be a whole number from 1 to 65535, found 170141183460469231731687303715884105727".into()),
         (server("trusted_proxies = [\"10.0.0.0/8\", \"10.0.0.1/8\"]"), "carme.toml:2:34: `trusted_proxies` has bits set behind its prefix, found \"10.0.0.1/8\" | help: write \"10.0.0.0/8\" for the whole network, or \"10.0.0.1\" for this address alone".into()),

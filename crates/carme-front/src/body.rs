@@ -12,6 +12,7 @@ use carme_farm::dispatch::RequestBody;
 use http::HeaderMap;
 use http_body::Body;
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
 use crate::guard::{Framing, Refusal};
 use crate::spool::Spool;
@@ -27,6 +28,28 @@ pub(crate) struct BodyLimits {
     pub(crate) memory: usize,
     /// Between two pieces.
     pub(crate) timeout: Duration,
+    /// Bytes a second on average, `timeout` not counted; 0 for any.
+    pub(crate) rate: u64,
+}
+
+/// How long the next piece of a body is waited for: neither silence nor a drip may hold a connection.
+struct Patience {
+    timeout: Duration,
+    rate: u64,
+    /// Since the body was first waited for.
+    begun: Option<Instant>,
+}
+
+impl Patience {
+    fn left(&mut self, received: u64) -> Duration {
+        if self.rate == 0 {
+            return self.timeout;
+        }
+        let begun = *self.begun.get_or_insert_with(Instant::now);
+        let earned = Duration::from_millis(received.saturating_mul(1000) / self.rate);
+        let granted = self.timeout.saturating_add(earned);
+        self.timeout.min(granted.saturating_sub(begun.elapsed()))
+    }
 }
 
 /// Why there is no body.
@@ -66,7 +89,12 @@ pub(crate) async fn read(
     let mut gathered = Gathered::None;
     let mut total = 0_u64;
     let mut file = None;
-    while let Some(piece) = next(&mut body, limits.timeout, trailers.as_deref_mut()).await? {
+    let mut patience = Patience {
+        timeout: limits.timeout,
+        rate: limits.rate,
+        begun: None,
+    };
+    while let Some(piece) = next(&mut body, &mut patience, total, trailers.as_deref_mut()).await? {
         total += piece.len() as u64;
         if total > limits.bytes {
             return Err(BodyError::TooLarge(limits.bytes));
@@ -146,7 +174,8 @@ impl Gathered {
 /// The next piece of data; trailers are read and kept or dropped.
 async fn next(
     body: &mut Incoming,
-    timeout: Duration,
+    patience: &mut Patience,
+    received: u64,
     mut trailers: Option<&mut HeaderMap>,
 ) -> Result<Option<Bytes>, BodyError> {
     loop {
@@ -159,7 +188,7 @@ async fn next(
         if polled.is_none() {
             let frame = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
             polled = Some(
-                tokio::time::timeout(timeout, frame)
+                tokio::time::timeout(patience.left(received), frame)
                     .await
                     .map_err(|_| BodyError::TooSlow)?,
             );

@@ -14,7 +14,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::app::Application;
-use crate::guard::{Awoken, Guard};
+use crate::crowd::Admission;
+use crate::guard::{Awoken, Guard, Refusal, STACK_FIELDS};
 use crate::service;
 use crate::site::Site;
 use crate::state::{ABORT, ConnectionState, DRAIN, OVERDUE, Phase};
@@ -23,12 +24,17 @@ use crate::state::{ABORT, ConnectionState, DRAIN, OVERDUE, Phase};
 const BUFFER_BYTES: usize = 128 * 1024;
 
 /// Serves one client until either side has enough. Whatever happens to the connection stays here.
-pub(crate) async fn run<A, S>(io: S, state: Arc<ConnectionState>, site: Arc<Site<A>>)
+pub(crate) async fn run<A, S>(io: S, state: Arc<ConnectionState>, site: Arc<Site<A>>, admission: Admission)
 where
     A: Application,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut guard = Guard::new(io, Arc::clone(&state), site.common.limits.head());
+    if admission.is_refused() {
+        guard.turn_away(Refusal::Crowded);
+        active(guard, &state, &site).await;
+        return;
+    }
     while poll_fn(|cx| poll_parked(&mut guard, &state, cx)).await == Awoken::ByClient {
         match active(guard, &state, &site).await {
             Some(parked) => guard = parked,
@@ -60,10 +66,15 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(|request| service::serve(Arc::clone(state), Arc::clone(site), request));
-    let mut hyper = http1::Builder::new()
+    let limits = &site.common.limits;
+    let mut builder = http1::Builder::new();
+    if limits.header_fields > STACK_FIELDS {
+        builder.max_headers(limits.header_fields);
+    }
+    let mut hyper = builder
         // Heads and idle connections have deadlines of their own (`Connections::watch`), without a timer each.
         .header_read_timeout(None)
-        .max_buf_size(BUFFER_BYTES.max(2 * site.common.limits.header_bytes))
+        .max_buf_size(BUFFER_BYTES.max(2 * limits.header_bytes))
         .serve_connection(TokioIo::new(guard), service);
     let ended = poll_fn(|cx| {
         state.attend(cx.waker());

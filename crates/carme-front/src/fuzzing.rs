@@ -9,6 +9,7 @@ use crate::guard::fuzzing::{Extent, HeadLimits, Scanner, Verdict, examine as exa
 use crate::location::{Location, Locations, decode};
 
 const LIMITS: HeadLimits = HeadLimits {
+    header_fields: 100,
     header_bytes: 4096,
     target_bytes: 1024,
 };

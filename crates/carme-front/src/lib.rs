@@ -9,9 +9,10 @@
 //!
 //! | case | answer |
 //! |---|---|
-//! | malformed request, ambiguous framing (`Content-Length` with `Transfer-Encoding`, either one twice), bare CR or LF, a folded line, white space before a colon, no or more than one `Host`, a broken chunk | 400, connection closed |
-//! | header section too large, or more than 100 fields / target too long / body too large | 431 / 414 / 413, connection closed |
-//! | header section or body too slow | 408, connection closed |
+//! | malformed request, ambiguous framing (`Content-Length` with `Transfer-Encoding`, either one twice), bare CR or LF, a folded line, white space before a colon, no or more than one `Host` or one that an absolute target contradicts, a broken chunk | 400, connection closed |
+//! | header section too large, or too many fields / target too long / body too large | 431 / 414 / 413, connection closed |
+//! | header section or body too slow, on the whole or between two pieces of the body | 408, connection closed |
+//! | more connections from one address than it may have | 503 with `Retry-After`, connection closed; while 64 are being told so, closed at once, with a line in the error log alone |
 //! | a transfer coding besides chunked, CONNECT / another major version of HTTP | 501 / 505, connection closed |
 //! | plain HTTP to an address that speaks TLS | 400, connection closed |
 //! | no location | 404 |
@@ -22,7 +23,10 @@
 //! | the client left before it got any of an answer | 499 in the log |
 //!
 //! Each of them has exactly one line in every access log and a reason in the error log, both with the request's id,
-//! which every answer carries as `X-Request-Id` unless the application sets that itself.
+//! which every answer carries as `X-Request-Id` unless the application sets that itself. The front's own answers are
+//! small pages, the user's [`ErrorPages`], or `application/problem+json` for clients that rather have JSON.
+//!
+//! Besides `100 Continue` hyper answers nothing by itself: what could make it do so does not pass the guard.
 //!
 //! Two things about clients that half-close: one that shuts its sending side down before it has its answer counts as
 //! gone, as with nginx; and one that does so inside a request gets 400. A connection that ends or idles away without a
@@ -36,12 +40,15 @@ mod client;
 mod clock;
 mod connection;
 mod connections;
+mod crowd;
+mod error_pages;
 mod fault;
 #[doc(hidden)]
 pub mod fuzzing;
 mod guard;
 mod listener;
 mod location;
+mod negotiate;
 mod outgoing;
 mod page;
 mod record;
@@ -60,6 +67,7 @@ pub use carme_tls::Tls;
 
 pub use app::{Application, Exchange};
 pub use client::{ClientHeader, ForwardedFields, Proxies};
+pub use error_pages::{ErrorPage, ErrorPages, Markup};
 pub use listener::{BindError, Listener};
 pub use location::Location;
 pub use server::{Drained, serve};

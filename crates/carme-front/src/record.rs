@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use carme_farm::dispatch::Account;
 use carme_log::{ConnectionStatus, Fields, RequestLine};
 use carme_ring::frame::Scheme;
-use http::{HeaderMap, Method, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 
 use crate::client::{Claims, Node, tell_of_stranger};
 use crate::guard::Notes;
@@ -28,6 +28,8 @@ pub(crate) struct Record {
     pub(crate) uri: Uri,
     pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
+    /// What is left of `headers` where nobody logs, for the front's own pages.
+    accept: Option<HeaderValue>,
     pub(crate) notes: Notes,
     pub(crate) raw_target: Option<Box<[u8]>>,
     /// What never became a request.
@@ -97,6 +99,7 @@ impl Record {
             uri,
             version,
             headers,
+            accept: None,
             notes: head.notes,
             raw_target: head.raw_target,
             refused: head.refused,
@@ -127,6 +130,16 @@ impl Record {
     /// The socket has taken the whole response.
     pub(crate) fn sent(&mut self) {
         self.fate = Fate::Sent;
+    }
+
+    /// Forgets the request's fields but for what an error page needs.
+    pub(crate) fn forget_headers(&mut self) {
+        self.accept = std::mem::take(&mut self.headers).remove(header::ACCEPT);
+    }
+
+    /// What the client accepts, as far as it said.
+    pub(crate) fn accepts(&self) -> impl Iterator<Item = &HeaderValue> {
+        self.headers.get_all(header::ACCEPT).iter().chain(&self.accept)
     }
 
     /// The target as received.

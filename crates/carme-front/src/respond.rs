@@ -82,15 +82,13 @@ pub(crate) fn fault<E: Exchange>(mut record: Box<Record>, fault: &Fault) -> Resp
     }
     let mut response = Response::new(());
     *response.status_mut() = fault.status;
+    let (content_type, page) = page::of(&record, fault.status);
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/html; charset=utf-8"),
-    );
+    headers.insert(header::CONTENT_TYPE, content_type);
+    headers.insert(header::VARY, const { HeaderValue::from_static("Accept") });
     if fault.is_temporary() {
         headers.insert(header::RETRY_AFTER, RETRY_AFTER);
     }
-    let page = page::error(fault.status, &record.id);
     let content = if record.method == Method::HEAD {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(page.len()));
         Content::Empty

@@ -12,6 +12,8 @@ use crate::app::Application;
 use crate::client::announced;
 use crate::connection;
 use crate::connections::Connections;
+use crate::crowd::{Admission, Crowd};
+use crate::guard::Refusal;
 use crate::listener::{Listener, Stream};
 use crate::shutdown::Shutdown;
 use crate::site::Site;
@@ -41,6 +43,7 @@ pub async fn serve<A: Application>(
     let permits = Arc::new(Semaphore::new(
         site.common.limits.connections.min(Semaphore::MAX_PERMITS),
     ));
+    let crowd = Arc::new(Crowd::new(site.common.limits.connections_per_address));
     let mut tasks = JoinSet::new();
     {
         let connections = Arc::clone(&connections);
@@ -56,6 +59,7 @@ pub async fn serve<A: Application>(
             Arc::clone(&site),
             Arc::clone(&connections),
             Arc::clone(&permits),
+            Arc::clone(&crowd),
         ));
     }
     shutdown.begun().await;
@@ -82,6 +86,7 @@ async fn accept<A: Application>(
     site: Arc<Site<A>>,
     connections: Arc<Connections>,
     permits: Arc<Semaphore>,
+    crowd: Arc<Crowd>,
 ) {
     let mut troubled = false;
     loop {
@@ -105,6 +110,14 @@ async fn accept<A: Application>(
             tracing::warn!("accepting connections on {listener} again");
             troubled = false;
         }
+        let peer = ends.peer.map(|peer| peer.ip());
+        // A trusted proxy brings the connections of all its clients.
+        let admission = crowd.admit(peer.filter(|_| !site.common.proxies.trusts(peer)));
+        // Before a handshake nothing can be said in a way that the client would understand.
+        if matches!(admission, Admission::Closed) || admission.is_refused() && listener.tls().is_some() {
+            tracing::warn!(client = %ends.peer_text, "closed unanswered: {}", Refusal::Crowded);
+            continue;
+        }
         let state = Arc::new(ConnectionState::new(Arc::clone(&site.common), ends));
         let attendance = connections.enter(Arc::clone(&state), permit);
         let site = Arc::clone(&site);
@@ -118,14 +131,14 @@ async fn accept<A: Application>(
                     }
                     match tls {
                         // Boxed, so that plain connections do not carry the room for a handshake around.
-                        Some(tls) => Box::pin(tls::run(stream, tls, state, site)).await,
-                        None => connection::run(stream, state, site).await,
+                        Some(tls) => Box::pin(tls::run(stream, tls, state, site, admission)).await,
+                        None => connection::run(stream, state, site, admission).await,
                     }
                 }
                 #[cfg(unix)]
                 Stream::Unix(mut stream) => {
                     if announced(&mut stream, &state).await {
-                        connection::run(stream, state, site).await;
+                        connection::run(stream, state, site, admission).await;
                     }
                 }
             }

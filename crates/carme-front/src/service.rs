@@ -139,6 +139,7 @@ async fn exchange<A: Application>(
                 inline: found.app.max_inline_body(head),
                 memory: common.limits.body_memory,
                 timeout: common.limits.body_timeout,
+                rate: common.limits.body_rate,
             };
             let spool = Spool::new(common.spool_directory.as_deref());
             // Boxed, so that requests without a body do not carry the room for it around.
@@ -168,7 +169,7 @@ async fn exchange<A: Application>(
         .app
         .dispatch(request_head(record, &found, &uri), &record.headers, body);
     if record.connection.common.access_logs.is_empty() {
-        record.headers = HeaderMap::new();
+        record.forget_headers();
     }
     match (Waiting {
         record: Some(record),

@@ -1,5 +1,6 @@
 //! What is served: locations, limits, logs.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Once};
 use std::time::Duration;
@@ -8,7 +9,8 @@ use http::HeaderValue;
 
 use crate::client::Proxies;
 use crate::clock::Clock;
-use crate::guard::HeadLimits;
+use crate::error_pages::ErrorPages;
+use crate::guard::{HeadLimits, STACK_FIELDS};
 use crate::location::{Location, Locations};
 
 /// What one client may cost. Every field has a default.
@@ -16,8 +18,13 @@ use crate::location::{Location, Locations};
 pub struct Limits {
     /// Connections open at once; further ones wait in the listening socket's backlog.
     pub connections: usize,
-    /// Bytes of a request's head, request line included; more get 431. At most 100 fields whatever their size.
+    /// Connections open at once from one address, or from one /64 network of IPv6; a further one gets 503. `None`: any
+    /// number.
+    pub connections_per_address: Option<NonZeroUsize>,
+    /// Bytes of a request's head, request line included; more get 431.
     pub header_bytes: usize,
+    /// Header fields of a request, at least 1; more get 431. Beyond 100 each request costs two allocations more.
+    pub header_fields: usize,
     /// Bytes of a request target; more get 414.
     pub target_bytes: usize,
     /// Bytes of a request body; more get 413.
@@ -29,6 +36,9 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// Between two pieces of a request body; later is 408.
     pub body_timeout: Duration,
+    /// Bytes a second that a request body must come with on average, `body_timeout` not counted; slower is 408. 0: no
+    /// matter how slowly.
+    pub body_rate: u64,
     /// Between two requests on a connection; it is closed then.
     pub keep_alive_timeout: Duration,
     /// How long a client may take nothing of a response; the connection is cut off then.
@@ -41,12 +51,15 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             connections: 16 * 1024,
+            connections_per_address: None,
             header_bytes: 16 * 1024,
+            header_fields: STACK_FIELDS,
             target_bytes: 8190,
             body_bytes: 1 << 30,
             body_memory: 256 * 1024,
             header_timeout: Duration::from_secs(20),
             body_timeout: Duration::from_secs(20),
+            body_rate: 500,
             keep_alive_timeout: Duration::from_secs(75),
             send_timeout: Duration::from_secs(60),
             linger_timeout: Duration::from_secs(2),
@@ -61,6 +74,7 @@ impl Limits {
     pub(crate) fn head(&self) -> HeadLimits {
         HeadLimits {
             header_bytes: self.header_bytes,
+            header_fields: self.header_fields.max(1),
             target_bytes: self.target_bytes.min(MAX_TARGET_BYTES),
         }
     }
@@ -140,6 +154,8 @@ pub struct SiteOptions {
     pub spool_directory: Option<PathBuf>,
     /// How clients are brought to TLS.
     pub https: Https,
+    /// What clients see in place of the front's own pages.
+    pub error_pages: ErrorPages,
 }
 
 /// What every connection needs, whatever the applications are.
@@ -158,6 +174,7 @@ pub(crate) struct Common {
     pub(crate) spool_directory: Option<PathBuf>,
     pub(crate) redirect_to_https: Option<u16>,
     pub(crate) hsts: Option<HeaderValue>,
+    pub(crate) error_pages: ErrorPages,
     pub(crate) clock: Clock,
 }
 
@@ -177,6 +194,7 @@ impl<A> Site<A> {
             access_logs,
             spool_directory,
             https,
+            error_pages,
         } = options;
         let hsts = https.hsts.map(|age| format!("max-age={}", age.as_secs()));
         Site {
@@ -196,6 +214,7 @@ impl<A> Site<A> {
                 spool_directory,
                 redirect_to_https: https.redirect_to,
                 hsts: hsts.and_then(|value| HeaderValue::try_from(value).ok()),
+                error_pages,
             }),
             locations: locations.into_iter().collect(),
         }

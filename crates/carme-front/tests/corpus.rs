@@ -1,401 +1,35 @@
-//! Requests as bytes, and what becomes of them: the statuses, the connection, the log.
+//! Requests as bytes, and what becomes of them: the statuses, the connection, both logs, what the application gets.
+//! They are written in `corpus/*.http`; `common/case.rs` says how.
 
 mod common;
 
+use std::time::Duration;
+
 use carme_front::Limits;
 use common::Front;
+use common::case::{self, Case};
+use common::reasons::Reasons;
 
-/// What happens to the connection after the last response.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Fate {
-    Open,
-    Closed,
-}
-use Fate::{Closed, Open};
+const FILES: [(&str, &str); 7] = [
+    ("request_line.http", include_str!("corpus/request_line.http")),
+    ("fields.http", include_str!("corpus/fields.http")),
+    ("framing.http", include_str!("corpus/framing.http")),
+    ("chunks.http", include_str!("corpus/chunks.http")),
+    ("connection.http", include_str!("corpus/connection.http")),
+    ("limits.http", include_str!("corpus/limits.http")),
+    ("not_http.http", include_str!("corpus/not_http.http")),
+];
 
-struct Case {
-    name: &'static str,
-    bytes: Vec<u8>,
-    /// One for each response.
-    statuses: &'static [u16],
-    fate: Fate,
-    /// One for each response: `%>s %X "%r"`.
-    lines: Vec<String>,
-}
+/// For one case.
+const PATIENCE: Duration = Duration::from_secs(10);
 
-fn case(
-    name: &'static str,
-    bytes: impl AsRef<[u8]>,
-    statuses: &'static [u16],
-    fate: Fate,
-    lines: &[&str],
-) -> Case {
-    let lines = lines.iter().map(|line| (*line).to_owned()).collect();
-    Case {
-        name,
-        bytes: bytes.as_ref().to_vec(),
-        statuses,
-        fate,
-        lines,
-    }
-}
-
-/// A POST with these fields and what follows them, refused with 400.
-fn bad_post(name: &'static str, fields: &str, rest: &str) -> Case {
-    let bytes = format!("POST /echo HTTP/1.1\r\nHost: a\r\n{fields}\r\n{rest}");
-    case(name, bytes, &[400], Closed, &[r#"400 - "POST /echo HTTP/1.1""#])
-}
-
-fn good() -> Vec<Case> {
-    let ok = r#"200 + "GET / HTTP/1.1""#;
-    let last = r#"200 - "GET / HTTP/1.1""#;
-    vec![
-        case("plain", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", &[200], Open, &[ok]),
-        case(
-            "close",
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-            &[200],
-            Closed,
-            &[last],
-        ),
-        case(
-            "1.0",
-            "GET / HTTP/1.0\r\n\r\n",
-            &[200],
-            Closed,
-            &[r#"200 - "GET / HTTP/1.0""#],
-        ),
-        case(
-            "1.0 keep-alive",
-            "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
-            &[200],
-            Open,
-            &[r#"200 + "GET / HTTP/1.0""#],
-        ),
-        case(
-            "empty lines before",
-            "\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
-            &[200],
-            Open,
-            &[ok],
-        ),
-        case(
-            "empty host",
-            "GET / HTTP/1.1\r\nHost:\r\n\r\n",
-            &[200],
-            Open,
-            &[ok],
-        ),
-        case(
-            "three pipelined",
-            "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3),
-            &[200, 200, 200],
-            Open,
-            &[ok, ok, ok],
-        ),
-        case(
-            "pipelined behind a body",
-            "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\nHost: a\r\n\r\n",
-            &[200, 200],
-            Open,
-            &[r#"200 + "POST /echo HTTP/1.1""#, ok],
-        ),
-        case(
-            "pipelined behind a chunked body with trailers",
-            "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n0\r\nX: y\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
-            &[200, 200],
-            Open,
-            &[r#"200 + "POST /echo HTTP/1.1""#, ok],
-        ),
-        case(
-            "absolute",
-            "GET http://b/x HTTP/1.1\r\nHost: a\r\n\r\n",
-            &[200],
-            Open,
-            &[r#"200 + "GET http://b/x HTTP/1.1""#],
-        ),
-        case(
-            "options *",
-            "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
-            &[200],
-            Open,
-            &[r#"200 + "OPTIONS * HTTP/1.1""#],
-        ),
-        case(
-            "upgrade is not taken",
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
-            &[200],
-            Open,
-            &[ok],
-        ),
-        case(
-            "odd method",
-            "BREW /pot HTTP/1.1\r\nHost: a\r\n\r\n",
-            &[200],
-            Open,
-            &[r#"200 + "BREW /pot HTTP/1.1""#],
-        ),
-        case(
-            "delete with body",
-            "DELETE / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
-            &[200],
-            Open,
-            &[r#"200 + "DELETE / HTTP/1.1""#],
-        ),
-        case(
-            "escapes",
-            "GET /a%2Fb%zz?%20 HTTP/1.1\r\nHost: a\r\n\r\n",
-            &[200],
-            Open,
-            &[r#"200 + "GET /a%2Fb%zz?%20 HTTP/1.1""#],
-        ),
-    ]
-}
-
-fn bad() -> Vec<Case> {
-    let refused = |name, bytes: &str, line| case(name, bytes, &[400], Closed, &[line]);
-    let long = "a".repeat(9000);
-    let many = "X: y\r\n".repeat(101);
-    let large = format!("X: {}\r\n", "a".repeat(17 * 1024));
-    vec![
-        bad_post(
-            "length and chunked",
-            "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
-            "0\r\n\r\n",
-        ),
-        bad_post(
-            "chunked and length",
-            "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
-            "0\r\n\r\n",
-        ),
-        bad_post(
-            "same length twice",
-            "Content-Length: 5\r\nContent-Length: 5\r\n",
-            "hello",
-        ),
-        bad_post(
-            "two lengths",
-            "Content-Length: 5\r\nContent-Length: 6\r\n",
-            "hello",
-        ),
-        bad_post("listed length", "Content-Length: 5, 5\r\n", "hello"),
-        bad_post("signed length", "Content-Length: +5\r\n", "hello"),
-        bad_post("negative length", "Content-Length: -5\r\n", "hello"),
-        bad_post("hexadecimal length", "Content-Length: 0x5\r\n", "hello"),
-        bad_post("huge length", "Content-Length: 18446744073709551616\r\n", "hello"),
-        bad_post(
-            "chunked twice",
-            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-            "0\r\n\r\n",
-        ),
-        bad_post(
-            "chunked not last",
-            "Transfer-Encoding: chunked, gzip\r\n",
-            "0\r\n\r\n",
-        ),
-        bad_post("identity", "Transfer-Encoding: identity\r\n", ""),
-        bad_post("space before colon", "Content-Length : 5\r\n", "hello"),
-        bad_post("folded", "X: a\r\n b\r\n", ""),
-        bad_post("bare LF", "X: a\nY: b\r\n", ""),
-        bad_post("bare CR", "X: a\rY: b\r\n", ""),
-        bad_post("NUL", "X: a\0b\r\n", ""),
-        bad_post("no colon", "Content-Length\r\n", ""),
-        bad_post("space before name", " X: a\r\n", ""),
-        bad_post("two hosts", "Host: b\r\n", ""),
-        bad_post(
-            "bad chunk size",
-            "Transfer-Encoding: chunked\r\n",
-            "x\r\nhello\r\n0\r\n\r\n",
-        ),
-        bad_post(
-            "signed chunk size",
-            "Transfer-Encoding: chunked\r\n",
-            "+5\r\nhello\r\n0\r\n\r\n",
-        ),
-        bad_post(
-            "space in chunk size",
-            "Transfer-Encoding: chunked\r\n",
-            "5 \r\nhello\r\n0\r\n\r\n",
-        ),
-        bad_post(
-            "overlong chunk size",
-            "Transfer-Encoding: chunked\r\n",
-            "00000000000000005\r\nhello\r\n0\r\n\r\n",
-        ),
-        bad_post(
-            "chunk longer than its size",
-            "Transfer-Encoding: chunked\r\n",
-            "4\r\nhello\r\n0\r\n\r\n",
-        ),
-        bad_post(
-            "bare LF in chunk framing",
-            "Transfer-Encoding: chunked\r\n",
-            "5\nhello\r\n0\r\n\r\n",
-        ),
-        bad_post(
-            "bare LF in trailers",
-            "Transfer-Encoding: chunked\r\n",
-            "0\r\nX: y\n\r\n",
-        ),
-        refused("no host", "GET / HTTP/1.1\r\n\r\n", r#"400 - "GET / HTTP/1.1""#),
-        refused(
-            "bad host",
-            "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n",
-            r#"400 - "GET / HTTP/1.1""#,
-        ),
-        refused(
-            "chunked in 1.0",
-            "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
-            r#"400 - "POST / HTTP/1.0""#,
-        ),
-        refused(
-            "fragment",
-            "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n",
-            r#"400 - "GET /a#b HTTP/1.1""#,
-        ),
-        refused(
-            "angle brackets",
-            "GET /<a> HTTP/1.1\r\nHost: a\r\n\r\n",
-            r#"400 - "GET /<a> HTTP/1.1""#,
-        ),
-        refused(
-            "relative target",
-            "GET a HTTP/1.1\r\nHost: a\r\n\r\n",
-            r#"400 - "GET a HTTP/1.1""#,
-        ),
-        refused(
-            "star without options",
-            "GET * HTTP/1.1\r\nHost: a\r\n\r\n",
-            r#"400 - "GET * HTTP/1.1""#,
-        ),
-        refused(
-            "two spaces",
-            "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
-            r#"400 - "GET  / HTTP/1.1""#,
-        ),
-        refused("no version", "GET /\r\n\r\n", r#"400 - "GET /""#),
-        refused(
-            "not HTTP",
-            "\u{16}\u{3}\u{1}\u{2}\r\n\r\n",
-            r#"400 - "\x16\x03\x01\x02""#,
-        ),
-        case(
-            "HTTP/2",
-            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-            &[505],
-            Closed,
-            &[r#"505 - "PRI * HTTP/2.0""#],
-        ),
-        case(
-            "HTTP/3.1",
-            "GET / HTTP/3.1\r\nHost: a\r\n\r\n",
-            &[505],
-            Closed,
-            &[r#"505 - "GET / HTTP/3.1""#],
-        ),
-        case(
-            "compressed request",
-            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
-            &[501],
-            Closed,
-            &[r#"501 - "POST / HTTP/1.1""#],
-        ),
-        case(
-            "connect",
-            "CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n",
-            &[501],
-            Closed,
-            &[r#"501 - "CONNECT a:443 HTTP/1.1""#],
-        ),
-        case(
-            "many fields",
-            format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n"),
-            &[431],
-            Closed,
-            &[r#"431 - "GET / HTTP/1.1""#],
-        ),
-        case(
-            "large fields",
-            format!("GET / HTTP/1.1\r\nHost: a\r\n{large}\r\n"),
-            &[431],
-            Closed,
-            &[r#"431 - "GET / HTTP/1.1""#],
-        ),
-        Case {
-            name: "long target",
-            bytes: format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes(),
-            statuses: &[414],
-            fate: Closed,
-            lines: vec![format!("414 - \"GET /{}\"", &long[..8190 + 64 - 5])],
-        },
-        case(
-            "declared body too large",
-            "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000001\r\n\r\n",
-            &[413],
-            Closed,
-            &[r#"413 - "POST /echo HTTP/1.1""#],
-        ),
-        case(
-            "a bad request behind a good one",
-            "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n\r\n",
-            &[200, 400],
-            Closed,
-            &[r#"200 + "GET / HTTP/1.1""#, r#"400 - "GET / HTTP/1.1""#],
-        ),
-        case(
-            "a bad request behind a body",
-            "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx\x01\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
-            &[200, 400],
-            Closed,
-            &[r#"200 + "POST /echo HTTP/1.1""#, r#"400 - "\x01""#],
-        ),
-    ]
-}
-
-async fn check(front: &Front, case: &Case, sent_in_pieces: bool, lines_before: usize) {
-    let mut client = front.connect().await;
-    if sent_in_pieces {
-        for byte in &case.bytes {
-            client.send([*byte]).await;
-            tokio::task::yield_now().await;
-        }
-    } else {
-        client.send(&case.bytes).await;
-    }
-    for status in case.statuses {
-        let response = client
-            .response(if case.bytes.starts_with(b"HEAD") {
-                "HEAD"
-            } else {
-                "GET"
-            })
-            .await;
-        assert_eq!(response.status, *status, "{}", case.name);
-        assert!(response.header("x-request-id").is_some(), "{}", case.name);
-        assert!(response.header("date").is_some(), "{}", case.name);
-    }
-    let mut lines = case.lines.clone();
-    match case.fate {
-        Closed => client.expect_end(case.name).await,
-        Open => {
-            assert_eq!(client.get("/probe").await.status, 200, "{}", case.name);
-            lines.push(r#"200 + "GET /probe HTTP/1.1""#.to_owned());
-        }
-    }
-    let log = front.log(lines_before + lines.len()).await;
-    let log = &log[lines_before..];
-    if sent_in_pieces {
-        // What can never become a request is refused before its line is complete.
-        let so_far = |line: &String, whole: &String| whole.starts_with(line.trim_end_matches('"'));
-        assert!(
-            log.iter().zip(&lines).all(|(line, whole)| so_far(line, whole)),
-            "{}: {log:?}",
-            case.name
-        );
-        assert_eq!(log.len(), lines.len(), "{}", case.name);
-    } else {
-        assert_eq!(log, lines, "{}", case.name);
-    }
+fn corpus() -> Vec<Case> {
+    let cases: Vec<_> = FILES
+        .iter()
+        .flat_map(|(file, text)| case::read(file, text))
+        .collect();
+    assert!(cases.len() >= 250, "{}", cases.len());
+    cases
 }
 
 fn front() -> Front {
@@ -408,36 +42,137 @@ fn front() -> Front {
     )
 }
 
-#[tokio::test]
-async fn good_requests_are_answered_and_logged() {
-    let front = front();
-    for case in good() {
-        let lines = front.log(0).await.len();
-        check(&front, &case, false, lines).await;
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Sent {
+    AtOnce,
+    InPieces,
+}
+
+/// What is wrong with the outcome, if anything is.
+async fn check(front: &Front, reasons: &Reasons, case: &Case, sent: Sent) -> Result<(), String> {
+    let lines_before = front.log(0).await.len();
+    let mut client = front.connect().await;
+    match sent {
+        Sent::AtOnce => client.send(&case.bytes).await,
+        Sent::InPieces => {
+            for byte in &case.bytes {
+                client.send([*byte]).await;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    let mut lines = Vec::new();
+    for (at, expected) in case.responses.iter().enumerate() {
+        let is_head = expected
+            .line
+            .as_ref()
+            .is_some_and(|line| line.starts_with("HEAD "));
+        let response = client.response(if is_head { "HEAD" } else { "GET" }).await;
+        equal("the status", &response.status, &expected.status)?;
+        let Some(line) = &expected.line else { continue };
+        for name in ["x-request-id", "date"] {
+            equal(name, &response.header(name).is_some(), &true)?;
+        }
+        let closes = case.closed && at + 1 == case.responses.len();
+        let keeps = if closes { "-" } else { "+" };
+        lines.push(format!("{} {keeps} \"{line}\"", expected.status));
+    }
+    if case.closed {
+        client.expect_end(&case.name).await;
+    } else {
+        equal("the status of /probe", &client.get("/probe").await.status, &200)?;
+        lines.push(r#"200 + "GET /probe HTTP/1.1""#.to_owned());
+    }
+    let log = front.log(lines_before + lines.len()).await;
+    let log = &log[lines_before..];
+    // What can never become a request is refused before its line is complete.
+    let so_far = |line: &String, whole: &String| whole.starts_with(line.trim_end_matches('"'));
+    let is_logged = match sent {
+        Sent::AtOnce => log == lines,
+        Sent::InPieces => {
+            log.len() == lines.len() && log.iter().zip(&lines).all(|(line, whole)| so_far(line, whole))
+        }
+    };
+    if !is_logged {
+        return Err(format!("the access log has {log:?}, not {lines:?}"));
+    }
+    check_reasons(case, &reasons.take())?;
+    let mut seen = front.events.seen();
+    if !case.closed {
+        let probe = seen.pop().map(|seen| seen.request);
+        equal("the last request", &probe.as_deref(), &Some(b"GET /probe"))?;
+    }
+    equal(
+        "the number of requests that the application got",
+        &seen.len(),
+        &case.requests.len(),
+    )?;
+    let mut requests = case.requests.iter().zip(&seen);
+    requests.try_for_each(|(wanted, seen)| wanted.compare(seen))
+}
+
+/// Each answer of the front's own has one reason in the error log, and nothing else has.
+fn check_reasons(case: &Case, reasons: &[String]) -> Result<(), String> {
+    let faults: Vec<_> = case
+        .responses
+        .iter()
+        .filter(|response| response.status >= 400)
+        .collect();
+    equal("the number of reasons", &reasons.len(), &faults.len())?;
+    for (fault, reason) in faults.iter().zip(reasons) {
+        let status = format!("[status={}]", fault.status);
+        let why = fault.why.as_deref().unwrap_or_default();
+        for text in [&status, "[request_id=", why] {
+            if !reason.contains(text) {
+                return Err(format!("the reason {reason:?} has no {text:?}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn equal<T: std::fmt::Debug + PartialEq>(what: &str, found: &T, expected: &T) -> Result<(), String> {
+    match found == expected {
+        true => Ok(()),
+        false => Err(format!("{what}: found {found:?}, expected {expected:?}")),
     }
 }
 
-#[tokio::test]
-async fn bad_requests_are_refused_and_logged() {
-    let front = front();
-    for case in bad() {
-        let lines = front.log(0).await.len();
-        check(&front, &case, false, lines).await;
+async fn check_all(front: &Front, cases: impl Iterator<Item = &Case>, sent: Sent) {
+    let reasons = Reasons::listen();
+    let mut failures = Vec::new();
+    for case in cases {
+        let checked = tokio::time::timeout(PATIENCE, check(front, &reasons, case, sent)).await;
+        if let Err(what) = checked.unwrap_or_else(|_| Err("no answer comes, or no end".to_owned())) {
+            failures.push(format!("{}: {what}", case.name));
+            // What is left of it is not the next one's fault.
+            reasons.take();
+            front.events.seen();
+        }
     }
-    // Nothing of a bad request came to the application, except in one case its good forerunner and in one its body.
-    assert_eq!(front.events.dispatched(), 2);
+    assert!(
+        failures.is_empty(),
+        "{} failed\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+}
+
+#[tokio::test]
+async fn each_request_gets_its_answer_and_its_line() {
+    let (front, corpus) = (front(), corpus());
+    check_all(&front, corpus.iter(), Sent::AtOnce).await;
+    let responses = corpus.iter().flat_map(|case| &case.responses);
+    let probes = corpus.iter().filter(|case| !case.closed).count();
+    let lines = probes + responses.filter(|response| response.line.is_some()).count();
+    let (_, log) = front.stop().await;
+    assert_eq!(log.len(), lines, "no line more");
 }
 
 /// However the bytes are cut, the outcome is the same.
 #[tokio::test]
 async fn it_makes_no_difference_how_the_bytes_arrive() {
-    let front = front();
-    for case in good()
-        .into_iter()
-        .chain(bad())
-        .filter(|case| case.bytes.len() < 1000)
-    {
-        let lines = front.log(0).await.len();
-        check(&front, &case, true, lines).await;
-    }
+    let (front, corpus) = (front(), corpus());
+    let short = corpus.iter().filter(|case| case.bytes.len() < 1000);
+    check_all(&front, short, Sent::InPieces).await;
 }

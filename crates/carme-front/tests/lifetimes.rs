@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use carme_front::Limits;
 use common::Front;
+use common::reasons::Reasons;
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
@@ -17,6 +18,7 @@ fn limits() -> Limits {
     Limits {
         header_timeout: Duration::from_secs(10),
         body_timeout: Duration::from_secs(20),
+        body_rate: 0,
         keep_alive_timeout: Duration::from_secs(30),
         send_timeout: Duration::from_secs(40),
         ..Limits::default()
@@ -41,6 +43,45 @@ async fn slow_headers_get_408_however_steadily_they_trickle() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn empty_lines_are_no_way_to_stay() {
+    let front = Front::with(limits(), common::LINE);
+    let mut client = front.connect().await;
+    assert_eq!(client.get("/").await.status, 200);
+    let begun = Instant::now();
+    for _ in 0..9 {
+        client.send("\r\n").await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(client.response("GET").await.status, 408);
+    assert!((10.0..13.0).contains(&seconds(begun)), "{}", seconds(begun));
+    client.expect_end("empty lines").await;
+    assert_eq!(front.log(2).await[1], r#"408 - "-""#);
+}
+
+/// What is no part of the body's data does not count as progress.
+#[tokio::test(start_paused = true)]
+async fn framing_that_drips_is_silence() {
+    for (first, drip) in [("5;", "a"), ("0\r\nX: ", "a"), ("0\r\n", "X: y\r\n")] {
+        let front = Front::with(limits(), common::LINE);
+        let mut client = front.connect().await;
+        let begun = Instant::now();
+        client
+            .send(format!(
+                "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{first}"
+            ))
+            .await;
+        for _ in 0..19 {
+            client.send(drip).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(client.response("POST").await.status, 408, "{first:?}");
+        assert!((19.0..23.0).contains(&seconds(begun)), "{}", seconds(begun));
+        client.expect_end(first).await;
+        assert_eq!(front.log(1).await, [r#"408 - "POST /echo HTTP/1.1""#]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_body_gets_408_and_never_reaches_the_application() {
     let front = Front::with(limits(), common::LINE);
     let mut client = front.connect().await;
@@ -55,6 +96,52 @@ async fn a_slow_body_gets_408_and_never_reaches_the_application() {
     client.expect_end("slow body").await;
     assert_eq!(front.log(1).await, [r#"408 - "POST /echo HTTP/1.1""#]);
     assert_eq!(front.events.dispatched(), 0);
+}
+
+/// Enough to be never silent for long, and yet too little.
+#[tokio::test(start_paused = true)]
+async fn a_dripping_body_gets_408_once_it_is_too_slow_on_the_whole() {
+    let limits = Limits {
+        body_rate: 100,
+        ..limits()
+    };
+    for framing in ["Content-Length: 100000", "Transfer-Encoding: chunked"] {
+        let front = Front::with(limits.clone(), common::LINE);
+        let mut client = front.connect().await;
+        let begun = Instant::now();
+        client
+            .send(format!("POST /echo HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n"))
+            .await;
+        // 20 s, and half a second for each second's bytes, 51 with their framing or 45 without.
+        for _ in 0..35 {
+            client.send(format!("2d\r\n{}\r\n", "x".repeat(0x2d))).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(front.log(0).await.len(), 0, "{framing}: there is some patience");
+        assert_eq!(client.response("POST").await.status, 408, "{framing}");
+        assert!((35.0..43.0).contains(&seconds(begun)), "{}", seconds(begun));
+        client.expect_end(framing).await;
+        assert_eq!(front.log(1).await, [r#"408 - "POST /echo HTTP/1.1""#]);
+        assert_eq!(front.events.dispatched(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_fast_enough_may_take_its_time() {
+    let limits = Limits {
+        body_rate: 100,
+        ..limits()
+    };
+    let front = Front::with(limits, common::LINE);
+    let mut client = front.connect().await;
+    client
+        .send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 120000\r\n\r\n")
+        .await;
+    for _ in 0..1000 {
+        client.send([b'x'; 120]).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(client.response("POST").await.body.len(), 120_000);
 }
 
 #[tokio::test(start_paused = true)]
@@ -249,6 +336,84 @@ async fn beyond_the_limit_connections_wait_in_the_backlog() {
     assert_eq!(front.events.dispatched(), 3, "the third is not served");
     drop(second);
     assert_eq!(third.response("GET").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_address_has_so_many_connections_and_no_more() {
+    let limits = Limits {
+        connections_per_address: std::num::NonZeroUsize::new(2),
+        ..Limits::default()
+    };
+    let (front, reasons) = (Front::with(limits, common::LINE), Reasons::listen());
+    let mut first = front.connect().await;
+    let mut second = front.connect().await;
+    assert_eq!(first.get("/").await.status, 200);
+    assert_eq!(second.get("/").await.status, 200);
+
+    let mut third = front.connect().await;
+    third.send("GET /third HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let response = third.response("GET").await;
+    assert_eq!((response.status, response.closes()), (503, true));
+    assert!(response.header("retry-after").is_some());
+    assert!(response.header("x-request-id").is_some());
+    third.expect_end("one too many").await;
+    // One that says nothing is told, too.
+    let mut silent = front.connect().await;
+    assert_eq!(silent.response("GET").await.status, 503);
+    silent.expect_end("one too many, silent").await;
+    let refused = r#"503 - "-""#;
+    assert_eq!(front.log(4).await[2..], [refused, refused]);
+    let reasons = reasons.take();
+    assert_eq!(reasons.len(), 2, "{reasons:?}");
+    assert!(
+        reasons
+            .iter()
+            .all(|reason| reason.contains("max_connections_per_address"))
+    );
+
+    assert_eq!(first.get("/").await.status, 200, "the others are as they were");
+    drop(second);
+    loop {
+        // It takes a moment until the front sees that the second is gone.
+        let mut next = front.connect().await;
+        next.send("GET /next HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        match next.response("GET").await.status {
+            503 => tokio::task::yield_now().await,
+            status => break assert_eq!(status, 200),
+        }
+    }
+    assert_eq!(front.events.dispatched(), 4);
+}
+
+/// Whoever opens connections faster than their farewells end cannot fill the server with them.
+#[tokio::test]
+async fn those_who_are_turned_away_do_not_pile_up() {
+    let limits = Limits {
+        connections: 1 + 64 + 1,
+        connections_per_address: std::num::NonZeroUsize::new(1),
+        linger_timeout: Duration::from_secs(60),
+        ..Limits::default()
+    };
+    let (front, reasons) = (Front::with(limits, common::LINE), Reasons::listen());
+    let mut only = front.connect().await;
+    assert_eq!(only.get("/").await.status, 200);
+    let mut told = Vec::new();
+    for _ in 0..64 {
+        let mut client = front.connect().await;
+        assert_eq!(client.response("GET").await.status, 503);
+        // It neither leaves nor says anything.
+        told.push(client);
+    }
+    for _ in 0..10 {
+        front.connect().await.expect_end("closed at once").await;
+    }
+    let reasons = reasons.take();
+    let unanswered = reasons
+        .iter()
+        .filter(|reason| reason.contains("closed unanswered"));
+    assert_eq!((reasons.len(), unanswered.count()), (74, 10));
+    assert_eq!(front.log(65).await.len(), 65);
+    assert_eq!(only.get("/").await.status, 200);
 }
 
 /// Many clients at once, some of which leave at odd moments: each request has its one line.

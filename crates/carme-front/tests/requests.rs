@@ -47,7 +47,7 @@ async fn an_absolute_target_brings_its_own_host() {
     let front = Front::start();
     let mut client = front.connect().await;
     client
-        .send("GET http://other:82/dump?x HTTP/1.1\r\nHost: name\r\n\r\n")
+        .send("GET http://other:82/dump?x HTTP/1.1\r\nHost: OTHER:82\r\n\r\n")
         .await;
     let text = client.response("GET").await.text();
     for line in [
@@ -157,6 +157,43 @@ async fn a_body_beyond_the_limit_gets_413_however_it_is_framed() {
     client.expect_end("counted").await;
     assert_eq!(front.log(2).await, [r#"413 - "POST /echo HTTP/1.1""#; 2]);
     assert_eq!(front.events.dispatched(), 0);
+}
+
+/// As large as the settings allow, where hyper's own limits would answer by themselves.
+#[tokio::test]
+async fn large_limits_are_the_guards_and_not_hypers() {
+    let limits = Limits {
+        header_bytes: 1 << 20,
+        header_fields: 1000,
+        target_bytes: 65_000,
+        ..Limits::default()
+    };
+    let front = Front::with(limits, common::LINE);
+    let get = |target: &str, fields: String| format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+    let field = |name: usize, value: usize| format!("{}: {}\r\n", "n".repeat(name), "v".repeat(value));
+    for (status, bytes) in [
+        (200, get("/", "x: y\r\n".repeat(999))),
+        (431, get("/", "x: y\r\n".repeat(1000))),
+        (200, get("/", field(30_000, 1))),
+        (431, get("/", field(40_000, 1))),
+        (431, get("/", field(70_000, 1))),
+        (200, get("/", field(1, 900_000))),
+        (431, get("/", field(1, 1 << 20))),
+        (200, get(&format!("/{}", "a".repeat(64_999)), String::new())),
+        (414, get(&format!("/{}", "a".repeat(65_000)), String::new())),
+        (414, get(&format!("/{}", "a".repeat(70_000)), String::new())),
+        (
+            414,
+            get(&format!("http://a/{}", "a".repeat(65_000)), String::new()),
+        ),
+    ] {
+        let mut client = front.connect().await;
+        client.send(&bytes).await;
+        let response = client.response("GET").await;
+        assert_eq!(response.status, status, "{}", bytes.len());
+        assert!(response.header("x-request-id").is_some(), "{}", bytes.len());
+    }
+    assert_eq!(front.log(11).await.len(), 11);
 }
 
 #[tokio::test]

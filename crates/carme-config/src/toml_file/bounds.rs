@@ -7,18 +7,31 @@ use crate::config::Interface;
 use crate::nearest::did_you_mean;
 use crate::number::AtMost;
 use crate::problem::Mistake;
+use crate::units::ByteSize;
 
 pub(crate) const WORKERS: AtMost = AtMost(256);
 pub(crate) const THREADS: AtMost = AtMost(1024);
 pub(crate) const QUEUE_LIMIT: AtMost = AtMost(1_000_000);
 pub(crate) const BACKLOG: AtMost = AtMost(65_535);
 pub(crate) const KEPT_FILES: AtMost = AtMost(100_000);
+pub(crate) const HEADERS: AtMost = AtMost(1000);
+pub(crate) const CONNECTIONS: AtMost = AtMost(1_000_000);
 
 /// A limit that could never be kept is a slip.
 pub(crate) fn positive(duration: Duration) -> Result<Duration, Mistake> {
     match duration.is_zero() {
         true => Err(Mistake::new("must be longer than nothing, found \"0s\"")),
         false => Ok(duration),
+    }
+}
+
+/// A size between bounds: beyond them it is a slip.
+pub(crate) fn size(text: &str, least: ByteSize, most: ByteSize) -> Result<ByteSize, Mistake> {
+    match text.parse::<ByteSize>()? {
+        size if (least..=most).contains(&size) => Ok(size),
+        size => Err(Mistake::new(format!(
+            "must be a size from {least} to {most}, found {size}"
+        ))),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::assemble::assemble;
 use crate::bind::Bind;
 use crate::config::{Config, Server};
 use crate::draft::{AppDraft, At, Draft, LocationDraft};
+use crate::error_page::{self, Answers, ErrorPage};
 use crate::mount::MountPath;
 use crate::problem::{Mistake, Place, Problem, Problems};
 use crate::route::RoutePattern;
@@ -102,6 +103,7 @@ impl Config {
             locations,
             all_locations_read: problems.len() == before,
             access_logs: access_logs::read(&top, base, &error_log, &mut problems),
+            error_pages: error_pages(&top, base, &mut problems),
         };
         if draft.apps.is_empty() && !top.has("apps") {
             problems.push(Problem {
@@ -156,10 +158,25 @@ fn server(top: &Section<'_>, base: &Path, problems: &mut Problems) -> Server {
         positive(&section, "header_timeout", problems),
     );
     set(&mut timeouts.body, positive(&section, "body_timeout", problems));
+    set(&mut timeouts.send, positive(&section, "send_timeout", problems));
+    set(&mut timeouts.linger, section.duration("linger_timeout", problems));
     let limits = &mut server.limits;
     set(&mut limits.body, size(&section, "max_body", problems));
     set(&mut limits.body_memory, size(&section, "body_memory", problems));
+    let rate = section.text("min_body_rate", problems, str::parse);
+    set(&mut limits.body_rate, rate.map(|at| at.value));
     set(&mut limits.header, header_size(&section, problems));
+    set(
+        &mut limits.headers,
+        section.count("max_headers", problems, bounds::HEADERS),
+    );
+    set(&mut limits.uri, uri_size(&section, problems));
+    set(
+        &mut limits.connections,
+        section.count("max_connections", problems, bounds::CONNECTIONS),
+    );
+    limits.connections_per_address =
+        section.count("max_connections_per_address", problems, bounds::CONNECTIONS);
     set(
         &mut limits.response_buffer,
         size(&section, "response_buffer", problems),
@@ -191,15 +208,45 @@ fn size(section: &Section<'_>, key: &str, problems: &mut Problems) -> Option<Byt
 
 /// Smaller than any browser's, or so large that a few clients fill the memory: a slip.
 fn header_size(section: &Section<'_>, problems: &mut Problems) -> Option<ByteSize> {
-    const LEAST: ByteSize = ByteSize::kib(1);
-    const MOST: ByteSize = ByteSize::mib(1);
-    let parse = |text: &str| match text.parse::<ByteSize>()? {
-        size if (LEAST..=MOST).contains(&size) => Ok(size),
-        size => Err(Mistake::new(format!(
-            "must be a size from {LEAST} to {MOST}, found {size}"
-        ))),
-    };
+    let parse = |text: &str| bounds::size(text, ByteSize::kib(1), ByteSize::mib(1));
     section.text("max_header", problems, parse).map(|at| at.value)
+}
+
+/// Shorter than an ordinary link, or longer than the parser can hold.
+fn uri_size(section: &Section<'_>, problems: &mut Problems) -> Option<ByteSize> {
+    let parse = |text: &str| bounds::size(text, ByteSize::bytes(64), ByteSize::bytes(65_000));
+    section.text("max_uri", problems, parse).map(|at| at.value)
+}
+
+fn error_pages(top: &Section<'_>, base: &Path, problems: &mut Problems) -> Vec<ErrorPage> {
+    let mut pages = Vec::new();
+    for (key, value) in top.entries("error_pages", problems) {
+        let answers = Answers::parse(&key.value).map_err(|mistake| key.problem(mistake));
+        let page = text(value.get_ref(), |text| error_page::read(base, text)).map_err(|mistake| {
+            let place = top.document.place(&value.span());
+            At {
+                value: (),
+                subject: key.subject.clone(),
+                place,
+            }
+            .problem(mistake)
+        });
+        match (answers, page) {
+            (Ok(answers), Ok((markup, text))) => pages.push(ErrorPage {
+                answers,
+                markup,
+                text,
+            }),
+            (answers, page) => {
+                answers
+                    .err()
+                    .into_iter()
+                    .chain(page.err())
+                    .for_each(|problem| problems.push(problem));
+            }
+        }
+    }
+    pages
 }
 
 fn apps(top: &Section<'_>, problems: &mut Problems) -> Vec<AppDraft> {

@@ -12,7 +12,7 @@ pub(crate) struct Keys {
 
 pub(crate) const TOP: Keys = Keys {
     section: "the top of the file",
-    known: &["server", "tls", "apps", "locations", "access_logs"],
+    known: &["server", "tls", "apps", "locations", "access_logs", "error_pages"],
     later: &["balancers", "hosts", "services"],
 };
 
@@ -24,9 +24,16 @@ pub(crate) const SERVER: Keys = Keys {
         "keep_alive_timeout",
         "header_timeout",
         "body_timeout",
+        "min_body_rate",
+        "send_timeout",
+        "linger_timeout",
         "max_body",
         "body_memory",
         "max_header",
+        "max_headers",
+        "max_uri",
+        "max_connections",
+        "max_connections_per_address",
         "response_buffer",
         "backlog",
         "trusted_proxies",

@@ -20,6 +20,10 @@ enum State {
     /// Inside a chunk's size: its value and the number of its digits so far.
     Size(u64, u8),
     Extension(u64),
+    /// Inside a quoted value of an extension, which no line end may be part of.
+    Quoted(u64),
+    /// Behind a backslash there.
+    Escaped(u64),
     SizeLf(u64),
     Data(u64),
     DataCr,
@@ -87,14 +91,27 @@ impl Scanner {
             (State::Size(size, 1..), b';') => State::Extension(size),
             (State::Size(..), _) => return malformed("a chunk's size is malformed"),
             (State::Extension(size), b'\r') => State::SizeLf(size),
-            (State::Extension(size), b'\t' | b' '..=b'~' | 0x80..) => {
+            (
+                State::Extension(size) | State::Quoted(size) | State::Escaped(size),
+                b'\t' | b' '..=b'~' | 0x80..,
+            ) => {
                 self.extensions += 1;
                 if self.extensions > EXTENSION_BYTES {
                     return malformed("the chunk extensions are too long");
                 }
-                State::Extension(size)
+                match (self.state, byte) {
+                    (State::Extension(_), b'"') | (State::Escaped(_), _) => State::Quoted(size),
+                    (State::Quoted(_), b'\\') => State::Escaped(size),
+                    (State::Quoted(_), byte) if byte != b'"' => State::Quoted(size),
+                    _ => State::Extension(size),
+                }
             }
-            (State::Extension(_), _) => return malformed("a chunk extension contains a control character"),
+            (State::Quoted(_) | State::Escaped(_), b'\r') => {
+                return malformed("a chunk extension's quoted value does not end");
+            }
+            (State::Extension(_) | State::Quoted(_) | State::Escaped(_), _) => {
+                return malformed("a chunk extension contains a control character");
+            }
             (State::SizeLf(0), b'\n') => State::Line,
             (State::SizeLf(size), b'\n') => State::Data(size),
             (State::DataCr, b'\r') => State::DataLf,
@@ -136,6 +153,7 @@ mod tests {
             b"5\r\nhello\r\n0\r\n\r\n",
             b"A;x=\"y\"\r\n0123456789\r\n00\r\nX: y\r\nZ: w\r\n\r\n",
             b"2\r\n\r\n\r\n0\r\n\r\n",
+            b"1;x=\"a;\\\"b\\\\\";y\r\nz\r\n0;last\r\n\r\n",
         ] {
             let mut longer = body.to_vec();
             longer.extend_from_slice(b"GET / HTTP/1.1\r\n");
@@ -162,6 +180,9 @@ mod tests {
             b"1\rx",
             b"1;a\nb\r\n",
             b"1;\0\r\n",
+            b"1;x=\"y\r\n",
+            b"1;x=\"y\\\r\n",
+            b"1;x=\"\n\"\r\n",
             b"1\r\nab\r\n",
             b"1\r\na\n",
             b"11111111111111111\r\n",

@@ -12,13 +12,17 @@ use super::refusal::Refusal;
 use super::target;
 use crate::client::is_claim;
 
-/// The most header fields that a request may have: hyper's own default, which it keeps on its stack.
-pub(crate) const MAX_HEADERS: usize = 100;
+/// Up to so many header fields are kept on the stack, here and in hyper, which has the same default.
+pub(crate) const STACK_FIELDS: usize = 100;
+
+/// No field's name may be so long.
+const MAX_NAME_BYTES: usize = 32 * 1024;
 
 /// What bounds a head.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HeadLimits {
     pub(crate) header_bytes: usize,
+    pub(crate) header_fields: usize,
     pub(crate) target_bytes: usize,
 }
 
@@ -70,9 +74,17 @@ pub(crate) enum Verdict {
 
 /// Judges `bytes`, which start where a request starts.
 pub(crate) fn examine(bytes: &[u8], limits: HeadLimits) -> Verdict {
-    let mut fields = [const { MaybeUninit::<Header<'_>>::uninit() }; MAX_HEADERS];
+    if limits.header_fields > STACK_FIELDS {
+        let mut fields = vec![MaybeUninit::uninit(); limits.header_fields];
+        return parse(bytes, &mut fields, limits);
+    }
+    let mut fields = [const { MaybeUninit::uninit() }; STACK_FIELDS];
+    parse(bytes, &mut fields[..limits.header_fields], limits)
+}
+
+fn parse<'b>(bytes: &'b [u8], fields: &mut [MaybeUninit<Header<'b>>], limits: HeadLimits) -> Verdict {
     let mut request = Request::new(&mut []);
-    match request.parse_with_uninit_headers(bytes, &mut fields) {
+    match request.parse_with_uninit_headers(bytes, fields) {
         Ok(Status::Complete(len)) => match judge(&bytes[..len], &request, limits) {
             Ok(head) => Verdict::Complete(head),
             Err(refusal) => Verdict::Refused(refusal),
@@ -99,19 +111,31 @@ fn refusal(error: Error, bytes: &[u8]) -> Refusal {
         Error::HeaderName => "a header field's name is malformed, or white space comes before its colon",
         Error::HeaderValue => "a header field's value contains a control character, or the line is folded",
         Error::NewLine => "a carriage return is not followed by a line feed",
+        Error::Token if is_client_hello(bytes) => "the client speaks TLS to a port that does not",
         Error::Token => "the request line is malformed",
         Error::TooManyHeaders => return Refusal::HeadersTooLarge,
         Error::Version if names_other_version(bytes) => return Refusal::Version,
-        Error::Version => "the request line does not end in a version of HTTP",
+        Error::Version => {
+            "the request line is not a method, a target and a version of HTTP, one space between them"
+        }
         Error::Status => "the request line is malformed",
     })
 }
 
-/// True for `… HTTP/2.0`, false for `… HTP/1.1`.
+/// True for the beginning of a TLS handshake (RFC 8446 section 5.1): a record of type 22 and version 3.x.
+fn is_client_hello(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x16] | [0x16, 0x03, ..])
+}
+
+/// True for `… HTTP/2.0`; false for `… HTP/1.1`, and for `… HTTP/1.1` with something wrong before it.
 fn names_other_version(bytes: &[u8]) -> bool {
     let line = first_line(bytes);
     let last = line.rsplit(|&b| b == b' ').next().unwrap_or_default();
-    matches!(last.strip_prefix(b"HTTP/"), Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit())
+    match last.strip_prefix(b"HTTP/") {
+        Some(b"1.0" | b"1.1") => false,
+        Some([major, b'.', minor]) => major.is_ascii_digit() && minor.is_ascii_digit(),
+        _ => false,
+    }
 }
 
 /// The request line in `bytes`, without its line end; all of them if there is no line end.
@@ -145,6 +169,17 @@ fn judge(bytes: &[u8], request: &Request<'_, '_>, limits: HeadLimits) -> Result<
     let fields = Fields::gather(request.headers)?;
     if modern && !fields.host {
         return Err(Refusal::Malformed("an HTTP/1.1 request needs a Host field"));
+    }
+    if form == target::Form::Other
+        && let Some(host) = request
+            .headers
+            .iter()
+            .find(|header| header.name.eq_ignore_ascii_case("host"))
+        && target::contradicts(target, host.value)
+    {
+        return Err(Refusal::Malformed(
+            "the Host field and the authority of the request target differ",
+        ));
     }
     let framing = match (fields.chunked, fields.length) {
         (true, Some(_)) => {
@@ -206,6 +241,8 @@ impl Fields {
                 14 if name.eq_ignore_ascii_case("content-length") => fields.length(header.value)?,
                 16 if name.eq_ignore_ascii_case("proxy-connection") => fields.hop_by_hop = true,
                 17 if name.eq_ignore_ascii_case("transfer-encoding") => fields.coding(header.value)?,
+                // hyper keeps a name's length in 16 bits.
+                MAX_NAME_BYTES.. => return Err(Refusal::HeadersTooLarge),
                 _ => {
                     fields.underscore |= name.as_bytes().contains(&b'_');
                     fields.claims |= is_claim(name.as_bytes());
@@ -283,6 +320,11 @@ fn decimal(value: &[u8]) -> Option<u64> {
     )
 }
 
+/// True if `bytes` contain a whole request line.
+pub(crate) fn has_line(bytes: &[u8]) -> bool {
+    memchr::memchr(b'\n', trim_empty_lines(bytes)).is_some()
+}
+
 /// True if `bytes` contain the empty line that ends a head, looking only at what follows `from`.
 pub(crate) fn has_end(bytes: &[u8], from: usize) -> bool {
     let start = from.saturating_sub(3);
@@ -296,6 +338,7 @@ mod tests {
 
     const LIMITS: HeadLimits = HeadLimits {
         header_bytes: 4096,
+        header_fields: STACK_FIELDS,
         target_bytes: 1024,
     };
 
@@ -425,9 +468,57 @@ mod tests {
         );
         let many = format!(
             "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
-            "a: b\r\n".repeat(MAX_HEADERS)
+            "a: b\r\n".repeat(STACK_FIELDS)
         );
         assert_eq!(refused(many.as_bytes()), Refusal::HeadersTooLarge);
+    }
+
+    #[test]
+    fn the_number_of_fields_is_bounded_where_the_user_wants_it() {
+        for most in [1, 3, STACK_FIELDS, STACK_FIELDS + 1, 500] {
+            let limits = HeadLimits {
+                header_fields: most,
+                ..LIMITS
+            };
+            let head = |fields: usize| {
+                let more = "a: b\r\n".repeat(fields - 1);
+                format!("GET / HTTP/1.1\r\nHost: a\r\n{more}\r\n")
+            };
+            assert!(
+                matches!(examine(head(most).as_bytes(), limits), Verdict::Complete(_)),
+                "{most}"
+            );
+            let refused = Verdict::Refused(Refusal::HeadersTooLarge);
+            assert_eq!(examine(head(most + 1).as_bytes(), limits), refused, "{most}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_hyper_could_not_keep_is_too_large() {
+        let limits = HeadLimits {
+            header_bytes: 1 << 20,
+            ..LIMITS
+        };
+        for (len, fits) in [
+            (MAX_NAME_BYTES - 1, true),
+            (MAX_NAME_BYTES, false),
+            (70_000, false),
+        ] {
+            let bytes = format!("GET / HTTP/1.1\r\nHost: a\r\n{}: b\r\n\r\n", "n".repeat(len));
+            assert_eq!(
+                matches!(examine(bytes.as_bytes(), limits), Verdict::Complete(_)),
+                fits,
+                "{len}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_http_is_named() {
+        let reason = |bytes: &[u8]| refused(bytes).to_string();
+        assert!(reason(b"\x16\x03\x01\x02\x00\x01").contains("TLS"));
+        assert!(reason(b"\x16").contains("TLS"));
+        assert!(!reason(b"\x16\x04").contains("TLS"));
     }
 
     #[test]

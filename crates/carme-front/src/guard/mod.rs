@@ -35,7 +35,7 @@ pub(crate) mod fuzzing {
     pub(crate) use super::head::{HeadLimits, Verdict, examine};
 }
 
-pub(crate) use head::{Framing, HeadLimits, Notes};
+pub(crate) use head::{Framing, HeadLimits, Notes, STACK_FIELDS};
 pub(crate) use refusal::Refusal;
 pub(crate) use target::is_authority;
 
@@ -54,6 +54,8 @@ pub(crate) struct Guard<S> {
     stage: Stage,
     /// The start of a head that has not arrived completely, and what came with its end.
     held: Vec<u8>,
+    /// The request line in `held` was whole when it was last judged.
+    has_line: bool,
     /// Bytes for hyper, ahead of anything else; `ready_at` of them are delivered.
     ready: Vec<u8>,
     ready_at: usize,
@@ -104,6 +106,7 @@ impl<S> Guard<S> {
             limits,
             stage: Stage::Head,
             held: Vec::new(),
+            has_line: false,
             ready: Vec::new(),
             ready_at: 0,
             lingered: 0,
@@ -213,17 +216,26 @@ impl<S> Guard<S> {
     fn settle(&mut self, rest: Rest, bytes: &[u8]) {
         match rest {
             Rest::Nothing => {}
-            Rest::Held => self.held = bytes.to_vec(),
+            Rest::Held => {
+                self.held = bytes.to_vec();
+                self.has_line = head::has_line(bytes);
+            }
             Rest::Refused(refusal) => self.refuse(refusal, bytes),
             Rest::Broken(refusal) => self.stage = Stage::Broken(refusal),
         }
     }
 
-    /// Some more of a head that is being held.
+    /// Some more of a head that is being held. Judged when it may be whole, and once before that: who speaks some other
+    /// protocol may wait for an answer to its first line.
     fn resume(&mut self, from: usize) {
-        if !head::has_end(&self.held, from) && self.held.len() <= self.limits.header_bytes {
-            return;
+        let is_first_line = !self.has_line && head::has_line(&self.held);
+        if is_first_line || head::has_end(&self.held, from) || self.held.len() > self.limits.header_bytes {
+            self.has_line = true;
+            self.judge_held();
         }
+    }
+
+    fn judge_held(&mut self) {
         let held = std::mem::take(&mut self.held);
         let Judged { pass, rest } = self.judge(&held);
         if pass > 0 {
@@ -241,6 +253,12 @@ impl<S> Guard<S> {
             }
             rest => self.settle(rest, &held[pass..]),
         }
+    }
+
+    /// Answers the client with this refusal, whatever it may say.
+    pub(crate) fn turn_away(&mut self, refusal: Refusal) {
+        self.refuse(refusal, b"");
+        self.state.unpark();
     }
 
     /// Puts back what hyper has read and not used.
@@ -272,7 +290,7 @@ impl<S: AsyncRead + Unpin> Guard<S> {
         match ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf)) {
             Ok(()) if !buf.filled().is_empty() => {
                 self.held.extend_from_slice(buf.filled());
-                self.resume(0);
+                self.judge_held();
                 self.state.unpark();
                 Poll::Ready(Awoken::ByClient)
             }

@@ -9,7 +9,7 @@ use http::StatusCode;
 pub(crate) enum Refusal {
     /// It breaks RFC 9112, or it is one of the patterns that request smuggling is made of.
     Malformed(&'static str),
-    /// The header section is larger than `Limits::header_bytes`, or has more than [`super::head::MAX_HEADERS`] fields.
+    /// The header section is larger than `Limits::header_bytes`, or has more than `Limits::header_fields` fields.
     HeadersTooLarge,
     /// The request target is longer than `Limits::target_bytes`.
     TargetTooLong,
@@ -19,6 +19,8 @@ pub(crate) enum Refusal {
     Version,
     /// A transfer coding besides `chunked`.
     Coding,
+    /// The client's address has `Limits::connections_per_address` connections already.
+    Crowded,
 }
 
 impl Refusal {
@@ -30,6 +32,7 @@ impl Refusal {
             Refusal::HeadersTooSlow => StatusCode::REQUEST_TIMEOUT,
             Refusal::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Refusal::Coding => StatusCode::NOT_IMPLEMENTED,
+            Refusal::Crowded => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -43,6 +46,9 @@ impl fmt::Display for Refusal {
             Refusal::HeadersTooSlow => "the header section did not arrive in time",
             Refusal::Version => "the version of HTTP is not 1.0 or 1.1",
             Refusal::Coding => "the request uses a transfer coding other than chunked",
+            Refusal::Crowded => {
+                "its address has as many connections as it may have (max_connections_per_address)"
+            }
         })
     }
 }

@@ -4,6 +4,7 @@ use http::Uri;
 use http::uri::PathAndQuery;
 
 use super::refusal::Refusal;
+use crate::record::split_port;
 
 /// Which of RFC 9112's forms a target has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +100,32 @@ pub(crate) fn is_authority(value: &[u8]) -> bool {
     }
 }
 
+/// Whether `host`, a sound `Host` field, names another server than `target` does, a sound one in absolute form. Clients
+/// must send them equal (RFC 9112 section 3.2.2); who looks at only one of them would be misled.
+pub(crate) fn contradicts(target: &[u8], host: &[u8]) -> bool {
+    let after = |scheme: &str| match target.split_at_checked(scheme.len()) {
+        Some((start, rest)) if start.eq_ignore_ascii_case(scheme.as_bytes()) => Some(rest),
+        _ => None,
+    };
+    let (rest, port) = match (after("http://"), after("https://")) {
+        (Some(rest), _) => (rest, &b"80"[..]),
+        (_, Some(rest)) => (rest, &b"443"[..]),
+        // `*`, or CONNECT's
+        (None, None) => return false,
+    };
+    let end = rest
+        .iter()
+        .position(|b| matches!(b, b'/' | b'?'))
+        .unwrap_or(rest.len());
+    let apart = |authority| {
+        let (name, port) = split_port(authority);
+        (name, port.filter(|digits| !digits.is_empty()))
+    };
+    let (named, named_port) = apart(&rest[..end]);
+    let (host, host_port) = apart(host);
+    !named.eq_ignore_ascii_case(host) || named_port.unwrap_or(port) != host_port.unwrap_or(port)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +150,35 @@ mod tests {
             "a\u{e9}",
         ] {
             assert!(!is_authority(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn contradictions() {
+        for (target, host) in [
+            ("http://a/b", "a"),
+            ("http://a/b", "A:80"),
+            ("http://a:80/b", "a"),
+            ("HTTP://a:/b", "a"),
+            ("https://a?b", "a:443"),
+            ("http://[::1]:8000", "[::1]:8000"),
+            ("*", "a"),
+            ("a:443", "b"),
+        ] {
+            assert!(
+                !contradicts(target.as_bytes(), host.as_bytes()),
+                "{target} {host}"
+            );
+        }
+        for (target, host) in [
+            ("http://a/b", "b"),
+            ("http://a/b", ""),
+            ("http://a/b", "a:81"),
+            ("http://a:81/b", "a"),
+            ("https://a/b", "a:80"),
+            ("http://[::1]", "[::2]"),
+        ] {
+            assert!(contradicts(target.as_bytes(), host.as_bytes()), "{target} {host}");
         }
     }
 

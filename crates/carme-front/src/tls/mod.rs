@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::app::Application;
 use crate::connection;
+use crate::crowd::Admission;
 use crate::site::Site;
 use crate::state::{ABORT, ConnectionState, DRAIN, OVERDUE};
 use stream::{Secured, Socket};
@@ -60,6 +61,7 @@ pub(crate) async fn run<A: Application>(
     tls: Arc<Tls>,
     state: Arc<ConnectionState>,
     site: Arc<Site<A>>,
+    admission: Admission,
 ) {
     let client = state.ends.peer_text.as_str();
     let mut first = [0];
@@ -76,7 +78,7 @@ pub(crate) async fn run<A: Application>(
     // Every method begins with a letter, and no record of TLS does.
     if first[0].is_ascii_uppercase() {
         state.secure(Security::MissingTls);
-        return connection::run(socket, state, site).await;
+        return connection::run(socket, state, site, admission).await;
     }
     let acceptor = TlsAcceptor::from(tls.config());
     let socket = Socket::new(socket, Arc::clone(&state));
@@ -100,7 +102,7 @@ pub(crate) async fn run<A: Application>(
     if let Some(Session { facts, .. }) = state.tls() {
         tracing::debug!(client = %client, protocol = facts.protocol, cipher = facts.cipher, resumed = facts.resumed, "TLS");
     }
-    connection::run(Secured::new(stream), Arc::clone(&state), site).await;
+    connection::run(Secured::new(stream), Arc::clone(&state), site, admission).await;
 }
 
 /// Scanners and clients with other ideas are everyday; clients without the right certificate are worth knowing of.

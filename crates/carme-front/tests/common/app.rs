@@ -18,11 +18,52 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 pub struct Events {
     pub dispatched: AtomicUsize,
     pub withdrawn: AtomicUsize,
+    seen: Mutex<Vec<Seen>>,
     held: Mutex<Vec<Waker>>,
     open: Mutex<bool>,
 }
 
+/// A request as the application got it.
+#[derive(Debug)]
+pub struct Seen {
+    /// Method, target, and the body in quotes; of a long one its length.
+    pub request: Vec<u8>,
+    /// `name: value`
+    pub fields: Vec<Vec<u8>>,
+}
+
+impl Seen {
+    fn new(head: &RequestHead<'_>, headers: &HeaderMap, body: &RequestBody) -> Self {
+        let mut request = [head.method, head.target].join(&b' ');
+        match body {
+            RequestBody::Empty => {}
+            RequestBody::Memory(bytes) if bytes.len() < 1000 => {
+                request.extend([b" \"", &bytes[..], b"\""].concat());
+            }
+            RequestBody::Memory(bytes) => request.extend(format!(" {} bytes", bytes.len()).bytes()),
+            RequestBody::File { len, .. } => request.extend(format!(" {len} bytes").bytes()),
+        }
+        let field = |(name, value): (&header::HeaderName, &HeaderValue)| {
+            let mut field = format!("{name}:").into_bytes();
+            if !value.is_empty() {
+                field.push(b' ');
+                field.extend(value.as_bytes());
+            }
+            field
+        };
+        Seen {
+            request,
+            fields: headers.iter().map(field).collect(),
+        }
+    }
+}
+
 impl Events {
+    /// What the application got since the last call.
+    pub fn seen(&self) -> Vec<Seen> {
+        std::mem::take(&mut *self.seen.lock().unwrap())
+    }
+
     /// Lets every request to `/held` go on.
     pub fn release(&self) {
         *self.open.lock().unwrap() = true;
@@ -68,6 +109,8 @@ impl Application for Fake {
 
     fn dispatch(&self, head: RequestHead<'_>, headers: &HeaderMap, body: RequestBody) -> FakeExchange {
         self.events.dispatched.fetch_add(1, Ordering::SeqCst);
+        let seen = Seen::new(&head, headers, &body);
+        self.events.seen.lock().unwrap().push(seen);
         let mut exchange = FakeExchange {
             events: Arc::clone(&self.events),
             held: false,

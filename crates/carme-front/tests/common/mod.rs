@@ -2,8 +2,10 @@
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
 pub mod app;
+pub mod case;
 pub mod certificates;
 pub mod client;
+pub mod reasons;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carme_front::{
-    AccessLog, Drained, Https, Limits, Listener, Location, Proxies, Shutdown, Site, SiteOptions, Tls, serve,
+    AccessLog, Drained, ErrorPages, Https, Limits, Listener, Location, Proxies, Shutdown, Site, SiteOptions, Tls, serve,
 };
 use carme_log::{Condition, Destination, Format, Writer, WriterOptions};
 use tokio::task::JoinHandle;
@@ -41,6 +43,14 @@ impl Front {
 
     pub fn start_at(paths: &[&str]) -> Self {
         Self::build(SiteOptions::default(), LINE, paths)
+    }
+
+    pub fn with_pages(error_pages: ErrorPages) -> Self {
+        let options = SiteOptions {
+            error_pages,
+            ..SiteOptions::default()
+        };
+        Self::build(options, LINE, &["/app"])
     }
 
     pub fn with(limits: Limits, format: &str) -> Self {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use carme_config::{Bind, Config, TrustedProxy};
+use carme_config::{Answers, Bind, Config, Markup, TrustedProxy};
 use carme_farm::dispatch::App;
 use carme_front::{
-    AccessLog, BindError, ClientHeader, ForwardedFields, Https, Limits, Listener, Location, Proxies, Site,
+    AccessLog, BindError, ClientHeader, ErrorPage, ErrorPages, ForwardedFields, Https, Limits, Listener, Location, Proxies, Site,
     SiteOptions, Tls,
 };
 
@@ -52,19 +52,26 @@ pub(super) fn site(
 ) -> Site<App> {
     let (limits, timeouts) = (&config.server.limits, &config.server.timeouts);
     let limits = Limits {
+        connections: limits.connections.get(),
+        connections_per_address: limits.connections_per_address,
         header_bytes: limits.header.as_usize(),
+        header_fields: limits.headers.get(),
+        target_bytes: limits.uri.as_usize(),
         body_bytes: limits.body.as_u64(),
         body_memory: limits.body_memory.as_usize(),
+        body_rate: limits.body_rate.as_u64(),
         header_timeout: timeouts.header,
         body_timeout: timeouts.body,
         keep_alive_timeout: timeouts.keep_alive,
-        ..Limits::default()
+        send_timeout: timeouts.send,
+        linger_timeout: timeouts.linger,
     };
     let options = SiteOptions {
         limits,
         proxies: proxies(&config.server.proxies),
         access_logs,
         https: https(config, listeners),
+        error_pages: error_pages(config),
         ..SiteOptions::default()
     };
     let locations = config.locations.iter().filter_map(|location| {
@@ -111,4 +118,18 @@ fn proxies(configured: &carme_config::Proxies) -> Proxies {
         fields: ForwardedFields { proto, host, port },
         protocol: configured.protocol,
     }
+}
+
+fn error_pages(config: &Config) -> ErrorPages {
+    ErrorPages::new(config.error_pages.iter().map(|page| ErrorPage {
+        statuses: match page.answers {
+            Answers::Status(status) => status..=status,
+            Answers::Class(class) => class * 100..=class * 100 + 99,
+        },
+        markup: match page.markup {
+            Markup::Html => carme_front::Markup::Html,
+            Markup::Plain => carme_front::Markup::Plain,
+        },
+        text: page.text.clone(),
+    }))
 }
