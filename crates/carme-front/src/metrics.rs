@@ -207,9 +207,7 @@ impl Metrics {
     /// The front answers by itself because something is wrong.
     #[cold]
     pub(crate) fn own_answer(&self, status: StatusCode) {
-        let known = OWN_STATUSES
-            .iter()
-            .position(|(code, _)| *code == status.as_u16());
+        let known = OWN_STATUSES.iter().position(|(code, _)| *code == status.as_u16());
         self.own_answers[known.unwrap_or(OWN_STATUSES.len() - 1)].increment();
     }
 
@@ -404,11 +402,11 @@ mod tests {
             queued: Duration::from_secs(30),
             ..Account::default()
         };
-        let observe = |app, account, status, sent| {
+        let observe = |app, account: Option<Account>, status, sent| {
             metrics.begin();
             metrics.observe(&Observation {
                 app,
-                account,
+                account: account.as_ref(),
                 status,
                 duration: Duration::from_millis(3),
                 bytes_in: 10,
@@ -416,27 +414,45 @@ mod tests {
                 sent,
             });
         };
-        observe(Some(0), Some(&account(1)), 200, true);
-        observe(Some(0), Some(&account(1)), 204, true);
-        observe(Some(0), Some(&account(0)), 500, true);
-        observe(Some(0), Some(&untaken), 503, true);
-        observe(Some(1), Some(&account(0)), 301, false);
+        observe(Some(0), Some(account(1)), 200, true);
+        observe(Some(0), Some(account(1)), 204, true);
+        observe(Some(0), Some(account(0)), 500, true);
+        observe(Some(0), Some(untaken), 503, true);
+        observe(Some(1), Some(account(0)), 301, false);
         observe(None, None, 404, true);
         // Beyond what there is: counted all the same.
-        observe(Some(0), Some(&account(9)), 999, true);
+        observe(Some(0), Some(account(9)), 999, true);
         observe(Some(7), None, 0, true);
         metrics.begin();
         let text = text(&metrics);
         for (sample, expected) in [
-            (r#"carme_http_requests_total{app="site",route="site_2",status="2xx"}"#, 2.0),
-            (r#"carme_http_requests_total{app="site",route="site_1",status="5xx"}"#, 1.0),
+            (
+                r#"carme_http_requests_total{app="site",route="site_2",status="2xx"}"#,
+                2.0,
+            ),
+            (
+                r#"carme_http_requests_total{app="site",route="site_1",status="5xx"}"#,
+                1.0,
+            ),
             (r#"carme_http_requests_total{app="site",status="5xx"}"#, 2.0),
-            (r#"carme_http_requests_total{app="shop",route="shop_1",status="3xx"}"#, 1.0),
+            (
+                r#"carme_http_requests_total{app="shop",route="shop_1",status="3xx"}"#,
+                1.0,
+            ),
             (r#"carme_http_requests_total{status="4xx"}"#, 1.0),
             (r#"carme_http_requests_total{status="1xx"}"#, 1.0),
-            (r#"carme_http_request_queue_seconds_count{app="site",route="site_2",status="2xx"}"#, 2.0),
-            (r#"carme_http_request_worker_seconds_sum{app="site",route="site_2",status="2xx"}"#, 0.004),
-            (r#"carme_http_request_queue_seconds_sum{app="site",status="5xx"}"#, 30.001),
+            (
+                r#"carme_http_request_queue_seconds_count{app="site",route="site_2",status="2xx"}"#,
+                2.0,
+            ),
+            (
+                r#"carme_http_request_worker_seconds_sum{app="site",route="site_2",status="2xx"}"#,
+                0.004,
+            ),
+            (
+                r#"carme_http_request_queue_seconds_sum{app="site",status="5xx"}"#,
+                30.001,
+            ),
             (r#"carme_http_requests_in_progress"#, 1.0),
             (r#"carme_http_requests_aborted_total"#, 1.0),
             (r#"carme_http_request_bytes_total{app="site"}"#, 50.0),
@@ -467,7 +483,11 @@ mod tests {
         ] {
             metrics.failed(Some(0), &failure);
         }
-        for status in [StatusCode::BAD_REQUEST, StatusCode::IM_A_TEAPOT, StatusCode::GATEWAY_TIMEOUT] {
+        for status in [
+            StatusCode::BAD_REQUEST,
+            StatusCode::IM_A_TEAPOT,
+            StatusCode::GATEWAY_TIMEOUT,
+        ] {
             metrics.own_answer(status);
         }
         let text = text(&metrics);

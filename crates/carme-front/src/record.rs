@@ -10,6 +10,7 @@ use carme_log::{ConnectionStatus, Fields, RequestLine};
 use http::{HeaderMap, Method, Uri, Version, header};
 
 use crate::guard::Notes;
+use crate::metrics::Observation;
 use crate::request_id::RequestId;
 use crate::state::{ConnectionState, NextHead};
 
@@ -34,10 +35,12 @@ pub(crate) struct Record {
     pub(crate) body_bytes: u64,
     pub(crate) bytes_in: u64,
     pub(crate) account: Option<Account>,
+    /// Whose request it is, once that is known; see [`crate::Application::number`].
+    pub(crate) app: Option<u16>,
     /// The connection ends with this exchange.
     pub(crate) close: bool,
     keepalives: u32,
-    /// `None` where nobody logs.
+    /// `None` where nobody logs or counts.
     started: Option<Instant>,
     fate: Fate,
 }
@@ -56,7 +59,12 @@ impl Record {
         keepalives: u32,
         parts: http::request::Parts,
     ) -> Box<Self> {
-        let started = (!connection.common.access_logs.is_empty()).then(Instant::now);
+        let common = &connection.common;
+        if let Some(metrics) = &common.metrics {
+            metrics.begin();
+        }
+        let timed = !common.access_logs.is_empty() || common.metrics.is_some();
+        let started = timed.then(Instant::now);
         let http::request::Parts {
             method,
             uri,
@@ -79,6 +87,7 @@ impl Record {
             body_bytes: 0,
             bytes_in: head.len as u64,
             account: None,
+            app: None,
             close: head.notes.close,
             keepalives,
             started,
@@ -187,7 +196,19 @@ impl Drop for Record {
                 "the connection ended before the response was sent"
             );
         }
-        if let Some(started) = self.started {
+        let common = &self.connection.common;
+        if let (Some(metrics), Some(started)) = (&common.metrics, self.started) {
+            metrics.observe(&Observation {
+                app: self.app,
+                account: self.account.as_ref(),
+                status: self.status,
+                duration: started.elapsed(),
+                bytes_in: self.bytes_in,
+                bytes_out: self.connection.written(),
+                sent: self.fate == Fate::Sent,
+            });
+        }
+        if let (Some(started), false) = (self.started, common.access_logs.is_empty()) {
             self.write(started);
         }
     }

@@ -69,6 +69,9 @@ pub(crate) fn answer<E: Exchange>(
 /// A page that says what went wrong, and a line in the error log that says why.
 pub(crate) fn fault<E: Exchange>(mut record: Box<Record>, fault: &Fault) -> Response<Outgoing<E>> {
     record.close |= fault.close;
+    if let Some(metrics) = &record.connection.common.metrics {
+        metrics.own_answer(fault.status);
+    }
     tracing::warn!(
         client = %record.connection.ends.peer_text,
         request_id = record.id.as_str(),
@@ -105,7 +108,7 @@ pub(crate) fn server_options<E: Exchange>(record: Box<Record>) -> Response<Outgo
 }
 
 /// What every response gets.
-fn finish<E: Exchange>(
+pub(crate) fn finish<E: Exchange>(
     mut record: Box<Record>,
     mut response: Response<()>,
     content: Content<E>,

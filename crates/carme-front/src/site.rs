@@ -7,6 +7,8 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::guard::HeadLimits;
 use crate::location::{Location, Locations};
+use crate::metrics::Metrics;
+use crate::monitor::Monitor;
 
 /// What one client may cost. Every field has a default.
 #[derive(Debug, Clone)]
@@ -89,6 +91,11 @@ impl AccessLog {
         AccessLog { format, writer }
     }
 
+    /// What its lines go to; other logs may share it.
+    pub fn writer(&self) -> &Arc<carme_log::Writer> {
+        &self.writer
+    }
+
     pub(crate) fn write(&self, record: &carme_log::Record<'_>, line: &mut Vec<u8>) {
         line.clear();
         self.format.render(record, line);
@@ -107,6 +114,10 @@ pub struct SiteOptions {
     pub access_logs: Vec<AccessLog>,
     /// Where large request bodies are kept while they come in; the system's temporary directory if `None`.
     pub spool_directory: Option<PathBuf>,
+    /// Where requests and connections are counted; nowhere if `None`.
+    pub metrics: Option<Arc<Metrics>>,
+    /// The pages for those who watch the server, in front of all locations.
+    pub monitor: Option<Monitor>,
 }
 
 /// What every connection needs, whatever the applications are.
@@ -116,6 +127,7 @@ pub(crate) struct Common {
     pub(crate) access_logs: Vec<AccessLog>,
     pub(crate) keeps_response_headers: bool,
     pub(crate) spool_directory: Option<PathBuf>,
+    pub(crate) metrics: Option<Arc<Metrics>>,
     pub(crate) clock: Clock,
 }
 
@@ -123,6 +135,7 @@ pub(crate) struct Common {
 pub struct Site<A> {
     pub(crate) common: Arc<Common>,
     pub(crate) locations: Locations<A>,
+    pub(crate) monitor: Option<Monitor>,
 }
 
 impl<A> Site<A> {
@@ -133,6 +146,8 @@ impl<A> Site<A> {
             limits,
             access_logs,
             spool_directory,
+            metrics,
+            monitor,
         } = options;
         Site {
             common: Arc::new(Common {
@@ -142,8 +157,10 @@ impl<A> Site<A> {
                 limits,
                 access_logs,
                 spool_directory,
+                metrics,
             }),
             locations: locations.into_iter().collect(),
+            monitor,
         }
     }
 }
