@@ -34,6 +34,7 @@ pub(crate) fn assemble(
         apps,
         locations,
         access_logs: draft.access_logs.unwrap_or_else(|| vec![AccessLog::default()]),
+        monitor: draft.monitor,
     })
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::bind::Bind;
 use crate::interpreter::Interpreter;
 use crate::log_output::LogOutput;
+use crate::monitor::Monitor;
 use crate::mount::MountPath;
 use crate::route::RoutePattern;
 use crate::target::Target;
@@ -55,6 +56,14 @@ pub mod defaults {
     pub const QUEUE_LIMIT: NonZeroUsize = NonZeroUsize::new(1000).unwrap();
     /// How long a request may wait for a free worker.
     pub const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
+    /// Where the server shows that it is alive.
+    pub const HEALTH_PATH: &str = "/healthz";
+    /// Where it shows that its apps are ready.
+    pub const READY_PATH: &str = "/readyz";
+    /// Where Prometheus looks if it is not told otherwise.
+    pub const METRICS_PATH: &str = "/metrics";
+    /// Where metrics are served: figures about the inside are for this machine until somebody decides otherwise.
+    pub const MONITOR_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9180);
     /// The access log's format: `combined` and the route.
     pub const LOG_FORMAT: &str = "combined_route";
 
@@ -79,6 +88,8 @@ pub struct Config {
     pub locations: Vec<Location>,
     /// The access logs; none if the user wants none.
     pub access_logs: Vec<AccessLog>,
+    /// The pages for those who watch the server; none by default.
+    pub monitor: Monitor,
 }
 
 impl Config {

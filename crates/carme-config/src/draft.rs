@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{AccessLog, Interface, Server};
+use crate::monitor::Monitor;
 use crate::mount::MountPath;
 use crate::problem::{Mistake, Place, Problem};
 use crate::route::RoutePattern;
@@ -42,6 +43,7 @@ pub(crate) struct Draft {
     /// Whether each of them could be read: if not, an app without any has perhaps one.
     pub(crate) all_locations_read: bool,
     pub(crate) access_logs: Option<Vec<AccessLog>>,
+    pub(crate) monitor: Monitor,
 }
 
 /// One app.

@@ -14,6 +14,7 @@ mod draft;
 mod env_file;
 mod interpreter;
 mod log_output;
+mod monitor;
 mod mount;
 mod nearest;
 mod number;
@@ -32,6 +33,7 @@ pub use config::{AccessLog, App, Config, Interface, Limits, Location, Queue, Ser
 pub use env_file::parse as parse_env_file;
 pub use interpreter::{Interpreter, Origin};
 pub use log_output::LogOutput;
+pub use monitor::{Monitor, MonitorListener};
 pub use mount::MountPath;
 pub use options::ServeOptions;
 pub use probe::{ProbeError, PythonFacts, Unsupported, probe};

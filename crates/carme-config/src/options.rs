@@ -9,6 +9,7 @@ use crate::config::{AccessLog, Config, Server};
 use crate::draft::{AppDraft, At, Draft, LocationDraft};
 use crate::env_file;
 use crate::log_output::LogOutput;
+use crate::monitor::Monitor;
 use crate::mount::MountPath;
 use crate::number::AtMost;
 use crate::problem::{Mistake, Place, Problem, Problems};
@@ -88,6 +89,7 @@ impl Config {
             locations,
             all_locations_read: true,
             access_logs,
+            monitor: Monitor::default(),
         };
         assemble(draft, surroundings, reader.problems)
     }

@@ -4,6 +4,7 @@
 
 pub(crate) mod bounds;
 mod document;
+mod monitor;
 mod schema;
 mod section;
 
@@ -88,6 +89,7 @@ impl Config {
             &mut problems,
         );
         let server = server(&top, base, &mut problems);
+        let monitor = monitor::monitor(&top, base, &server, &mut problems);
         let apps = apps(&top, &mut problems);
         let before = problems.len();
         let locations = locations(&top, &mut problems);
@@ -98,6 +100,7 @@ impl Config {
             locations,
             all_locations_read: problems.len() == before,
             access_logs: access_logs(&top, base, &mut problems),
+            monitor,
         };
         if draft.apps.is_empty() && !top.has("apps") {
             problems.push(Problem {

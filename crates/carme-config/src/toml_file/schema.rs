@@ -12,7 +12,7 @@ pub(crate) struct Keys {
 
 pub(crate) const TOP: Keys = Keys {
     section: "the top of the file",
-    known: &["server", "apps", "locations", "access_logs"],
+    known: &["server", "apps", "locations", "access_logs", "health", "metrics"],
     later: &["balancers", "hosts", "services", "tls"],
 };
 
@@ -88,5 +88,26 @@ pub(crate) const ACCESS_LOG: Keys = Keys {
     later: &["rotate", "env", "only_if"],
 };
 
+pub(crate) const HEALTH: Keys = Keys {
+    section: "[health]",
+    known: &["listen", "public", "path", "ready_path"],
+    later: &[],
+};
+
+pub(crate) const METRICS: Keys = Keys {
+    section: "[metrics]",
+    known: &["listen", "public", "path"],
+    later: &[],
+};
+
 /// All of them, for keys that stand in the wrong section.
-pub(crate) const ALL: [&Keys; 6] = [&TOP, &SERVER, &APP, &QUEUE, &LOCATION, &ACCESS_LOG];
+pub(crate) const ALL: [&Keys; 8] = [
+    &TOP,
+    &SERVER,
+    &APP,
+    &QUEUE,
+    &LOCATION,
+    &ACCESS_LOG,
+    &HEALTH,
+    &METRICS,
+];

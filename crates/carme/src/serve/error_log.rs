@@ -39,6 +39,11 @@ impl ErrorLog {
         let _ = tracing_subscriber::registry().with(lines).try_init();
         Ok(Self(writer))
     }
+
+    /// What its lines go to.
+    pub(crate) fn writer(&self) -> &Arc<Writer> {
+        &self.0
+    }
 }
 
 impl Drop for ErrorLog {

@@ -3,6 +3,7 @@
 mod announce;
 mod apps;
 mod error_log;
+mod monitor;
 mod signals;
 mod site;
 
@@ -12,12 +13,13 @@ use std::sync::Arc;
 use carme_config::{Config, LogOutput};
 use carme_farm::dispatch::Hooks;
 use carme_farm::{Failure, FindFiles};
-use carme_front::{Drained, Shutdown};
+use carme_front::{AccessLog, Drained, Shutdown};
 use carme_log::Destination;
 use tokio::time::Instant;
 
 use apps::Running;
 use error_log::ErrorLog;
+use monitor::{Logs, Watch};
 use signals::StopSignals;
 
 /// What happens when an app does not start at all.
@@ -76,7 +78,7 @@ fn try_run(config: &Config, first_failure: FirstFailure) -> Result<Ended, ServeE
         LogOutput::File(path) => Destination::File(path.clone()),
     };
     // Written to its end when this function returns.
-    let _error_log = ErrorLog::open(destination).map_err(ServeError::ErrorLog)?;
+    let error_log = ErrorLog::open(destination).map_err(ServeError::ErrorLog)?;
     carme_farm::raise_limit();
     let files: FindFiles = Arc::new(|| crate::worker_files::EMBEDDED.install());
     // If they cannot be had, no app will ever start.
@@ -85,7 +87,7 @@ fn try_run(config: &Config, first_failure: FirstFailure) -> Result<Ended, ServeE
     let mut builder = tokio::runtime::Builder::new_current_thread();
     hooks.install(&mut builder);
     let runtime = builder.enable_all().build()?;
-    let ended = runtime.block_on(serve(config, first_failure, &files, &hooks));
+    let ended = runtime.block_on(serve(config, first_failure, &files, &hooks, &error_log));
     // What still runs in threads of the runtime ends with the process.
     runtime.shutdown_background();
     ended
@@ -96,15 +98,21 @@ async fn serve(
     first_failure: FirstFailure,
     files: &FindFiles,
     hooks: &Hooks,
+    error_log: &ErrorLog,
 ) -> Result<Ended, ServeError> {
     let mut signals = StopSignals::new()?;
     let access_logs = site::access_logs(config)?;
     let listeners = site::listen(&config.server)?;
     let addresses: Vec<String> = listeners.iter().map(ToString::to_string).collect();
+    let watched = monitor::listen(&config.monitor)?;
     let running = apps::start(config, files, hooks)?;
     let apps: Vec<_> = running.iter().map(|running| running.app.clone()).collect();
-    let site = Arc::new(site::site(config, access_logs, &apps));
     let shutdown = Shutdown::new(config.server.timeouts.graceful);
+    let logs = Logs::new(access_logs.iter().map(AccessLog::writer), error_log.writer());
+    let watch = Watch::new(config, &running, logs, &shutdown);
+    let site = Arc::new(site::site(config, access_logs, &apps, &watch));
+    // Until all else is over: whoever watches sees the end, too.
+    let _watching = watch.serve(watched, &config.monitor);
     let front = tokio::spawn(carme_front::serve(listeners, site, shutdown.clone()));
     let told = {
         let start = first_answers(config, first_failure, &running, &addresses);

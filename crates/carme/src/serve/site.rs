@@ -7,20 +7,27 @@ use carme_farm::dispatch::App;
 use carme_front::{AccessLog, BindError, Limits, Listener, Location, Site, SiteOptions};
 use carme_log::{Destination, Format, FormatError, OpenError, Writer, WriterOptions};
 
+use super::monitor::Watch;
+
 /// Listens everywhere that the configuration names.
 pub(super) fn listen(server: &Server) -> Result<Vec<Listener>, BindError> {
     let backlog = i32::try_from(server.limits.backlog.get()).unwrap_or(i32::MAX);
     server
         .listen
         .iter()
-        .map(|bind| match bind {
-            Bind::Tcp(address) => Listener::tcp(*address, backlog),
-            #[cfg(unix)]
-            Bind::Unix(path) => Listener::unix(path, backlog),
-            #[cfg(not(unix))]
-            Bind::Unix(_) => unreachable!("the configuration refuses Unix sockets on Windows"),
-        })
+        .map(|bind| listen_at(bind, backlog))
         .collect()
+}
+
+/// Listens at one address.
+pub(super) fn listen_at(bind: &Bind, backlog: i32) -> Result<Listener, BindError> {
+    match bind {
+        Bind::Tcp(address) => Listener::tcp(*address, backlog),
+        #[cfg(unix)]
+        Bind::Unix(path) => Listener::unix(path, backlog),
+        #[cfg(not(unix))]
+        Bind::Unix(_) => unreachable!("the configuration refuses Unix sockets on Windows"),
+    }
 }
 
 /// A log that cannot be written.
@@ -56,7 +63,12 @@ pub(super) fn access_logs(config: &Config) -> Result<Vec<AccessLog>, LogError> {
 }
 
 /// The site of these apps, in the configuration's order. Call it within the runtime that serves it.
-pub(super) fn site(config: &Config, access_logs: Vec<AccessLog>, apps: &[App]) -> Site<App> {
+pub(super) fn site(
+    config: &Config,
+    access_logs: Vec<AccessLog>,
+    apps: &[App],
+    watch: &Arc<Watch>,
+) -> Site<App> {
     let (limits, timeouts) = (&config.server.limits, &config.server.timeouts);
     let limits = Limits {
         header_bytes: limits.header.as_usize(),
@@ -70,6 +82,8 @@ pub(super) fn site(config: &Config, access_logs: Vec<AccessLog>, apps: &[App]) -
     let options = SiteOptions {
         limits,
         access_logs,
+        metrics: watch.metrics(),
+        monitor: watch.public_pages(&config.monitor),
         ..SiteOptions::default()
     };
     let locations = config.locations.iter().filter_map(|location| {
