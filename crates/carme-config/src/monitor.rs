@@ -50,11 +50,6 @@ impl Monitor {
     pub fn counts(&self) -> bool {
         self.public_metrics || self.listeners.iter().any(|listener| listener.metrics)
     }
-
-    /// Whether any page is shown anywhere.
-    pub fn is_on(&self) -> bool {
-        self.public_health || self.public_metrics || !self.listeners.is_empty()
-    }
 }
 
 /// The path of a page: like a location's, but not all of the server.
