@@ -35,6 +35,7 @@ pub(crate) fn assemble(
         locations,
         access_logs: draft.access_logs.unwrap_or_else(|| vec![AccessLog::default()]),
         monitor: draft.monitor,
+        traces: draft.traces,
     })
 }
 

@@ -64,6 +64,10 @@ pub mod defaults {
     pub const METRICS_PATH: &str = "/metrics";
     /// Where metrics are served: figures about the inside are for this machine until somebody decides otherwise.
     pub const MONITOR_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9180);
+    /// What a collector knows the server by.
+    pub const TRACES_SERVICE: &str = "carme";
+    /// The part of the traces begun here that is sampled: all.
+    pub const TRACES_SAMPLE: f64 = 1.0;
     /// The access log's format: `combined` and the route.
     pub const LOG_FORMAT: &str = "combined_route";
 
@@ -90,6 +94,8 @@ pub struct Config {
     pub access_logs: Vec<AccessLog>,
     /// The pages for those who watch the server; none by default.
     pub monitor: Monitor,
+    /// Distributed traces; `None` if the server takes no part in them.
+    pub traces: Option<Traces>,
 }
 
 impl Config {
@@ -235,6 +241,27 @@ impl Default for AccessLog {
         AccessLog {
             output: LogOutput::Standard,
             format: defaults::LOG_FORMAT.to_owned(),
+        }
+    }
+}
+
+/// `[traces]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Traces {
+    /// `endpoint`: the collector; `None` if contexts are only passed on.
+    pub endpoint: Option<carme_traces::Endpoint>,
+    /// `service`: what the collector knows this server by.
+    pub service: String,
+    /// `sample`: the part of the traces begun here that is sampled, from 0 to 1.
+    pub sample: f64,
+}
+
+impl Default for Traces {
+    fn default() -> Self {
+        Traces {
+            endpoint: None,
+            service: defaults::TRACES_SERVICE.to_owned(),
+            sample: defaults::TRACES_SAMPLE,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::{AccessLog, Interface, Server};
+use crate::config::{AccessLog, Interface, Server, Traces};
 use crate::monitor::Monitor;
 use crate::mount::MountPath;
 use crate::problem::{Mistake, Place, Problem};
@@ -44,6 +44,7 @@ pub(crate) struct Draft {
     pub(crate) all_locations_read: bool,
     pub(crate) access_logs: Option<Vec<AccessLog>>,
     pub(crate) monitor: Monitor,
+    pub(crate) traces: Option<Traces>,
 }
 
 /// One app.

@@ -29,7 +29,9 @@ mod toml_file;
 mod units;
 
 pub use bind::Bind;
-pub use config::{AccessLog, App, Config, Interface, Limits, Location, Queue, Server, Timeouts, defaults};
+pub use config::{
+    AccessLog, App, Config, Interface, Limits, Location, Queue, Server, Timeouts, Traces, defaults,
+};
 pub use env_file::parse as parse_env_file;
 pub use interpreter::{Interpreter, Origin};
 pub use log_output::LogOutput;

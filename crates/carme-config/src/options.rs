@@ -90,6 +90,7 @@ impl Config {
             all_locations_read: true,
             access_logs,
             monitor: Monitor::default(),
+            traces: None,
         };
         assemble(draft, surroundings, reader.problems)
     }

@@ -1,8 +1,8 @@
-//! `[health]` and `[metrics]`: which pages are where, and what each mistake is told.
+//! `[health]`, `[metrics]` and `[traces]`: what they mean, and what each mistake is told.
 
 mod site;
 
-use carme_config::{Bind, Config, Monitor, MonitorListener, Problems, defaults};
+use carme_config::{Bind, Config, Monitor, MonitorListener, Problems, Traces, defaults};
 use site::Site;
 
 const REST: &str = "[apps.site]\ntarget = \"app.py\"\n";
@@ -99,6 +99,24 @@ fn pages_are_where_they_were_asked_for_and_nowhere_else() {
 }
 
 #[test]
+fn traces_are_off_then_passed_on_then_told() {
+    let site = Site::new();
+    let traces = |text: &str| {
+        read(&site, text)
+            .unwrap_or_else(|problems| panic!("{problems}"))
+            .traces
+    };
+    assert_eq!(traces(""), None);
+    assert_eq!(traces("[traces]"), Some(Traces::default()));
+    let told =
+        traces("[traces]\nendpoint = \"http://127.0.0.1\"\nservice = \"shop\"\nsample = 0.25").expect("on");
+    let endpoint = told.endpoint.map(|endpoint| endpoint.to_string());
+    assert_eq!(endpoint.as_deref(), Some("http://127.0.0.1:4318/v1/traces"));
+    assert_eq!((told.service.as_str(), told.sample), ("shop", 0.25));
+    assert_eq!(traces("[traces]\nsample = 0").expect("on").sample, 0.0);
+}
+
+#[test]
 fn each_kind_of_mistake() {
     let site = Site::new();
     for (text, expected) in [
@@ -141,6 +159,26 @@ fn each_kind_of_mistake() {
         (
             "[health]\npath = \"/x\"\n[metrics]\npath = \"/x/\"",
             "carme.toml:4:8: `path` is the path of another page already: /x",
+        ),
+        (
+            "[traces]\nendpoint = \"https://a\"",
+            "carme.toml:2:12: `endpoint` must begin with \"http://\": spans are sent without TLS, to a collector on this machine or network, found \"https://a\"",
+        ),
+        (
+            "[traces]\nendpoint = \"127.0.0.1:4318\"",
+            "carme.toml:2:12: `endpoint` must be an address such as \"http://127.0.0.1:4318\", found \"127.0.0.1:4318\"",
+        ),
+        (
+            "[traces]\nsample = 1.5",
+            "carme.toml:2:10: `sample` must be a number from 0 to 1, found the number 1.5",
+        ),
+        (
+            "[traces]\nsample = \"all\"",
+            "carme.toml:2:10: `sample` must be a number from 0 to 1, found the string \"all\"",
+        ),
+        (
+            "[traces]\nservice = \"\"",
+            "carme.toml:2:11: `service` must be a name, found \"\"",
         ),
         (
             "[metrics]\npath = \"/readyz\"",

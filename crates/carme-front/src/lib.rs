@@ -50,6 +50,7 @@ mod shutdown;
 mod site;
 mod spool;
 mod state;
+mod trace;
 
 pub use app::{Application, Exchange};
 pub use listener::{BindError, Listener};
@@ -59,3 +60,4 @@ pub use monitor::{Insight, Monitor, Readiness};
 pub use server::{Drained, serve};
 pub use shutdown::Shutdown;
 pub use site::{AccessLog, Limits, Site, SiteOptions};
+pub use trace::Traces;

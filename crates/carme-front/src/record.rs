@@ -13,6 +13,7 @@ use crate::guard::Notes;
 use crate::metrics::Observation;
 use crate::request_id::RequestId;
 use crate::state::{ConnectionState, NextHead};
+use crate::trace::{Told, Tracing};
 
 /// nginx's status for a client that left before it got any of an answer. It is never sent.
 const CLIENT_LEFT: u16 = 499;
@@ -37,6 +38,8 @@ pub(crate) struct Record {
     pub(crate) account: Option<Account>,
     /// Whose request it is, once that is known; see [`crate::Application::number`].
     pub(crate) app: Option<u16>,
+    /// Its part of a trace, if it has one.
+    pub(crate) trace: Option<Tracing>,
     /// The connection ends with this exchange.
     pub(crate) close: bool,
     keepalives: u32,
@@ -63,7 +66,7 @@ impl Record {
         if let Some(metrics) = &common.metrics {
             metrics.begin();
         }
-        let timed = !common.access_logs.is_empty() || common.metrics.is_some();
+        let timed = !common.access_logs.is_empty() || common.metrics.is_some() || common.traces.is_some();
         let started = timed.then(Instant::now);
         let http::request::Parts {
             method,
@@ -88,6 +91,7 @@ impl Record {
             bytes_in: head.len as u64,
             account: None,
             app: None,
+            trace: None,
             close: head.notes.close,
             keepalives,
             started,
@@ -106,6 +110,23 @@ impl Record {
             (Some(raw), _) => raw,
             (None, Some(target)) => target.as_str().as_bytes(),
             (None, None) => b"",
+        }
+    }
+
+    fn told(&self, duration: Duration) -> Told<'_> {
+        Told {
+            method: self.method.as_str(),
+            path: self.uri.path(),
+            client: &self.connection.ends.peer_text,
+            version: match self.version {
+                Version::HTTP_10 => "1.0",
+                _ => "1.1",
+            },
+            request_id: self.id.as_str(),
+            status: self.status,
+            body_bytes: self.body_bytes,
+            account: self.account.as_ref(),
+            duration,
         }
     }
 
@@ -207,6 +228,9 @@ impl Drop for Record {
                 bytes_out: self.connection.written(),
                 sent: self.fate == Fate::Sent,
             });
+        }
+        if let (Some(traces), Some(trace), Some(started)) = (&common.traces, &self.trace, self.started) {
+            traces.end(trace, &self.told(started.elapsed()));
         }
         if let (Some(started), false) = (self.started, common.access_logs.is_empty()) {
             self.write(started);

@@ -11,6 +11,7 @@ use crate::fault::Fault;
 use crate::outgoing::{Content, FileBody, Outgoing};
 use crate::page;
 use crate::record::Record;
+use crate::trace::Tracing;
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -76,6 +77,7 @@ pub(crate) fn fault<E: Exchange>(mut record: Box<Record>, fault: &Fault) -> Resp
         client = %record.connection.ends.peer_text,
         request_id = record.id.as_str(),
         status = fault.status.as_u16(),
+        trace_id = record.trace.as_ref().map(Tracing::id),
         "{}",
         fault.reason
     );

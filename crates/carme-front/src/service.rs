@@ -114,6 +114,9 @@ async fn exchange<A: Application>(
         record.close |= framing != Framing::Empty;
         return Ok(Outcome::Monitor(page));
     }
+    if let Some(traces) = &site.common.traces {
+        record.trace = Some(traces.begin(&mut record.headers));
+    }
     let Some(found) = site.locations.find(&path) else {
         return Err(no_location(framing));
     };
@@ -250,7 +253,8 @@ fn request_head<'a, A>(
 
 /// At least what the head takes in the ring: parts of the target count twice, and each field has two lengths.
 fn encoded_len(record: &Record) -> usize {
-    let fixed = 256 + record.connection.ends.local_text.len() + record.connection.ends.peer_text.len();
+    // With what the front adds: a length, a trace's context.
+    let fixed = 336 + record.connection.ends.local_text.len() + record.connection.ends.peer_text.len();
     fixed + record.bytes_in as usize + 3 * record.target().len() + 12 * record.headers.len()
 }
 

@@ -9,6 +9,7 @@ use crate::guard::HeadLimits;
 use crate::location::{Location, Locations};
 use crate::metrics::Metrics;
 use crate::monitor::Monitor;
+use crate::trace::Traces;
 
 /// What one client may cost. Every field has a default.
 #[derive(Debug, Clone)]
@@ -118,6 +119,8 @@ pub struct SiteOptions {
     pub metrics: Option<Arc<Metrics>>,
     /// The pages for those who watch the server, in front of all locations.
     pub monitor: Option<Monitor>,
+    /// How requests take part in distributed traces; not at all if `None`.
+    pub traces: Option<Traces>,
 }
 
 /// What every connection needs, whatever the applications are.
@@ -128,6 +131,7 @@ pub(crate) struct Common {
     pub(crate) keeps_response_headers: bool,
     pub(crate) spool_directory: Option<PathBuf>,
     pub(crate) metrics: Option<Arc<Metrics>>,
+    pub(crate) traces: Option<Traces>,
     pub(crate) clock: Clock,
 }
 
@@ -148,6 +152,7 @@ impl<A> Site<A> {
             spool_directory,
             metrics,
             monitor,
+            traces,
         } = options;
         Site {
             common: Arc::new(Common {
@@ -158,6 +163,7 @@ impl<A> Site<A> {
                 access_logs,
                 spool_directory,
                 metrics,
+                traces,
             }),
             locations: locations.into_iter().collect(),
             monitor,

@@ -1,6 +1,7 @@
 //! Spans gathered and sent: one task, one request at a time, one connection for each.
 
 use std::fmt;
+use std::future::pending;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -11,8 +12,8 @@ use http::{Request, Uri, header};
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::otlp::{self, Span};
 
@@ -129,6 +130,8 @@ struct Counts {
 pub struct Exporter {
     spans: mpsc::Sender<Span>,
     counts: Arc<Counts>,
+    closing: Arc<Notify>,
+    done: watch::Receiver<bool>,
 }
 
 impl Exporter {
@@ -136,8 +139,19 @@ impl Exporter {
     pub fn start(options: ExporterOptions) -> Self {
         let (spans, receiver) = mpsc::channel(options.waiting.max(1));
         let counts = Arc::<Counts>::default();
-        tokio::spawn(run(options, receiver, Arc::clone(&counts)));
-        Exporter { spans, counts }
+        let closing = Arc::<Notify>::default();
+        let (finished, done) = watch::channel(false);
+        let task = run(options, receiver, Arc::clone(&counts), Arc::clone(&closing));
+        tokio::spawn(async move {
+            task.await;
+            finished.send_replace(true);
+        });
+        Exporter {
+            spans,
+            counts,
+            closing,
+            done,
+        }
     }
 
     /// Hands a span over. Never waits: it is dropped if too many wait already.
@@ -145,6 +159,12 @@ impl Exporter {
         if self.spans.try_send(span).is_err() {
             self.counts.dropped.fetch_add(1, Relaxed);
         }
+    }
+
+    /// Takes no more spans, and returns when those that wait are sent or dropped, or after this time.
+    pub async fn finish(&self, patience: Duration) {
+        self.closing.notify_one();
+        let _ = timeout(patience, self.done.clone().wait_for(|done| *done)).await;
     }
 
     /// What has become of the spans so far.
@@ -156,10 +176,15 @@ impl Exporter {
     }
 }
 
-async fn run(options: ExporterOptions, mut spans: mpsc::Receiver<Span>, counts: Arc<Counts>) {
+async fn run(
+    options: ExporterOptions,
+    mut spans: mpsc::Receiver<Span>,
+    counts: Arc<Counts>,
+    closing: Arc<Notify>,
+) {
     let mut batch = Vec::new();
     let mut troubled = false;
-    while gather(&options, &mut spans, &mut batch).await {
+    while gather(&options, &mut spans, &closing, &mut batch).await {
         let body = otlp::request(&options.service, &options.version, &batch);
         let outcome = timeout(options.timeout, post(&options.endpoint, body)).await;
         let number = batch.len() as u64;
@@ -184,19 +209,33 @@ async fn run(options: ExporterOptions, mut spans: mpsc::Receiver<Span>, counts: 
 }
 
 /// Waits for the first span and then for a moment, or until there are enough. `false` at the end.
-async fn gather(options: &ExporterOptions, spans: &mut mpsc::Receiver<Span>, batch: &mut Vec<Span>) -> bool {
-    let Some(first) = spans.recv().await else {
-        return false;
-    };
-    batch.push(first);
-    let until = Instant::now() + options.linger;
+async fn gather(
+    options: &ExporterOptions,
+    spans: &mut mpsc::Receiver<Span>,
+    closing: &Notify,
+    batch: &mut Vec<Span>,
+) -> bool {
+    let mut until = None;
     while batch.len() < options.batch {
-        match timeout_at(until, spans.recv()).await {
-            Ok(Some(span)) => batch.push(span),
-            Ok(None) | Err(_) => break,
+        let patience = async {
+            match until {
+                Some(until) => sleep_until(until).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            // What waits is still received, nothing new is.
+            () = closing.notified() => spans.close(),
+            span = spans.recv() => match span {
+                Some(span) => batch.push(span),
+                None => break,
+            },
+            () = patience => break,
         }
+        until.get_or_insert_with(|| Instant::now() + options.linger);
     }
-    true
+    !batch.is_empty()
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -341,6 +380,35 @@ mod tests {
         let (head, body) = collect(&listener, "200 OK").await;
         assert!(head.starts_with("POST /custom "), "{head}");
         assert_eq!(names(&body), ["last"]);
+    }
+
+    #[tokio::test]
+    async fn an_end_sends_what_waits_and_waits_no_longer_than_it_may() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint: Endpoint = format!("http://{}", listener.local_addr().unwrap())
+            .parse()
+            .unwrap();
+        let lingering = || {
+            let exporter = Exporter::start(ExporterOptions {
+                linger: Duration::from_secs(3600),
+                ..ExporterOptions::new(endpoint.clone(), "site", "1")
+            });
+            exporter.send(span("a"));
+            exporter
+        };
+        let exporter = lingering();
+        let (_, (_, body)) = tokio::join!(
+            exporter.finish(Duration::from_secs(60)),
+            collect(&listener, "200 OK")
+        );
+        assert_eq!(names(&body), ["a"]);
+        assert_eq!(exporter.totals(), Totals { sent: 1, dropped: 0 });
+        exporter.send(span("late"));
+        assert_eq!(exporter.totals(), Totals { sent: 1, dropped: 1 });
+
+        let begun = Instant::now();
+        lingering().finish(Duration::from_millis(50)).await;
+        assert!(begun.elapsed() < Duration::from_secs(5));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod document;
 mod monitor;
 mod schema;
 mod section;
+mod traces;
 
 use std::path::Path;
 
@@ -101,6 +102,7 @@ impl Config {
             all_locations_read: problems.len() == before,
             access_logs: access_logs(&top, base, &mut problems),
             monitor,
+            traces: traces::traces(&top, &mut problems),
         };
         if draft.apps.is_empty() && !top.has("apps") {
             problems.push(Problem {

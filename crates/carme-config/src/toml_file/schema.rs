@@ -12,7 +12,15 @@ pub(crate) struct Keys {
 
 pub(crate) const TOP: Keys = Keys {
     section: "the top of the file",
-    known: &["server", "apps", "locations", "access_logs", "health", "metrics"],
+    known: &[
+        "server",
+        "apps",
+        "locations",
+        "access_logs",
+        "health",
+        "metrics",
+        "traces",
+    ],
     later: &["balancers", "hosts", "services", "tls"],
 };
 
@@ -100,8 +108,14 @@ pub(crate) const METRICS: Keys = Keys {
     later: &[],
 };
 
+pub(crate) const TRACES: Keys = Keys {
+    section: "[traces]",
+    known: &["endpoint", "service", "sample"],
+    later: &[],
+};
+
 /// All of them, for keys that stand in the wrong section.
-pub(crate) const ALL: [&Keys; 8] = [
+pub(crate) const ALL: [&Keys; 9] = [
     &TOP,
     &SERVER,
     &APP,
@@ -110,4 +124,5 @@ pub(crate) const ALL: [&Keys; 8] = [
     &ACCESS_LOG,
     &HEALTH,
     &METRICS,
+    &TRACES,
 ];

@@ -138,6 +138,7 @@ async fn serve(
             app.close(true);
         }
         end_workers(running, deadline).await;
+        watch.finish().await;
     };
     tokio::select! {
         () = orderly => Ok(Ended::Orderly),

@@ -9,10 +9,11 @@ use carme_config::{Config, MonitorListener};
 use carme_farm::dispatch::{App, Census};
 use carme_farm::{Cause, Roster, State, resident};
 use carme_front::{
-    BindError, Insight, Limits, Listener, Metrics, Monitor, Readiness, Shutdown, Site, SiteOptions,
+    BindError, Insight, Limits, Listener, Metrics, Monitor, Readiness, Shutdown, Site, SiteOptions, Traces,
 };
 use carme_log::{Totals, Writer};
 use carme_metrics::{Exposition, Kind};
+use carme_traces::{Exporter, ExporterOptions};
 use tokio::task::JoinSet;
 
 use super::apps::Running;
@@ -22,6 +23,9 @@ use super::site;
 const CONNECTIONS: usize = 256;
 /// Of theirs, too, that wait to be accepted.
 const BACKLOG: i32 = 128;
+
+/// How long a collector may take for the last spans.
+const LAST_SPANS: Duration = Duration::from_secs(2);
 
 /// What a worker can be, as metrics call it.
 const STATES: [&str; 5] = ["starting", "ready", "draining", "failed", "stopped"];
@@ -67,11 +71,22 @@ impl Logs {
     }
 }
 
+fn exporter(traces: &carme_config::Traces) -> Option<Exporter> {
+    let endpoint = traces.endpoint.clone()?;
+    let version = env!("CARGO_PKG_VERSION");
+    Some(Exporter::start(ExporterOptions::new(
+        endpoint,
+        traces.service.as_str(),
+        version,
+    )))
+}
+
 /// The running server, as far as it is watched.
 pub(super) struct Watch {
     apps: Vec<(App, Roster)>,
     metrics: Option<Arc<Metrics>>,
     logs: Logs,
+    exporter: Option<Exporter>,
     shutdown: Shutdown,
     started: SystemTime,
 }
@@ -97,6 +112,7 @@ impl Watch {
             apps,
             metrics,
             logs,
+            exporter: config.traces.as_ref().and_then(exporter),
             shutdown: shutdown.clone(),
             started: SystemTime::now(),
         })
@@ -105,6 +121,21 @@ impl Watch {
     /// Where the front counts.
     pub(super) fn metrics(&self) -> Option<Arc<Metrics>> {
         self.metrics.clone()
+    }
+
+    /// How the front takes part in traces.
+    pub(super) fn traces(&self, config: &Config) -> Option<Traces> {
+        config.traces.as_ref().map(|traces| Traces {
+            sample: traces.sample,
+            exporter: self.exporter.clone(),
+        })
+    }
+
+    /// Sends what the collector has not been told yet.
+    pub(super) async fn finish(&self) {
+        if let Some(exporter) = &self.exporter {
+            exporter.finish(LAST_SPANS).await;
+        }
     }
 
     /// The pages with which the server's own addresses begin; none if they are shown elsewhere or nowhere.
@@ -169,6 +200,7 @@ impl Watch {
             text,
             apps: self.apps.iter().map(app).collect(),
             logs: self.logs.totals(),
+            spans: self.exporter.as_ref().map(Exporter::totals).unwrap_or_default(),
             started: self.started,
         }
     }
@@ -216,6 +248,7 @@ struct Look {
     text: Exposition,
     apps: Vec<Looked>,
     logs: [(&'static str, Totals); 2],
+    spans: carme_traces::Totals,
     started: SystemTime,
 }
 
@@ -245,11 +278,19 @@ impl Look {
             mut text,
             apps,
             logs,
+            spans,
             started,
         } = self;
         write_queues(&mut text, &apps);
         write_workers(&mut text, &apps);
         write_logs(&mut text, &logs);
+        let mut told = text.family(
+            "carme_trace_spans_total",
+            Kind::Counter,
+            "Spans for the collector of traces: sent, or dropped because it did not take them.",
+        );
+        told.sample(&[("outcome", "sent")], spans.sent);
+        told.sample(&[("outcome", "dropped")], spans.dropped);
         text.family("carme_build_info", Kind::Gauge, "Which Carme this is; always 1.")
             .sample(
                 &[

@@ -84,6 +84,7 @@ pub(super) fn site(
         access_logs,
         metrics: watch.metrics(),
         monitor: watch.public_pages(&config.monitor),
+        traces: watch.traces(config),
         ..SiteOptions::default()
     };
     let locations = config.locations.iter().filter_map(|location| {
