@@ -3,6 +3,7 @@
 mod announce;
 mod apps;
 mod error_log;
+mod look;
 mod monitor;
 mod signals;
 mod site;

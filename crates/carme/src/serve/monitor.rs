@@ -1,4 +1,4 @@
-//! What those who watch the server are shown: readiness, and the metrics beyond those that the front counts itself.
+//! What those who watch the server are shown, and where.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -6,17 +6,18 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use carme_config::{Config, MonitorListener};
-use carme_farm::dispatch::{App, Census};
-use carme_farm::{Cause, Roster, State, resident};
+use carme_farm::dispatch::App;
+use carme_farm::{Roster, State};
 use carme_front::{
     BindError, Insight, Limits, Listener, Metrics, Monitor, Readiness, Shutdown, Site, SiteOptions, Traces,
 };
 use carme_log::{Totals, Writer};
-use carme_metrics::{Exposition, Kind};
+use carme_metrics::Exposition;
 use carme_traces::{Exporter, ExporterOptions};
 use tokio::task::JoinSet;
 
 use super::apps::Running;
+use super::look::{Look, Looked};
 use super::site;
 
 /// Connections of those who watch, at each address of theirs.
@@ -26,19 +27,6 @@ const BACKLOG: i32 = 128;
 
 /// How long a collector may take for the last spans.
 const LAST_SPANS: Duration = Duration::from_secs(2);
-
-/// What a worker can be, as metrics call it.
-const STATES: [&str; 5] = ["starting", "ready", "draining", "failed", "stopped"];
-
-fn state_name(state: &State) -> &'static str {
-    match state {
-        State::Starting => "starting",
-        State::Ready { .. } => "ready",
-        State::Draining { .. } => "draining",
-        State::Failed { .. } => "failed",
-        State::Stopped => "stopped",
-    }
-}
 
 /// Logs by name, whose lines are counted.
 pub(super) struct Logs {
@@ -240,171 +228,6 @@ impl Insight for Watch {
             let written = tokio::task::spawn_blocking(move || look.write()).await;
             written.unwrap_or_default()
         })
-    }
-}
-
-/// The server at one time.
-struct Look {
-    text: Exposition,
-    apps: Vec<Looked>,
-    logs: [(&'static str, Totals); 2],
-    spans: carme_traces::Totals,
-    started: SystemTime,
-}
-
-struct Looked {
-    roster: Roster,
-    census: Census,
-    states: Vec<State>,
-}
-
-impl Looked {
-    /// The process of each worker that has one.
-    fn processes(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.roster
-            .seats()
-            .zip(&self.states)
-            .filter_map(|(seat, state)| match state {
-                State::Ready { pid, .. } | State::Draining { pid } => Some((&**seat.route(), *pid)),
-                State::Starting | State::Failed { .. } | State::Stopped => None,
-            })
-    }
-}
-
-impl Look {
-    /// All of it as text. Asks the operating system; not for async code.
-    fn write(self) -> String {
-        let Look {
-            mut text,
-            apps,
-            logs,
-            spans,
-            started,
-        } = self;
-        write_queues(&mut text, &apps);
-        write_workers(&mut text, &apps);
-        write_logs(&mut text, &logs);
-        let mut told = text.family(
-            "carme_trace_spans_total",
-            Kind::Counter,
-            "Spans for the collector of traces: sent, or dropped because it did not take them.",
-        );
-        told.sample(&[("outcome", "sent")], spans.sent);
-        told.sample(&[("outcome", "dropped")], spans.dropped);
-        text.family("carme_build_info", Kind::Gauge, "Which Carme this is; always 1.")
-            .sample(
-                &[
-                    ("version", env!("CARGO_PKG_VERSION")),
-                    ("os", std::env::consts::OS),
-                    ("arch", std::env::consts::ARCH),
-                ],
-                1,
-            );
-        let since_epoch = started
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or(Duration::ZERO);
-        text.single(
-            "process_start_time_seconds",
-            Kind::Gauge,
-            "When the server started, in seconds since 1970.",
-            since_epoch.as_secs_f64(),
-        );
-        let mut front = text.family(
-            "process_resident_memory_bytes",
-            Kind::Gauge,
-            "Memory of the front's process: its resident set, on Windows its working set.",
-        );
-        if let Some(bytes) = resident(std::process::id()) {
-            front.sample(&[], bytes);
-        }
-        text.into_text()
-    }
-}
-
-fn write_queues(text: &mut Exposition, apps: &[Looked]) {
-    for (name, help, pick) in [
-        (
-            "carme_queue_length",
-            "Requests that no worker has taken yet.",
-            (|census| census.queued) as fn(&Census) -> usize,
-        ),
-        (
-            "carme_queue_limit",
-            "Requests that may wait; one more is refused.",
-            |census| census.queue_limit,
-        ),
-        (
-            "carme_app_requests_in_flight",
-            "Requests that a worker has and has not finished.",
-            |census| census.in_flight,
-        ),
-    ] {
-        let mut family = text.family(name, Kind::Gauge, help);
-        for app in apps {
-            family.sample(&[("app", app.roster.app())], pick(&app.census));
-        }
-    }
-}
-
-fn write_workers(text: &mut Exposition, apps: &[Looked]) {
-    let mut workers = text.family("carme_workers", Kind::Gauge, "Workers by state.");
-    for app in apps {
-        for state in STATES {
-            let count = app
-                .states
-                .iter()
-                .filter(|found| state_name(found) == state)
-                .count();
-            workers.sample(&[("app", app.roster.app()), ("state", state)], count);
-        }
-    }
-    let mut restarts = text.family(
-        "carme_worker_restarts_total",
-        Kind::Counter,
-        "Workers that had to be replaced, by the cause.",
-    );
-    for app in apps {
-        for seat in app.roster.seats() {
-            for cause in Cause::ALL {
-                let labels = [
-                    ("app", app.roster.app()),
-                    ("route", seat.route()),
-                    ("cause", cause.as_str()),
-                ];
-                restarts.sample(&labels, seat.restarts(cause));
-            }
-        }
-    }
-    let mut memory = text.family(
-        "carme_worker_resident_memory_bytes",
-        Kind::Gauge,
-        "Memory of a worker's process: its resident set, on Windows its working set.",
-    );
-    for app in apps {
-        for (route, pid) in app.processes() {
-            if let Some(bytes) = resident(pid) {
-                memory.sample(&[("app", app.roster.app()), ("route", route)], bytes);
-            }
-        }
-    }
-}
-
-fn write_logs(text: &mut Exposition, logs: &[(&'static str, Totals)]) {
-    let mut written = text.family(
-        "carme_log_lines_written_total",
-        Kind::Counter,
-        "Lines of a log that the operating system took.",
-    );
-    for (log, totals) in logs {
-        written.sample(&[("log", log)], totals.written);
-    }
-    let mut lost = text.family(
-        "carme_log_lines_lost_total",
-        Kind::Counter,
-        "Lines of a log that were dropped because nothing took them.",
-    );
-    for (log, totals) in logs {
-        lost.sample(&[("log", log)], totals.lost);
     }
 }
 
