@@ -164,6 +164,19 @@ class Starting(unittest.TestCase):
             "carme serve hello:app --directory /apps --bind 127.0.0.1:8000 --workers 2 --threads 4 --access-log off --python py",
         )
 
+    def test_carme_is_watched_as_its_name_says(self):
+        tools = type("Tools", (), {"carme": "carme", "python": "py"})()
+        with tempfile.TemporaryDirectory() as folder:
+            job = Job(Application("hello", Path("/apps")), 2, 4, 8000, Path(folder))
+            for name in ("carme-log", "carme-metrics", "carme-log-metrics"):
+                [start] = BY_NAME[name].commands(tools, job)
+                self.assertEqual([str(word) for word in start.argv], ["carme", "serve", "-c", f"{folder}/carme.toml"])
+                text = Path(folder, "carme.toml").read_text()
+                self.assertEqual("[metrics]" in text, "metrics" in name, text)
+                self.assertEqual("access.log" in text, "log" in name, text)
+                for line in ("listen = '127.0.0.1:8000'", "workers = 2", "threads = 4", "target = 'hello:app'"):
+                    self.assertIn(line, text.splitlines())
+
 
 class Reporting(unittest.TestCase):
     ABOUT = {

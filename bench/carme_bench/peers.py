@@ -92,6 +92,32 @@ class Carme(Peer):
         return [self.command(job, argv)]
 
 
+class WatchedCarme(Carme):
+    """Carme from a configuration file, with what a site has turned on and the other figures are without."""
+
+    def __init__(self, name, title, access_log=False, metrics=False):
+        super().__init__(name, title)
+        self.access_log, self.metrics = access_log, metrics
+
+    def configuration(self, tools, job) -> str:
+        application = job.application
+        logs = f"[{{ file = '{job.scratch / 'access.log'}' }}]" if self.access_log else "[]"
+        lines = [
+            f"access_logs = {logs}",
+            f"[server]\nlisten = '{job.address}'",
+            f"[apps.bench]\ntarget = '{application.target}'\ndirectory = '{application.directory}'",
+            f"workers = {job.workers}\nthreads = {job.threads}\npython = '{tools.python}'",
+        ]
+        if self.metrics:
+            lines.append(f"[metrics]\nlisten = '127.0.0.1:{free_port()}'")
+        return "\n".join(lines) + "\n"
+
+    def commands(self, tools, job):
+        file = job.scratch / "carme.toml"
+        file.write_text(self.configuration(tools, job))
+        return [self.command(job, [tools.carme, "serve", "-c", file])]
+
+
 class Granian(Peer):
     product = "granian"
 
@@ -259,6 +285,9 @@ PEERS = [
     CARME,
     Carme("carme-1t", "Carme, 1 thread", threads=1),
     Carme("carme-2x15", "Carme, 2 workers, 15 threads", workers=2, threads=15),
+    WatchedCarme("carme-log", "Carme, access log", access_log=True),
+    WatchedCarme("carme-metrics", "Carme, metrics", metrics=True),
+    WatchedCarme("carme-log-metrics", "Carme, access log and metrics", access_log=True, metrics=True),
     *[Granian(mode, blocking) for mode in ("st", "mt") for blocking in ("1", "T")],
     Gunicorn("sync"),
     Gunicorn("gthread"),

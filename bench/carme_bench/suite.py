@@ -28,6 +28,9 @@ def all_cases() -> list:
             title = f"Hello world, {connections} connection{'s' if connections > 1 else ''}, {workers} worker{plural}"
             name = f"hello-c{connections}-w{workers}"
             cases.append(Throughput(name, title, hello, workers, 4, many, [], "/", connections, greeting))
+    watched = ["carme", "carme-log", "carme-metrics", "carme-log-metrics"]
+    title = "What an access log and metrics cost: hello world, 32 connections, 2 workers"
+    cases.append(Throughput("overhead", title, hello, 2, 4, watched, [], "/", 32, greeting))
     for length, label in ((10_000, "10kB"), (1_000_000, "1MB")):
         title = f"{label[:-2]} {label[-2:]} response, 32 connections, 2 workers"
         right = b"x" * length

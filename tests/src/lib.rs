@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod process;
+pub mod prometheus;
 pub mod python;
 pub mod server;
 

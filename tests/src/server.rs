@@ -167,6 +167,16 @@ impl ServerBuilder {
 
     /// Starts it and waits until it serves.
     pub fn start(self) -> Server {
+        self.start_saying("Serving ")
+    }
+
+    /// Starts it and waits until it says that it is watched; its address is that of the pages then.
+    pub fn start_watched(self) -> Server {
+        self.start_saying("Monitoring at ")
+    }
+
+    /// Starts it and waits for a line that begins like this and names an address.
+    fn start_saying(self, beginning: &'static str) -> Server {
         let (mut child, directory) = self.spawn();
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (found, address) = mpsc::channel();
@@ -179,7 +189,7 @@ impl ServerBuilder {
             thread::spawn(move || {
                 for line in BufReader::new(output).lines() {
                     let Ok(line) = line else { return };
-                    if let Some(address) = address_in(&line) {
+                    if let Some(address) = line.strip_prefix(beginning).and_then(address_in) {
                         let _ = found.send(address);
                     }
                     lines.lock().expect("no panic").push(line);
@@ -278,6 +288,12 @@ impl Server {
             },
         );
         line.unwrap_or_default()
+    }
+
+    /// Where its pages for those who watch are.
+    pub fn monitor(&self) -> SocketAddr {
+        let line = self.wait_for_line("Monitoring at ");
+        address_in(&line).unwrap_or_else(|| panic!("no address in {line:?}"))
     }
 
     /// The front's process.

@@ -40,6 +40,8 @@ pub(crate) fn assemble(
         locations,
         access_logs: draft.access_logs.unwrap_or_else(|| vec![AccessLog::default()]),
         error_pages: draft.error_pages,
+        monitor: draft.monitor,
+        traces: draft.traces,
     })
 }
 

@@ -11,6 +11,7 @@ use crate::bind::Bind;
 use crate::error_page::ErrorPage;
 use crate::interpreter::Interpreter;
 use crate::log_output::LogOutput;
+use crate::monitor::Monitor;
 use crate::mount::MountPath;
 use crate::proxies::Proxies;
 use crate::route::RoutePattern;
@@ -72,6 +73,18 @@ pub mod defaults {
     pub const QUEUE_LIMIT: NonZeroUsize = NonZeroUsize::new(1000).unwrap();
     /// How long a request may wait for a free worker.
     pub const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
+    /// Where the server shows that it is alive.
+    pub const HEALTH_PATH: &str = "/healthz";
+    /// Where it shows that its apps are ready.
+    pub const READY_PATH: &str = "/readyz";
+    /// Where Prometheus looks if it is not told otherwise.
+    pub const METRICS_PATH: &str = "/metrics";
+    /// Where metrics are served: figures about the inside are for this machine until somebody decides otherwise.
+    pub const MONITOR_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9180);
+    /// What a collector knows the server by.
+    pub const TRACES_SERVICE: &str = "carme";
+    /// The part of the traces begun here that is sampled: all.
+    pub const TRACES_SAMPLE: f64 = 1.0;
     /// The access log's format: `combined` and the route.
     pub const LOG_FORMAT: &str = "combined_route";
 
@@ -100,6 +113,10 @@ pub struct Config {
     pub access_logs: Vec<AccessLog>,
     /// `[error_pages]`: what clients see of the server's own errors.
     pub error_pages: Vec<ErrorPage>,
+    /// The pages for those who watch the server; none by default.
+    pub monitor: Monitor,
+    /// Distributed traces; `None` if the server takes no part in them.
+    pub traces: Option<Traces>,
 }
 
 impl Config {
@@ -278,6 +295,27 @@ impl Default for AccessLog {
             format: defaults::LOG_FORMAT.to_owned(),
             when: None,
             rotation: None,
+        }
+    }
+}
+
+/// `[traces]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Traces {
+    /// `endpoint`: the collector; `None` if contexts are only passed on.
+    pub endpoint: Option<carme_traces::Endpoint>,
+    /// `service`: what the collector knows this server by.
+    pub service: String,
+    /// `sample`: the part of the traces begun here that is sampled, from 0 to 1.
+    pub sample: f64,
+}
+
+impl Default for Traces {
+    fn default() -> Self {
+        Traces {
+            endpoint: None,
+            service: defaults::TRACES_SERVICE.to_owned(),
+            sample: defaults::TRACES_SAMPLE,
         }
     }
 }

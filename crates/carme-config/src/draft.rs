@@ -5,8 +5,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::{AccessLog, Interface, Server};
+use crate::config::{AccessLog, Interface, Server, Traces};
 use crate::error_page::ErrorPage;
+use crate::monitor::Monitor;
 use crate::mount::MountPath;
 use crate::problem::{Mistake, Place, Problem};
 use crate::route::RoutePattern;
@@ -46,6 +47,8 @@ pub(crate) struct Draft {
     pub(crate) all_locations_read: bool,
     pub(crate) access_logs: Option<Vec<AccessLog>>,
     pub(crate) error_pages: Vec<ErrorPage>,
+    pub(crate) monitor: Monitor,
+    pub(crate) traces: Option<Traces>,
 }
 
 /// One app.

@@ -15,6 +15,7 @@ mod env_file;
 mod error_page;
 mod interpreter;
 mod log_output;
+mod monitor;
 mod mount;
 mod nearest;
 mod number;
@@ -32,11 +33,14 @@ mod units;
 
 pub use bind::Bind;
 pub use carme_tls::{CertificateFiles, ClientAuth, MinVersion, Settings as TlsSettings};
-pub use config::{AccessLog, App, Config, Interface, Limits, Location, Queue, Server, Timeouts, defaults};
+pub use config::{
+    AccessLog, App, Config, Interface, Limits, Location, Queue, Server, Timeouts, Traces, defaults,
+};
 pub use env_file::parse as parse_env_file;
 pub use error_page::{Answers, ErrorPage, Markup};
 pub use interpreter::{Interpreter, Origin};
 pub use log_output::LogOutput;
+pub use monitor::{Monitor, MonitorListener};
 pub use mount::MountPath;
 pub use options::ServeOptions;
 pub use probe::{ProbeError, PythonFacts, Unsupported, probe};

@@ -9,6 +9,7 @@ use crate::config::{AccessLog, Config, Server, defaults};
 use crate::draft::{AppDraft, At, Draft, LocationDraft};
 use crate::env_file;
 use crate::log_output::LogOutput;
+use crate::monitor::Monitor;
 use crate::mount::MountPath;
 use crate::number::AtMost;
 use crate::problem::{Mistake, Place, Problem, Problems};
@@ -115,6 +116,8 @@ impl Config {
             all_locations_read: true,
             access_logs,
             error_pages: Vec::new(),
+            monitor: Monitor::default(),
+            traces: None,
         };
         assemble(draft, surroundings, reader.problems)
     }

@@ -233,7 +233,7 @@ fn each_kind_of_mistake() {
         (app("recycle = { requests = 1 }"), "carme.toml:11:1: `recycle` in [apps.site] is not available yet in this version of Carme".into()),
         (app("queue = { limits = 4 }"), "carme.toml:11:11: unknown key `limits` in [apps.site.queue] | help: did you mean `limit`? [apps.site.queue] knows: limit, timeout".into()),
         (rest("[balancers.x]"), "carme.toml:21:2: `balancers` in the top of the file is not available yet in this version of Carme".into()),
-        (rest("[sever]"), "carme.toml:21:2: unknown key `sever` in the top of the file | help: did you mean `server`? the top of the file knows: server, tls, apps, locations, access_logs, error_pages".into()),
+        (rest("[sever]"), "carme.toml:21:2: unknown key `sever` in the top of the file | help: did you mean `server`? the top of the file knows: server, tls, apps, locations, access_logs, error_pages, health, metrics, traces".into()),
         (rest("[[locations]]\npath = \"/\"\napp = \"site\"\n[[locations]]\npath = \"/static\"\nfiles = \"static\""), "carme.toml:26:1: `files` in [[locations]] is not available yet in this version of Carme".into()),
         // Types.
         (server("listen = 8000"), "carme.toml:2:10: `listen` must be a string, found the number 8000 | help: write \"127.0.0.1:8000\" for this machine alone, \"0.0.0.0:8000\" for everybody".into()),

@@ -12,8 +12,10 @@ use tokio::time::Instant;
 use crate::desk::Desk;
 use crate::dispatch::App;
 use crate::embedded::FindFiles;
+use crate::endings::Endings;
 use crate::launch::Launcher;
 use crate::plan::AppPlan;
+use crate::roster::{self, Roster};
 use crate::supervisor::{About, Command, Failure, Place, State};
 
 /// Between attempts to make a new region.
@@ -40,6 +42,7 @@ struct Seat {
     route: Arc<str>,
     state: watch::Receiver<State>,
     commands: mpsc::UnboundedSender<Command>,
+    endings: Arc<Endings>,
     task: JoinHandle<()>,
 }
 
@@ -72,6 +75,7 @@ impl Workers {
             } else {
                 vec![follow.clone(), gate.clone()]
             };
+            let endings = Arc::<Endings>::default();
             let place = Place {
                 launch,
                 gates,
@@ -81,11 +85,13 @@ impl Workers {
                 state: state_sender,
                 commands: receiver,
                 begun: Arc::clone(&begun),
+                endings: Arc::clone(&endings),
             };
             Seat {
                 route,
                 state,
                 commands,
+                endings,
                 task: tokio::spawn(place.keep()),
             }
         });
@@ -145,6 +151,16 @@ impl Workers {
         self.places
             .iter()
             .map(|place| (&place.route, place.state.borrow().clone()))
+    }
+
+    /// Them as they are seen from outside, for whoever watches them.
+    pub fn roster(&self) -> Roster {
+        let entry = |place: &Seat| roster::Entry {
+            route: Arc::clone(&place.route),
+            state: place.state.clone(),
+            endings: Arc::clone(&place.endings),
+        };
+        Roster::new(Arc::clone(&self.plan.name), self.places.iter().map(entry))
     }
 
     /// Lets the workers finish what they have taken until the deadline, ends those that have not, and returns when no

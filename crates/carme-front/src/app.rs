@@ -14,6 +14,11 @@ pub trait Application: Send + Sync + 'static {
     /// A request on its way.
     type Exchange: Exchange;
 
+    /// Which of the server's apps it is, from 0, for those who count; `None` counts as no app.
+    fn number(&self) -> Option<u16> {
+        None
+    }
+
     /// Bytes of a body that may be handed over in memory beside a head of about `head` bytes.
     fn max_inline_body(&self, head: usize) -> usize;
 
@@ -35,6 +40,10 @@ pub trait Exchange: Send + Unpin + 'static {
 
 impl Application for dispatch::App {
     type Exchange = dispatch::Exchange;
+
+    fn number(&self) -> Option<u16> {
+        Some(dispatch::App::number(self))
+    }
 
     fn max_inline_body(&self, head: usize) -> usize {
         dispatch::App::max_inline_body(self, head)

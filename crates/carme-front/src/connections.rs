@@ -59,6 +59,9 @@ impl Connections {
         state: Arc<ConnectionState>,
         permit: OwnedSemaphorePermit,
     ) -> Attendance {
+        if let Some(metrics) = &self.common.metrics {
+            metrics.connected();
+        }
         let mut table = self.table();
         let key = match table.free.pop() {
             Some(key) => key,
@@ -130,6 +133,9 @@ impl Connections {
 impl Drop for Attendance {
     fn drop(&mut self) {
         self.state.close();
+        if let Some(metrics) = &self.connections.common.metrics {
+            metrics.disconnected();
+        }
         let mut table = self.connections.table();
         let state = table.slots[self.key].take();
         table.free.push(self.key);

@@ -48,6 +48,8 @@ pub mod fuzzing;
 mod guard;
 mod listener;
 mod location;
+mod metrics;
+mod monitor;
 mod negotiate;
 mod outgoing;
 mod page;
@@ -62,6 +64,7 @@ mod site;
 mod spool;
 mod state;
 mod tls;
+mod trace;
 
 pub use carme_tls::Tls;
 
@@ -70,6 +73,9 @@ pub use client::{ClientHeader, ForwardedFields, Proxies};
 pub use error_pages::{ErrorPage, ErrorPages, Markup};
 pub use listener::{BindError, Listener};
 pub use location::Location;
+pub use metrics::Metrics;
+pub use monitor::{Insight, Monitor, Readiness};
 pub use server::{Drained, serve};
 pub use shutdown::Shutdown;
 pub use site::{AccessLog, Https, Limits, Site, SiteOptions};
+pub use trace::Traces;

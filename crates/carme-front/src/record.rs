@@ -12,9 +12,11 @@ use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 
 use crate::client::{Claims, Node, tell_of_stranger};
 use crate::guard::Notes;
+use crate::metrics::Observation;
 use crate::refused::Refused;
 use crate::request_id::RequestId;
 use crate::state::{ConnectionState, NextHead};
+use crate::trace::{Told, Tracing};
 
 /// nginx's status for a client that left before it got any of an answer. It is never sent.
 const CLIENT_LEFT: u16 = 499;
@@ -51,10 +53,14 @@ pub(crate) struct Record {
     pub(crate) body_bytes: u64,
     pub(crate) bytes_in: u64,
     pub(crate) account: Option<Account>,
+    /// Whose request it is, once that is known; see [`crate::Application::number`].
+    pub(crate) app: Option<u16>,
+    /// Its part of a trace, if it has one.
+    pub(crate) trace: Option<Tracing>,
     /// The connection ends with this exchange.
     pub(crate) close: bool,
     keepalives: u32,
-    /// `None` where nobody logs.
+    /// `None` where nobody logs or counts.
     started: Option<Instant>,
     fate: Fate,
 }
@@ -73,8 +79,13 @@ impl Record {
         keepalives: u32,
         parts: http::request::Parts,
     ) -> Box<Self> {
-        let started = (!connection.common.access_logs.is_empty()).then(Instant::now);
-        let keeps_trailers = connection.common.keeps_request_trailers;
+        let common = &connection.common;
+        if let Some(metrics) = &common.metrics {
+            metrics.begin();
+        }
+        let timed = !common.access_logs.is_empty() || common.metrics.is_some() || common.traces.is_some();
+        let started = timed.then(Instant::now);
+        let keeps_trailers = common.keeps_request_trailers;
         let request_trailers = keeps_trailers.then(Box::<HeaderMap>::default);
         let http::request::Parts {
             method,
@@ -113,6 +124,8 @@ impl Record {
             body_bytes: 0,
             bytes_in: head.len as u64,
             account: None,
+            app: None,
+            trace: None,
             close: head.notes.close,
             keepalives,
             started,
@@ -170,6 +183,23 @@ impl Record {
             Some(claimed) => claimed,
             None if connection.tls().is_some() || connection.ends.tls_before() => Scheme::Https,
             None => Scheme::Http,
+        }
+    }
+
+    fn told(&self, duration: Duration) -> Told<'_> {
+        Told {
+            method: self.method.as_str(),
+            path: self.uri.path(),
+            client: self.client_text(),
+            version: match self.version {
+                Version::HTTP_10 => "1.0",
+                _ => "1.1",
+            },
+            request_id: self.id.as_str(),
+            status: self.status,
+            body_bytes: self.body_bytes,
+            account: self.account.as_ref(),
+            duration,
         }
     }
 
@@ -269,7 +299,22 @@ impl Drop for Record {
                 "the connection ended before the response was sent"
             );
         }
-        if let Some(started) = self.started {
+        let common = &self.connection.common;
+        if let (Some(metrics), Some(started)) = (&common.metrics, self.started) {
+            metrics.observe(&Observation {
+                app: self.app,
+                account: self.account.as_ref(),
+                status: self.status,
+                duration: started.elapsed(),
+                bytes_in: self.bytes_in,
+                bytes_out: self.connection.written(),
+                sent: self.fate == Fate::Sent,
+            });
+        }
+        if let (Some(traces), Some(trace), Some(started)) = (&common.traces, &self.trace, self.started) {
+            traces.end(trace, &self.told(started.elapsed()));
+        }
+        if let (Some(started), false) = (self.started, common.access_logs.is_empty()) {
             self.write(started);
         }
     }

@@ -12,6 +12,7 @@ use crate::fault::Fault;
 use crate::outgoing::{Content, FileBody, Outgoing};
 use crate::page;
 use crate::record::Record;
+use crate::trace::Tracing;
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -70,10 +71,14 @@ pub(crate) fn answer<E: Exchange>(
 /// A page that says what went wrong, and a line in the error log that says why.
 pub(crate) fn fault<E: Exchange>(mut record: Box<Record>, fault: &Fault) -> Response<Outgoing<E>> {
     record.close |= fault.close;
+    if let Some(metrics) = &record.connection.common.metrics {
+        metrics.own_answer(fault.status);
+    }
     tracing::warn!(
         client = %record.client_text(),
         request_id = record.id.as_str(),
         status = fault.status.as_u16(),
+        trace_id = record.trace.as_ref().map(Tracing::id),
         "{}",
         fault.reason
     );
@@ -118,7 +123,7 @@ pub(crate) fn server_options<E: Exchange>(record: Box<Record>) -> Response<Outgo
 }
 
 /// What every response gets.
-fn finish<E: Exchange>(
+pub(crate) fn finish<E: Exchange>(
     mut record: Box<Record>,
     mut response: Response<()>,
     content: Content<E>,

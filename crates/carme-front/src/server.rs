@@ -98,6 +98,9 @@ async fn accept<A: Application>(
             Ok(accepted) => accepted,
             Err(error) if is_clients(&error) => continue,
             Err(error) => {
+                if let Some(metrics) = &site.common.metrics {
+                    metrics.accept_failed();
+                }
                 if !troubled {
                     tracing::error!("cannot accept connections on {listener}: {error}; trying again");
                     troubled = true;

@@ -17,6 +17,7 @@ use crate::body::{self, BodyLimits};
 use crate::fault::Fault;
 use crate::guard::{Framing, Refusal};
 use crate::location;
+use crate::monitor::{self, Page};
 use crate::outgoing::Outgoing;
 use crate::record::{Record, split_port};
 use crate::respond;
@@ -65,6 +66,11 @@ pub(crate) fn serve<A: Application>(
             }),
             Ok(Outcome::Elsewhere(location)) => Ok(respond::redirect(record, location)),
             Ok(Outcome::Options) => Ok(respond::server_options(record)),
+            // Boxed: it is rare, and every exchange's future would have the room for it.
+            Ok(Outcome::Monitor(page)) => match &site.monitor {
+                Some(monitor) => Ok(Box::pin(monitor::answer(monitor, page, record)).await),
+                None => Ok(respond::fault(record, &no_location(framing))),
+            },
             Err(fault) => Ok(respond::fault(record, &fault)),
         }
     }
@@ -76,6 +82,8 @@ enum Outcome<E> {
     Elsewhere(HeaderValue),
     /// `OPTIONS *`
     Options,
+    /// A page of the front itself.
+    Monitor(Page),
 }
 
 async fn exchange<A: Application>(
@@ -122,13 +130,17 @@ async fn exchange<A: Application>(
     }
     let uri = record.uri.clone();
     let path = location::decode(uri.path().as_bytes());
+    if let Some(page) = site.monitor.as_ref().and_then(|monitor| monitor.find(&path)) {
+        record.close |= framing != Framing::Empty;
+        return Ok(Outcome::Monitor(page));
+    }
+    if let Some(traces) = &site.common.traces {
+        record.trace = Some(traces.begin(&mut record.headers));
+    }
     let Some(found) = site.locations.find(&path) else {
-        // The body stays unread; hyper closes the connection if there is more of it than it has at hand.
-        return Err(Fault {
-            close: framing != Framing::Empty,
-            ..Fault::new(StatusCode::NOT_FOUND, "no location has this path")
-        });
+        return Err(no_location(framing));
     };
+    record.app = found.app.number();
     let body = match framing {
         Framing::Empty => RequestBody::Empty,
         _ => {
@@ -180,8 +192,19 @@ async fn exchange<A: Application>(
         (_, exchange, Ok(answer)) => Ok(Outcome::Answered(exchange, answer)),
         (record, exchange, Err(failure)) => {
             record.account = Some(exchange.account());
+            if let Some(metrics) = &site.common.metrics {
+                metrics.failed(record.app, &failure);
+            }
             Err(failure.into())
         }
+    }
+}
+
+/// The body stays unread; hyper closes the connection if there is more of it than it has at hand.
+fn no_location(framing: Framing) -> Fault {
+    Fault {
+        close: framing != Framing::Empty,
+        ..Fault::new(StatusCode::NOT_FOUND, "no location has this path")
     }
 }
 
@@ -300,7 +323,8 @@ fn request_head<'a, A>(
 
 /// At least what the head takes in the ring: parts of the target count twice, and each field has two lengths.
 fn encoded_len(record: &Record) -> usize {
-    let fixed = 256 + record.connection.ends.reached_text().len() + record.client_text().len();
+    // With what the front adds: a length, a trace's context.
+    let fixed = 336 + record.connection.ends.reached_text().len() + record.client_text().len();
     let variables = record
         .connection
         .tls()

@@ -12,6 +12,9 @@ use crate::clock::Clock;
 use crate::error_pages::ErrorPages;
 use crate::guard::{HeadLimits, STACK_FIELDS};
 use crate::location::{Location, Locations};
+use crate::metrics::Metrics;
+use crate::monitor::Monitor;
+use crate::trace::Traces;
 
 /// What one client may cost. Every field has a default.
 #[derive(Debug, Clone)]
@@ -156,6 +159,12 @@ pub struct SiteOptions {
     pub https: Https,
     /// What clients see in place of the front's own pages.
     pub error_pages: ErrorPages,
+    /// Where requests and connections are counted; nowhere if `None`.
+    pub metrics: Option<Arc<Metrics>>,
+    /// The pages for those who watch the server, in front of all locations.
+    pub monitor: Option<Monitor>,
+    /// How requests take part in distributed traces; not at all if `None`.
+    pub traces: Option<Traces>,
 }
 
 /// What every connection needs, whatever the applications are.
@@ -175,6 +184,8 @@ pub(crate) struct Common {
     pub(crate) redirect_to_https: Option<u16>,
     pub(crate) hsts: Option<HeaderValue>,
     pub(crate) error_pages: ErrorPages,
+    pub(crate) metrics: Option<Arc<Metrics>>,
+    pub(crate) traces: Option<Traces>,
     pub(crate) clock: Clock,
 }
 
@@ -182,6 +193,7 @@ pub(crate) struct Common {
 pub struct Site<A> {
     pub(crate) common: Arc<Common>,
     pub(crate) locations: Locations<A>,
+    pub(crate) monitor: Option<Monitor>,
 }
 
 impl<A> Site<A> {
@@ -195,6 +207,9 @@ impl<A> Site<A> {
             spool_directory,
             https,
             error_pages,
+            metrics,
+            monitor,
+            traces,
         } = options;
         let hsts = https.hsts.map(|age| format!("max-age={}", age.as_secs()));
         Site {
@@ -215,8 +230,11 @@ impl<A> Site<A> {
                 redirect_to_https: https.redirect_to,
                 hsts: hsts.and_then(|value| HeaderValue::try_from(value).ok()),
                 error_pages,
+                metrics,
+                traces,
             }),
             locations: locations.into_iter().collect(),
+            monitor,
         }
     }
 }

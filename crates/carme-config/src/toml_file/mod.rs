@@ -5,10 +5,12 @@
 mod access_logs;
 pub(crate) mod bounds;
 mod document;
+mod monitor;
 mod proxies;
 mod schema;
 mod section;
 mod tls;
+mod traces;
 
 use std::path::Path;
 
@@ -92,6 +94,7 @@ impl Config {
         );
         let server = server(&top, base, &mut problems);
         let error_log = server.error_log.clone();
+        let monitor = monitor::monitor(&top, base, &server, &mut problems);
         let apps = apps(&top, &mut problems);
         let before = problems.len();
         let locations = locations(&top, &mut problems);
@@ -104,6 +107,8 @@ impl Config {
             all_locations_read: problems.len() == before,
             access_logs: access_logs::read(&top, base, &error_log, &mut problems),
             error_pages: error_pages(&top, base, &mut problems),
+            monitor,
+            traces: traces::traces(&top, &mut problems),
         };
         if draft.apps.is_empty() && !top.has("apps") {
             problems.push(Problem {

@@ -12,7 +12,17 @@ pub(crate) struct Keys {
 
 pub(crate) const TOP: Keys = Keys {
     section: "the top of the file",
-    known: &["server", "tls", "apps", "locations", "access_logs", "error_pages"],
+    known: &[
+        "server",
+        "tls",
+        "apps",
+        "locations",
+        "access_logs",
+        "error_pages",
+        "health",
+        "metrics",
+        "traces",
+    ],
     later: &["balancers", "hosts", "services"],
 };
 
@@ -125,8 +135,26 @@ pub(crate) const ROTATE: Keys = Keys {
     later: &[],
 };
 
+pub(crate) const HEALTH: Keys = Keys {
+    section: "[health]",
+    known: &["listen", "public", "path", "ready_path"],
+    later: &[],
+};
+
+pub(crate) const METRICS: Keys = Keys {
+    section: "[metrics]",
+    known: &["listen", "public", "path"],
+    later: &[],
+};
+
+pub(crate) const TRACES: Keys = Keys {
+    section: "[traces]",
+    known: &["endpoint", "service", "sample"],
+    later: &[],
+};
+
 /// All of them, for keys that stand in the wrong section.
-pub(crate) const ALL: [&Keys; 10] = [
+pub(crate) const ALL: [&Keys; 13] = [
     &TOP,
     &SERVER,
     &TLS,
@@ -137,4 +165,7 @@ pub(crate) const ALL: [&Keys; 10] = [
     &ACCESS_LOG,
     &REQUESTS,
     &ROTATE,
+    &HEALTH,
+    &METRICS,
+    &TRACES,
 ];

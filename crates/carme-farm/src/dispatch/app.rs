@@ -31,6 +31,8 @@ pub struct Limits {
 /// What a new app's queue is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct NewApp {
+    /// Which of the server's apps it is, from 0.
+    pub number: u16,
     /// The region's sizes.
     pub geometry: Geometry,
     /// What it may hold.
@@ -80,6 +82,7 @@ pub(super) struct Signals {
 pub(super) struct Inner {
     state: Mutex<State>,
     pub(super) signals: Arc<Signals>,
+    number: u16,
     geometry: Geometry,
     pub(super) runtime: Handle,
 }
@@ -118,11 +121,17 @@ impl App {
         let app = Self(Arc::new(Inner {
             state: Mutex::new(state),
             signals,
+            number: new.number,
             geometry: new.geometry,
             runtime: Handle::current(),
         }));
         super::pump::start(&app);
         Ok(app)
+    }
+
+    /// Which of the server's apps it is, from 0.
+    pub fn number(&self) -> u16 {
+        self.0.number
     }
 
     /// The sizes of the app's region.

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use carme_ring::StreamId;
+use carme_ring::{StreamId, WorkerIndex};
 use http::{HeaderMap, StatusCode};
 
 use super::app::App;
@@ -43,6 +43,8 @@ pub struct Identity {
 pub struct Account {
     /// Who took it, if anyone did.
     pub worker: Option<Identity>,
+    /// The place of that worker among its app's.
+    pub place: Option<WorkerIndex>,
     /// From the submission until a worker took it, or until it was over untaken.
     pub queued: Duration,
     /// From there until its last byte had come from the worker, or until now.

@@ -12,6 +12,7 @@
 mod app;
 mod bell;
 mod body;
+mod census;
 mod exchange;
 mod hooks;
 mod pump;
@@ -22,5 +23,6 @@ mod workers;
 
 pub use app::{App, Limits, NewApp};
 pub use body::Aborted;
+pub use census::Census;
 pub use exchange::{Account, Answer, AnswerBody, Exchange, Failure, Identity, RequestBody};
 pub use hooks::Hooks;

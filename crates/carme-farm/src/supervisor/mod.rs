@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use crate::endings::{Cause, Endings};
 use crate::pause::Pauses;
 use crate::process::Exit;
 
@@ -161,6 +162,8 @@ pub(crate) struct Place<L> {
     pub(crate) gates: Vec<watch::Receiver<bool>>,
     /// The app has served or its first failure has been told: from now on failures go to the error log.
     pub(crate) begun: Arc<AtomicBool>,
+    /// How often its worker was replaced.
+    pub(crate) endings: Arc<Endings>,
 }
 
 /// How one worker's life ended.
@@ -168,7 +171,11 @@ enum End {
     /// As it was told to: the place is to be empty.
     Stopped,
     /// Somehow else: the place is to be filled again.
-    Failed { failure: Failure, ready_for: Duration },
+    Failed {
+        failure: Failure,
+        cause: Cause,
+        ready_for: Duration,
+    },
 }
 
 impl<L: Launch> Place<L> {
@@ -180,10 +187,15 @@ impl<L: Launch> Place<L> {
             if !self.admitted().await {
                 break;
             }
-            let (failure, ready_for) = match self.one_worker().await {
+            let (failure, cause, ready_for) = match self.one_worker().await {
                 End::Stopped => break,
-                End::Failed { failure, ready_for } => (failure, ready_for),
+                End::Failed {
+                    failure,
+                    cause,
+                    ready_for,
+                } => (failure, cause, ready_for),
             };
+            self.endings.count(cause);
             let pause = pauses.after(ready_for);
             if self.begun.load(Ordering::Relaxed) {
                 tracing::error!(
@@ -239,7 +251,7 @@ impl<L: Launch> Place<L> {
     async fn one_worker(&mut self) -> End {
         let mut worker = match self.launch.launch().await {
             Ok(worker) => worker,
-            Err(message) => return failed(message, Duration::ZERO),
+            Err(message) => return failed(message, Cause::NotStarted, Duration::ZERO),
         };
         let about = match self.until_ready(&mut worker).await {
             Ok(about) => about,
@@ -254,21 +266,25 @@ impl<L: Launch> Place<L> {
         tokio::select! {
             event = worker.event() => {
                 let message = match event {
-                    Event::Exited(exit) => return failed(self.describe(&worker, exit), since.elapsed()),
-                    Event::Closed => return failed(self.let_it_end(&mut worker).await, since.elapsed()),
+                    Event::Exited(exit) =>
+                        return failed(self.describe(&worker, exit), cause(exit), since.elapsed()),
+                    Event::Closed => {
+                        let (message, cause) = self.let_it_end(&mut worker).await;
+                        return failed(message, cause, since.elapsed());
+                    }
                     Event::Broken(reason) => format!("worker {} was ended: {reason}", worker.pid()),
                     Event::Ready(_) | Event::ImportFailed { .. } =>
                         format!("worker {} was ended: it said twice that it had started", worker.pid()),
                 };
                 let ready_for = since.elapsed();
                 end(&mut worker).await;
-                failed(message, ready_for)
+                failed(message, Cause::Broken, ready_for)
             }
             command = self.commands.recv() => match command {
                 Some(Command::Replace { reason, dead }) => {
                     end(&mut worker).await;
                     drop(dead);
-                    failed(reason, since.elapsed())
+                    failed(reason, Cause::Damaged, since.elapsed())
                 }
                 Some(Command::Drain(deadline)) => {
                     self.drain(&mut worker, deadline).await;
@@ -284,29 +300,35 @@ impl<L: Launch> Place<L> {
 
     async fn until_ready(&mut self, worker: &mut L::Worker) -> Result<About, End> {
         let deadline = Instant::now() + self.startup_timeout;
-        let failure = tokio::select! {
+        let (failure, cause) = tokio::select! {
             event = timeout_at(deadline, worker.event()) => match event {
                 Ok(Event::Ready(about)) => return Ok(about),
                 Ok(Event::Exited(exit)) => {
-                    return Err(failed(too_early(self.describe(worker, exit), worker), Duration::ZERO));
+                    let message = too_early(self.describe(worker, exit), worker);
+                    return Err(failed(message, cause(exit), Duration::ZERO));
                 }
-                Ok(Event::ImportFailed { message, traceback }) => Failure { message, traceback },
-                Ok(Event::Broken(reason)) => plain(format!("worker {} was ended: {reason}", worker.pid())),
+                Ok(Event::ImportFailed { message, traceback }) =>
+                    (Failure { message, traceback }, Cause::ImportFailed),
+                Ok(Event::Broken(reason)) =>
+                    (plain(format!("worker {} was ended: {reason}", worker.pid())), Cause::Broken),
                 Ok(Event::Closed) => {
-                    let message = self.let_it_end(worker).await;
-                    return Err(failed(too_early(message, worker), Duration::ZERO));
+                    let (message, cause) = self.let_it_end(worker).await;
+                    return Err(failed(too_early(message, worker), cause, Duration::ZERO));
                 }
-                Err(_) => plain(format!(
-                    "worker {} was ended: its app was not imported within {:?} (startup_timeout)",
-                    worker.pid(),
-                    self.startup_timeout,
-                )),
+                Err(_) => {
+                    let message = format!(
+                        "worker {} was ended: its app was not imported within {:?} (startup_timeout)",
+                        worker.pid(),
+                        self.startup_timeout,
+                    );
+                    (plain(message), Cause::StartupTimeout)
+                }
             },
             command = self.commands.recv() => match command {
                 Some(Command::Replace { reason, dead }) => {
                     end(worker).await;
                     drop(dead);
-                    return Err(failed(reason, Duration::ZERO));
+                    return Err(failed(reason, Cause::Damaged, Duration::ZERO));
                 }
                 Some(Command::Drain(_)) | None => {
                     end(worker).await;
@@ -317,21 +339,23 @@ impl<L: Launch> Place<L> {
         end(worker).await;
         Err(End::Failed {
             failure,
+            cause,
             ready_for: Duration::ZERO,
         })
     }
 
     /// Gives a worker that has closed its connections the time to die by itself, so that its exit code is known.
-    async fn let_it_end(&self, worker: &mut L::Worker) -> String {
+    async fn let_it_end(&self, worker: &mut L::Worker) -> (String, Cause) {
         let deadline = Instant::now() + LINGER;
         loop {
             match timeout_at(deadline, worker.event()).await {
-                Ok(Event::Exited(exit)) => return self.describe(worker, exit),
+                Ok(Event::Exited(exit)) => return (self.describe(worker, exit), cause(exit)),
                 Ok(_) => {}
                 Err(_) => {
                     let pid = worker.pid();
                     end(worker).await;
-                    return format!("worker {pid} was ended: it had closed its control connection");
+                    let message = format!("worker {pid} was ended: it had closed its control connection");
+                    return (message, Cause::Broken);
                 }
             }
         }
@@ -395,9 +419,17 @@ fn plain(message: String) -> Failure {
     }
 }
 
-fn failed(message: String, ready_for: Duration) -> End {
+fn cause(exit: Exit) -> Cause {
+    match exit {
+        Exit::Code(_) => Cause::Exited,
+        Exit::Signal(_) => Cause::Signal,
+    }
+}
+
+fn failed(message: String, cause: Cause, ready_for: Duration) -> End {
     End::Failed {
         failure: plain(message),
+        cause,
         ready_for,
     }
 }

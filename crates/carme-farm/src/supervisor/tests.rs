@@ -156,6 +156,7 @@ struct Stage {
     state: watch::Receiver<State>,
     commands: mpsc::UnboundedSender<Command>,
     task: tokio::task::JoinHandle<()>,
+    endings: Arc<Endings>,
 }
 
 fn stage(scripts: Vec<Result<Script, String>>) -> Stage {
@@ -170,6 +171,7 @@ fn stage_behind(gate: watch::Receiver<bool>, scripts: Vec<Result<Script, String>
     let journal = Journal(Arc::default(), Instant::now());
     let (state_sender, state) = watch::channel(State::Starting);
     let (commands, receiver) = mpsc::unbounded_channel();
+    let endings = Arc::<Endings>::default();
     let place = Place {
         launch: Actors {
             scripts: Mutex::new(scripts.into()),
@@ -183,6 +185,7 @@ fn stage_behind(gate: watch::Receiver<bool>, scripts: Vec<Result<Script, String>
         state: state_sender,
         commands: receiver,
         begun: Arc::default(),
+        endings: Arc::clone(&endings),
         gates: vec![gate],
     };
     Stage {
@@ -190,6 +193,7 @@ fn stage_behind(gate: watch::Receiver<bool>, scripts: Vec<Result<Script, String>
         state,
         commands,
         task: tokio::spawn(place.keep()),
+        endings,
     }
 }
 
@@ -295,6 +299,55 @@ async fn an_app_that_cannot_be_imported_says_so() {
         stage.journal.all(),
         journal(&[(0, "launch 1"), (5, "kill 1"), (5, "end 1")])
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn replacements_are_counted_by_their_cause() {
+    let import_failed = Event::ImportFailed {
+        message: "no".into(),
+        traceback: String::new(),
+    };
+    let exits = Event::Exited(Exit::Code(3));
+    let stage = stage(vec![
+        Err("no python".into()),
+        Ok(vec![(millis(1), import_failed)]),
+        Ok(vec![(secs(31), ready())]),
+        Ok(vec![(millis(1), exits.clone())]),
+        Ok(vec![(millis(1), ready()), (millis(1), exits)]),
+        Ok(vec![(millis(1), ready()), (millis(1), crash())]),
+        Ok(vec![
+            (millis(1), ready()),
+            (millis(1), Event::Closed),
+            (millis(1), crash()),
+        ]),
+        Ok(vec![(millis(1), Event::Broken("it lies".into()))]),
+        Ok(vec![(millis(1), ready()), (millis(1), ready())]),
+        Ok(vec![(millis(1), ready())]),
+    ]);
+    sleep(secs(120)).await;
+    assert!(matches!(*stage.state.borrow(), State::Ready { .. }));
+    let (dead, mut is_dead) = mpsc::channel(1);
+    let reason = "damaged".to_owned();
+    stage.commands.send(Command::Replace { reason, dead }).unwrap();
+    assert!(is_dead.recv().await.is_none());
+    tokio::task::yield_now().await;
+    let counts = Cause::ALL.map(|cause| (cause, stage.endings.get(cause)));
+    assert_eq!(
+        counts,
+        [
+            (Cause::NotStarted, 1),
+            (Cause::ImportFailed, 1),
+            (Cause::StartupTimeout, 1),
+            (Cause::Exited, 2),
+            (Cause::Signal, 2),
+            (Cause::Broken, 2),
+            (Cause::Damaged, 1),
+        ]
+    );
+    let endings = Arc::clone(&stage.endings);
+    stage.drain(secs(1)).await;
+    let all: u64 = Cause::ALL.map(|cause| endings.get(cause)).iter().sum();
+    assert_eq!(all, 10, "an ordered end is no replacement");
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use carme_farm::dispatch::{AnswerBody, Failure, Limits, RequestBody};
+use carme_farm::dispatch::{AnswerBody, Census, Failure, Limits, RequestBody};
 use carme_ring::control::ToWorker;
 use carme_ring::{RecordKind, StreamId, WINDOW, WorkerIndex, flags};
 
@@ -60,6 +60,33 @@ fn a_request_waits_as_long_as_it_may_and_its_client_may_leave() {
         assert_eq!(fourth.response().await.unwrap_err(), Failure::QueueTimeout);
         assert!(first.account().worker.is_none() && first.account().queued >= Duration::from_millis(50));
         assert_eq!(app.streams(), 0);
+    });
+}
+
+#[test]
+fn a_census_tells_what_waits_from_what_is_worked_on() {
+    front(LIMITS, async |app| {
+        let census = |queued, in_flight| Census {
+            queued,
+            in_flight,
+            queue_limit: 100,
+        };
+        let mut exchanges: Vec<_> = (0..3).map(|_| submit(&app, "x", RequestBody::Empty)).collect();
+        assert_eq!(app.census(), census(3, 0), "nobody is there to take them");
+        let (worker, _keep) = attach(&app, 0);
+        let (worker, stream) = tokio::task::spawn_blocking(move || {
+            let request = worker.next(&mut Vec::new());
+            (worker, request.stream)
+        })
+        .await
+        .unwrap();
+        assert_eq!(app.census(), census(2, 1));
+        worker.respond(stream, b"done");
+        assert_eq!(whole(&mut exchanges[0]).await, "done");
+        assert_eq!(exchanges[0].account().place, Some(WorkerIndex(0)));
+        assert_eq!(app.census(), census(2, 0));
+        drop(exchanges);
+        assert_eq!(app.census(), census(0, 0));
     });
 }
 

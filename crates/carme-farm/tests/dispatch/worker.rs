@@ -34,6 +34,7 @@ pub(crate) fn front<T>(limits: Limits, test: impl AsyncFnOnce(App) -> T) -> T {
     hooks.install(&mut builder);
     builder.build().unwrap().block_on(async move {
         let app = App::new(NewApp {
+            number: 0,
             geometry: GEOMETRY,
             limits,
         })

@@ -103,6 +103,10 @@ pub struct FakeExchange {
 impl Application for Fake {
     type Exchange = FakeExchange;
 
+    fn number(&self) -> Option<u16> {
+        Some(0)
+    }
+
     fn max_inline_body(&self, head: usize) -> usize {
         16 * 1024 - head
     }
@@ -341,6 +345,7 @@ impl Exchange for FakeExchange {
                 route: "fake_1".into(),
                 pid: 4711,
             }),
+            place: Some(carme_ring::WorkerIndex(0)),
             queued: Duration::from_micros(10),
             worked: Duration::from_micros(20),
         }

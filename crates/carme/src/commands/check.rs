@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use carme_config::{App, Config, Surroundings, probe};
+use carme_config::{App, Bind, Config, Monitor, Surroundings, probe};
 use carme_tls::{Certificate, Standing, date};
 
 use crate::cli::Subject;
@@ -25,13 +25,14 @@ pub(crate) fn check(subject: Subject, surroundings: Surroundings) -> ExitCode {
     }
 }
 
-/// One line an app, beginning with `ok:`.
+/// One line an app and one an address of pages for those who watch, each beginning with `ok:`.
 fn summary(config: &Config) -> String {
     config
         .apps
         .iter()
         .enumerate()
         .map(|(index, app)| line(config, index, app))
+        .chain(watched(&config.server.listen, &config.monitor))
         .collect()
 }
 
@@ -54,15 +55,37 @@ fn certificates(config: &Config, now: SystemTime) -> String {
         .collect()
 }
 
+fn watched<'c>(public: &'c [Bind], monitor: &'c Monitor) -> impl Iterator<Item = String> + 'c {
+    let shown = public
+        .iter()
+        .map(|bind| (bind, monitor.public_health, monitor.public_metrics));
+    let apart = monitor
+        .listeners
+        .iter()
+        .map(|listener| (&listener.bind, true, listener.metrics));
+    shown.chain(apart).filter_map(|(bind, health, metrics)| {
+        let pages = [
+            (health, &monitor.alive),
+            (health, &monitor.ready),
+            (metrics, &monitor.metrics),
+        ];
+        let pages: Vec<&str> = pages
+            .into_iter()
+            .filter_map(|(shown, page)| shown.then_some(page.as_str()))
+            .collect();
+        (!pages.is_empty()).then(|| format!("ok: {} at {bind}\n", pages.join(", ")))
+    })
+}
+
 fn line(config: &Config, index: usize, app: &App) -> String {
     let paths = config.locations.iter().filter(|location| location.app == index);
     let places: Vec<String> = paths
         .flat_map(|location| {
             let path = location.path.script_name();
             config.server.listen.iter().map(move |bind| match bind {
-                carme_config::Bind::Tcp(_) | carme_config::Bind::Tls(_) => format!("{bind}{path}"),
-                carme_config::Bind::Unix(_) if path.is_empty() => bind.to_string(),
-                carme_config::Bind::Unix(_) => format!("{bind} {path}"),
+                Bind::Tcp(_) | Bind::Tls(_) => format!("{bind}{path}"),
+                Bind::Unix(_) if path.is_empty() => bind.to_string(),
+                Bind::Unix(_) => format!("{bind} {path}"),
             })
         })
         .collect();
@@ -123,7 +146,7 @@ mod tests {
         let text = format!(
             "[server]\nlisten = [\"127.0.0.1:80\", \"[::1]:80\"]\n[apps.a]\ntarget = \"app\"\nworkers = 1\npython = '{0}'\n\
              [apps.b]\ntarget = \"app:b\"\nworkers = 4\nthreads = 1\npython = '{0}'\n\
-             [[locations]]\npath = \"/\"\napp = \"a\"\n[[locations]]\npath = \"/b/\"\napp = \"b\"\n",
+             [[locations]]\npath = \"/\"\napp = \"a\"\n[[locations]]\npath = \"/b/\"\napp = \"b\"\n[health]\n[metrics]\n",
             python.display()
         );
         let config = Config::from_toml(&text, Path::new("carme.toml"), &surroundings)
@@ -135,7 +158,10 @@ mod tests {
                 "ok: app from {folder} at http://127.0.0.1:80, http://[::1]:80, with 1 worker and 10 threads each, \
                  CPython 3.13.1 ({python}, as configured)\n\
                  ok: app:b from {folder} at http://127.0.0.1:80/b, http://[::1]:80/b, with 4 workers and 1 thread each, \
-                 CPython 3.13.1 ({python}, as configured)\n"
+                 CPython 3.13.1 ({python}, as configured)\n\
+                 ok: /healthz, /readyz at http://127.0.0.1:80\n\
+                 ok: /healthz, /readyz at http://[::1]:80\n\
+                 ok: /healthz, /readyz, /metrics at http://127.0.0.1:9180\n"
             )
         );
     }

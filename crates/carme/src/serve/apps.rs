@@ -27,7 +27,7 @@ pub(super) struct Running {
 
 /// Starts the workers of all apps; does not wait for them. Call it within the runtime that has the hooks.
 pub(super) fn start(config: &Config, files: &FindFiles, hooks: &Hooks) -> io::Result<Vec<Running>> {
-    let start = |configured: &carme_config::App| {
+    let start = |(number, configured): (usize, &carme_config::App)| {
         let workers = at_most_u16(configured.workers.get());
         let geometry = Geometry {
             slots: SLOTS,
@@ -41,12 +41,16 @@ pub(super) fn start(config: &Config, files: &FindFiles, hooks: &Hooks) -> io::Re
             queue_timeout: configured.queue.timeout,
             response_buffer: config.server.limits.response_buffer.as_u64(),
         };
-        let app = App::new(NewApp { geometry, limits })?;
+        let app = App::new(NewApp {
+            number: at_most_u16(number),
+            geometry,
+            limits,
+        })?;
         hooks.add(app.clone());
         let workers = Workers::start(plan(configured, workers), Arc::clone(files), &app);
         Ok(Running { app, workers })
     };
-    config.apps.iter().map(start).collect()
+    config.apps.iter().enumerate().map(start).collect()
 }
 
 fn plan(app: &carme_config::App, workers: u16) -> AppPlan {

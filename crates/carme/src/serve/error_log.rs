@@ -40,9 +40,9 @@ impl ErrorLog {
         Ok(Self(writer))
     }
 
-    /// What writes it.
-    pub(crate) fn writer(&self) -> Arc<Writer> {
-        Arc::clone(&self.0)
+    /// What its lines go to.
+    pub(crate) fn writer(&self) -> &Arc<Writer> {
+        &self.0
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use carme_config::{Config, LogOutput};
 use carme_front::AccessLog;
-use carme_log::{Destination, Format, FormatError, OpenError, Rotation, Writer, WriterOptions};
+use carme_log::{Destination, Format, FormatError, OpenError, Rotation, Totals, Writer, WriterOptions};
 
 /// A log that cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -49,18 +49,34 @@ pub(super) fn access_logs(config: &Config, logs: &mut Logs) -> Result<Vec<Access
             None => access_log,
         });
     }
-    logs.0.extend(writers.into_iter().map(|(_, writer)| writer));
+    logs.access.extend(writers.into_iter().map(|(_, writer)| writer));
     Ok(access_logs)
 }
 
-/// Every log of the server.
+/// Every log of the server, each writer once.
 #[derive(Clone, Debug)]
-pub(crate) struct Logs(Vec<Arc<Writer>>);
+pub(crate) struct Logs {
+    error: Arc<Writer>,
+    access: Vec<Arc<Writer>>,
+}
 
 impl Logs {
     /// The error log, to which the access logs are added.
     pub(super) fn new(error_log: Arc<Writer>) -> Self {
-        Logs(vec![error_log])
+        Logs {
+            error: error_log,
+            access: Vec::new(),
+        }
+    }
+
+    /// Lines written and lost so far, by the kind of log.
+    pub(super) fn totals(&self) -> [(&'static str, Totals); 2] {
+        let mut access = Totals { written: 0, lost: 0 };
+        for totals in self.access.iter().map(|writer| writer.totals()) {
+            access.written += totals.written;
+            access.lost += totals.lost;
+        }
+        [("access", access), ("error", self.error.totals())]
     }
 
     /// Opens all files anew, after they were renamed or removed: what is logged from now on goes to new ones. Returns at
@@ -73,7 +89,7 @@ impl Logs {
         )
     )]
     pub(crate) fn reopen(&self) {
-        for writer in &self.0 {
+        for writer in std::iter::once(&self.error).chain(&self.access) {
             writer.reopen();
         }
         tracing::info!("the log files are opened anew");

@@ -4,6 +4,8 @@ mod announce;
 mod apps;
 mod error_log;
 mod logs;
+mod look;
+mod monitor;
 mod signals;
 mod site;
 
@@ -20,6 +22,7 @@ use tokio::time::Instant;
 use apps::Running;
 use error_log::ErrorLog;
 use logs::Logs;
+use monitor::Watch;
 use signals::StopSignals;
 
 /// What happens when an app does not start at all.
@@ -77,7 +80,7 @@ fn try_run(config: &Config, first_failure: FirstFailure) -> Result<Ended, ServeE
     let destination = logs::destination(&server.error_log, server.error_log_rotation, Destination::Stderr);
     // Written to its end when this function returns.
     let error_log = ErrorLog::open(destination).map_err(ServeError::ErrorLog)?;
-    let logs = Logs::new(error_log.writer());
+    let logs = Logs::new(Arc::clone(error_log.writer()));
     carme_farm::raise_limit();
     let files: FindFiles = Arc::new(|| crate::worker_files::EMBEDDED.install());
     // If they cannot be had, no app will ever start.
@@ -104,10 +107,14 @@ async fn serve(
     logs.reopen_on_signal()?;
     let listeners = site::listen(config)?;
     let addresses: Vec<String> = listeners.iter().map(ToString::to_string).collect();
+    let watched = monitor::listen(&config.monitor).map_err(site::ListenError::from)?;
     let running = apps::start(config, files, hooks)?;
     let apps: Vec<_> = running.iter().map(|running| running.app.clone()).collect();
-    let site = Arc::new(site::site(config, access_logs, &apps, &listeners));
     let shutdown = Shutdown::new(config.server.timeouts.graceful);
+    let watch = Watch::new(config, &running, logs, &shutdown);
+    let site = Arc::new(site::site(config, access_logs, &apps, &listeners, &watch));
+    // Until all else is over: whoever watches sees the end, too.
+    let _watching = watch.serve(watched, &config.monitor);
     let front = tokio::spawn(carme_front::serve(listeners, site, shutdown.clone()));
     let told = {
         let start = first_answers(config, first_failure, &running, &addresses);
@@ -133,6 +140,7 @@ async fn serve(
             app.close(true);
         }
         end_workers(running, deadline).await;
+        watch.finish().await;
     };
     tokio::select! {
         () = orderly => Ok(Ended::Orderly),

@@ -18,6 +18,8 @@ pub(super) enum ListenError {
     Tls(#[from] carme_tls::LoadError),
 }
 
+use super::monitor::Watch;
+
 /// Listens everywhere that the configuration names.
 pub(super) fn listen(config: &Config) -> Result<Vec<Listener>, ListenError> {
     let server = &config.server;
@@ -29,18 +31,25 @@ pub(super) fn listen(config: &Config) -> Result<Vec<Listener>, ListenError> {
     server
         .listen
         .iter()
-        .map(|bind| match bind {
-            Bind::Tcp(address) => Ok(Listener::tcp(*address, backlog)?),
-            Bind::Tls(address) => {
-                let tls = tls.as_ref().expect("the configuration has a certificate for it");
-                Ok(Listener::tcp(*address, backlog)?.with_tls(Arc::clone(tls)))
-            }
-            #[cfg(unix)]
-            Bind::Unix(path) => Ok(Listener::unix(path, backlog)?),
-            #[cfg(not(unix))]
-            Bind::Unix(_) => unreachable!("the configuration refuses Unix sockets on Windows"),
+        .map(|bind| {
+            let listener = listen_at(bind, backlog)?;
+            Ok(match (bind, &tls) {
+                (Bind::Tls(_), Some(tls)) => listener.with_tls(Arc::clone(tls)),
+                _ => listener,
+            })
         })
         .collect()
+}
+
+/// Listens at one address, for plain HTTP.
+pub(super) fn listen_at(bind: &Bind, backlog: i32) -> Result<Listener, BindError> {
+    match bind {
+        Bind::Tcp(address) | Bind::Tls(address) => Listener::tcp(*address, backlog),
+        #[cfg(unix)]
+        Bind::Unix(path) => Listener::unix(path, backlog),
+        #[cfg(not(unix))]
+        Bind::Unix(_) => unreachable!("the configuration refuses Unix sockets on Windows"),
+    }
 }
 
 /// The site of these apps, in the configuration's order. Call it within the runtime that serves it.
@@ -49,6 +58,7 @@ pub(super) fn site(
     access_logs: Vec<AccessLog>,
     apps: &[App],
     listeners: &[Listener],
+    watch: &Arc<Watch>,
 ) -> Site<App> {
     let (limits, timeouts) = (&config.server.limits, &config.server.timeouts);
     let limits = Limits {
@@ -72,6 +82,9 @@ pub(super) fn site(
         access_logs,
         https: https(config, listeners),
         error_pages: error_pages(config),
+        metrics: watch.metrics(),
+        monitor: watch.public_pages(&config.monitor),
+        traces: watch.traces(config),
         ..SiteOptions::default()
     };
     let locations = config.locations.iter().filter_map(|location| {
