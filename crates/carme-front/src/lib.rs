@@ -12,7 +12,8 @@
 //! | header section too large, or more than 100 fields / target too long / body too large | 431 / 414 / 413, connection closed |
 //! | header section or body too slow | 408, connection closed |
 //! | a transfer coding besides chunked, CONNECT / another major version of HTTP | 501 / 505, connection closed |
-//! | no location | 404 |
+//! | no location, no such file / a file that may not be read | 404 / 403 |
+//! | a file asked for by another method than GET and HEAD | 405 with `Allow` |
 //! | queue full, queued too long, server stopping, no room for a request body on disk | 503 with `Retry-After` |
 //! | the application raised before its header was sent | 500 |
 //! | the application's response is invalid, or its worker died | 502 |
@@ -31,14 +32,20 @@
 mod app;
 mod body;
 mod clock;
+mod compress;
 mod connection;
 mod connections;
 mod fault;
+mod file_body;
+mod files;
 mod guard;
+mod header_rules;
 mod listener;
+mod local;
 mod location;
 mod outgoing;
 mod page;
+mod policy;
 mod record;
 mod request_id;
 mod respond;
@@ -50,8 +57,13 @@ mod spool;
 mod state;
 
 pub use app::{Application, Exchange};
+pub use compress::Compress;
+pub use files::{FileOptions, Files};
+pub use header_rules::{HeaderChange, HeaderRule, StatusRange};
 pub use listener::{BindError, Listener};
+pub use local::{Fixed, Redirect};
 pub use location::Location;
+pub use policy::Policy;
 pub use server::{Drained, serve};
 pub use shutdown::Shutdown;
 pub use site::{AccessLog, Limits, Site, SiteOptions};

@@ -10,6 +10,7 @@ use carme_log::{ConnectionStatus, Fields, RequestLine};
 use http::{HeaderMap, Method, Uri, Version, header};
 
 use crate::guard::Notes;
+use crate::policy::Policy;
 use crate::request_id::RequestId;
 use crate::state::{ConnectionState, NextHead};
 
@@ -34,6 +35,8 @@ pub(crate) struct Record {
     pub(crate) body_bytes: u64,
     pub(crate) bytes_in: u64,
     pub(crate) account: Option<Account>,
+    /// What holds where the request was answered.
+    pub(crate) policy: Option<Arc<Policy>>,
     /// The connection ends with this exchange.
     pub(crate) close: bool,
     keepalives: u32,
@@ -64,6 +67,7 @@ impl Record {
             headers,
             ..
         } = parts;
+        let policy = connection.common.policy.clone();
         Box::new(Record {
             connection,
             id: RequestId::next(),
@@ -79,6 +83,7 @@ impl Record {
             body_bytes: 0,
             bytes_in: head.len as u64,
             account: None,
+            policy,
             close: head.notes.close,
             keepalives,
             started,

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use carme_farm::dispatch::{Answer, Failure, RequestBody};
+use carme_farm::dispatch::{Answer, AnswerBody, Failure, RequestBody};
 use carme_ring::frame::{RequestHead, Scheme, Version};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
@@ -14,9 +14,12 @@ use hyper::body::Incoming;
 use crate::app::{Application, Exchange};
 use crate::body::{self, BodyLimits};
 use crate::fault::Fault;
+use crate::files;
 use crate::guard::{Framing, Refusal};
-use crate::location;
-use crate::outgoing::Outgoing;
+use crate::header_rules;
+use crate::local::LocalAnswer;
+use crate::location::{self, Answerer};
+use crate::outgoing::{Outgoing, finish_unread};
 use crate::record::{Record, split_port};
 use crate::respond;
 use crate::site::Site;
@@ -61,6 +64,7 @@ pub(crate) fn serve<A: Application>(
                 Ok(response) => response,
                 Err((record, fault)) => respond::fault(record, &fault),
             }),
+            Ok(Outcome::Local(answer)) => Ok(respond::local(record, *answer)),
             Ok(Outcome::Options) => Ok(respond::server_options(record)),
             Err(fault) => Ok(respond::fault(record, &fault)),
         }
@@ -69,6 +73,8 @@ pub(crate) fn serve<A: Application>(
 
 enum Outcome<E> {
     Answered(E, Answer),
+    /// By the front itself.
+    Local(Box<LocalAnswer>),
     /// `OPTIONS *`
     Options,
 }
@@ -102,12 +108,22 @@ async fn exchange<A: Application>(
     }
     let uri = record.uri.clone();
     let path = location::decode(uri.path().as_bytes());
-    let Some(found) = site.locations.find(&path) else {
+    let Some(found) = site.locations.find(|| split_port(host(record)).0, &path) else {
         // The body stays unread; hyper closes the connection if there is more of it than it has at hand.
         return Err(Fault {
             close: framing != Framing::Empty,
             ..Fault::new(StatusCode::NOT_FOUND, "no location has this path")
         });
+    };
+    if let Some(policy) = &found.location.policy {
+        header_rules::apply(&policy.request_headers, &mut record.headers, None);
+        record.policy = Some(Arc::clone(policy));
+    }
+    let Answerer::App(app) = &found.location.answerer else {
+        // As above, a body stays unread.
+        record.close |= framing != Framing::Empty;
+        // Boxed, so that requests to applications do not carry the room for it around.
+        return Box::pin(local(record, &found, &uri)).await.map(Outcome::Local);
     };
     let body = match framing {
         Framing::Empty => RequestBody::Empty,
@@ -116,7 +132,7 @@ async fn exchange<A: Application>(
             let head = encoded_len(record);
             let limits = BodyLimits {
                 bytes: common.limits.body_bytes,
-                inline: found.app.max_inline_body(head),
+                inline: app.max_inline_body(head),
                 memory: common.limits.body_memory,
                 timeout: common.limits.body_timeout,
             };
@@ -136,10 +152,8 @@ async fn exchange<A: Application>(
     if record.notes.hop_by_hop || record.notes.underscore {
         remove_unseen(&mut record.headers);
     }
-    let exchange = found
-        .app
-        .dispatch(request_head(record, &found, &uri), &record.headers, body);
-    if record.connection.common.access_logs.is_empty() {
+    let exchange = app.dispatch(request_head(record, &found, &uri), &record.headers, body);
+    if record.connection.common.access_logs.is_empty() && record.policy.is_none() {
         record.headers = HeaderMap::new();
     }
     match (Waiting {
@@ -148,12 +162,63 @@ async fn exchange<A: Application>(
     })
     .await
     {
-        (_, exchange, Ok(answer)) => Ok(Outcome::Answered(exchange, answer)),
+        (record, exchange, Ok(answer)) => match &record.policy {
+            Some(policy) if !policy.sendfile.is_empty() => {
+                let policy = Arc::clone(policy);
+                Box::pin(with_file(record, exchange, answer, &policy.sendfile)).await
+            }
+            _ => Ok(Outcome::Answered(exchange, answer)),
+        },
         (record, exchange, Err(failure)) => {
             record.account = Some(exchange.account());
             Err(failure.into())
         }
     }
+}
+
+/// What the front answers without an application.
+async fn local<A>(
+    record: &Record,
+    found: &location::Found<'_, A>,
+    uri: &http::Uri,
+) -> Result<Box<LocalAnswer>, Fault> {
+    let answer = match &found.location.answerer {
+        Answerer::Files(files) => {
+            let asked = (&record.method, &record.headers, uri);
+            files.answer(asked, found.script_name, found.path_info).await?
+        }
+        Answerer::Redirect(redirect) => redirect.answer(host(record), uri, found.path_info)?,
+        Answerer::Fixed(fixed) => fixed.answer(),
+        Answerer::App(_) => return Err(Fault::new(StatusCode::NOT_FOUND, "an application answers here")),
+    };
+    Ok(Box::new(answer))
+}
+
+/// The application's answer, or the file that it names in its place.
+async fn with_file<E: Exchange>(
+    record: &mut Record,
+    exchange: E,
+    mut answer: Answer,
+    folders: &[std::path::PathBuf],
+) -> Result<Outcome<E>, Fault> {
+    let asked = (&record.method, &record.headers);
+    let Some(outcome) = files::send(folders, asked, &mut answer).await else {
+        return Ok(Outcome::Answered(exchange, answer));
+    };
+    record.account = Some(exchange.account());
+    if matches!(answer.body, AnswerBody::Stream) {
+        finish_unread(exchange);
+    }
+    outcome.map(|answer| Outcome::Local(Box::new(answer)))
+}
+
+/// The host that was asked for, with its port if it has one.
+fn host(record: &Record) -> &[u8] {
+    record
+        .headers
+        .get(header::HOST)
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default()
 }
 
 /// Waits for the answer. If the client leaves meanwhile, notes who had the request, for the log line.
@@ -198,12 +263,7 @@ fn request_head<'a, A>(
     } else {
         Version::Http11
     };
-    let host = record
-        .headers
-        .get(header::HOST)
-        .map(HeaderValue::as_bytes)
-        .unwrap_or_default();
-    let (host, host_port) = split_port(host);
+    let (host, host_port) = split_port(host(record));
     let mut head = RequestHead::new(version, Scheme::Http);
     head.method = record.method.as_str().as_bytes();
     head.target = record.target();

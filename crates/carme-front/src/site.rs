@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::guard::HeadLimits;
 use crate::location::{Location, Locations};
+use crate::policy::Policy;
 
 /// What one client may cost. Every field has a default.
 #[derive(Debug, Clone)]
@@ -107,6 +108,8 @@ pub struct SiteOptions {
     pub access_logs: Vec<AccessLog>,
     /// Where large request bodies are kept while they come in; the system's temporary directory if `None`.
     pub spool_directory: Option<PathBuf>,
+    /// What holds for requests that no location answers; each location has its own.
+    pub policy: Policy,
 }
 
 /// What every connection needs, whatever the applications are.
@@ -116,6 +119,7 @@ pub(crate) struct Common {
     pub(crate) access_logs: Vec<AccessLog>,
     pub(crate) keeps_response_headers: bool,
     pub(crate) spool_directory: Option<PathBuf>,
+    pub(crate) policy: Option<Arc<Policy>>,
     pub(crate) clock: Clock,
 }
 
@@ -133,6 +137,7 @@ impl<A> Site<A> {
             limits,
             access_logs,
             spool_directory,
+            policy,
         } = options;
         Site {
             common: Arc::new(Common {
@@ -142,6 +147,7 @@ impl<A> Site<A> {
                 limits,
                 access_logs,
                 spool_directory,
+                policy: policy.into_shared(),
             }),
             locations: locations.into_iter().collect(),
         }

@@ -1,0 +1,298 @@
+//! Opening what is below a folder, and nothing else. Everything here blocks.
+//!
+//! The text of a path has been looked at before ([`super::path`]); here it is about what is on the disk: links that lead
+//! out, names that are other names, and what is no ordinary file.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::path::PathBuf;
+
+/// A folder below which things are opened.
+#[derive(Debug, Clone)]
+pub(crate) struct Root {
+    pub(crate) folder: PathBuf,
+    /// Links may lead anywhere.
+    pub(crate) follow_links: bool,
+}
+
+/// What a name turned out to be.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    File(File, Metadata),
+    Folder,
+}
+
+/// Why something cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    #[error("there is no such file")]
+    Missing,
+    #[error("it is neither a file nor a folder")]
+    Special,
+    #[error("a link leads out of the folder (follow_links = true would follow it)")]
+    Outside,
+    #[cfg(not(target_os = "linux"))]
+    #[error("its name on the disk is another one: a link, a short name, or other letters")]
+    OtherName,
+    #[error("it may not be read: {0}")]
+    Forbidden(io::Error),
+    #[error("it cannot be opened: {0}")]
+    Other(io::Error),
+}
+
+impl From<io::Error> for OpenError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::InvalidFilename
+            | io::ErrorKind::InvalidInput => OpenError::Missing,
+            io::ErrorKind::PermissionDenied => OpenError::Forbidden(error),
+            _ => OpenError::Other(error),
+        }
+    }
+}
+
+impl Root {
+    /// Opens `below`, as [`super::path::below`] gave it.
+    pub(crate) fn open(&self, below: &str) -> Result<Opened, OpenError> {
+        let file = match self.follow_links {
+            true => imp::open(&self.folder.join(below))?,
+            false => imp::open_beneath(&self.folder, below)?,
+        };
+        let metadata = file.metadata()?;
+        if metadata.is_file() {
+            Ok(Opened::File(file, metadata))
+        } else if metadata.is_dir() {
+            Ok(Opened::Folder)
+        } else {
+            Err(OpenError::Special)
+        }
+    }
+
+    /// Opens an ordinary file; a folder is missing.
+    pub(crate) fn open_file(&self, below: &str) -> Result<(File, Metadata), OpenError> {
+        match self.open(below)? {
+            Opened::File(file, metadata) => Ok((file, metadata)),
+            Opened::Folder => Err(OpenError::Missing),
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod imp {
+    use std::fs::File;
+    use std::os::fd::OwnedFd;
+    use std::path::Path;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+    use rustix::io::Errno;
+
+    use super::OpenError;
+
+    /// Without waiting for the other end of a pipe, and without a controlling terminal.
+    const FLAGS: OFlags = OFlags::RDONLY
+        .union(OFlags::CLOEXEC)
+        .union(OFlags::NONBLOCK)
+        .union(OFlags::NOCTTY);
+
+    /// Kernels before 5.6 and some sandboxes have no `openat2`.
+    static WITHOUT_OPENAT2: AtomicBool = AtomicBool::new(false);
+
+    pub(super) fn open(path: &Path) -> Result<File, OpenError> {
+        Ok(File::from(
+            openat(CWD, path, FLAGS, Mode::empty()).map_err(std::io::Error::from)?,
+        ))
+    }
+
+    pub(super) fn open_beneath(folder: &Path, below: &str) -> Result<File, OpenError> {
+        // Anew each time: the folder itself may be a link that is turned to the next release.
+        let folder = openat(
+            CWD,
+            folder,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .map_err(std::io::Error::from)?;
+        let below = if below.is_empty() { "." } else { below };
+        if !WITHOUT_OPENAT2.load(Ordering::Relaxed) {
+            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+            match openat2(&folder, below, FLAGS, Mode::empty(), resolve) {
+                Ok(file) => return Ok(File::from(file)),
+                Err(Errno::XDEV | Errno::LOOP) => return Err(OpenError::Outside),
+                // A rename somewhere on the way: nothing is known, so the slow way.
+                Err(Errno::AGAIN) => {}
+                // EPERM is what older sandboxes say to calls that they do not know.
+                Err(Errno::NOSYS | Errno::PERM) => WITHOUT_OPENAT2.store(true, Ordering::Relaxed),
+                Err(error) => return Err(std::io::Error::from(error).into()),
+            }
+        }
+        walk(folder, below)
+    }
+
+    /// Name by name and without following any link at all.
+    pub(super) fn walk(mut folder: OwnedFd, below: &str) -> Result<File, OpenError> {
+        let mut names = below.split('/').peekable();
+        while let Some(name) = names.next() {
+            let flags = match names.peek() {
+                Some(_) => OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+                None => FLAGS,
+            };
+            folder = match openat(&folder, name, flags | OFlags::NOFOLLOW, Mode::empty()) {
+                Ok(opened) => opened,
+                Err(Errno::LOOP) => return Err(OpenError::Outside),
+                Err(error) => return Err(std::io::Error::from(error).into()),
+            };
+        }
+        Ok(File::from(folder))
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod imp {
+    use std::fs::File;
+    use std::path::Path;
+
+    use super::OpenError;
+
+    #[cfg(windows)]
+    pub(super) fn open(path: &Path) -> Result<File, OpenError> {
+        use std::os::windows::fs::OpenOptionsExt;
+        // Or a folder could not be opened, and so not be told from what may not be read.
+        const FILE_FLAG_BACKUP_SEMANTICS: u32 = 0x0200_0000;
+        Ok(File::options()
+            .read(true)
+            .custom_flags(FILE_FLAG_BACKUP_SEMANTICS)
+            .open(path)?)
+    }
+
+    #[cfg(not(windows))]
+    pub(super) fn open(path: &Path) -> Result<File, OpenError> {
+        // A pipe would wait for its other end.
+        let kind = std::fs::metadata(path)?.file_type();
+        if !kind.is_file() && !kind.is_dir() {
+            return Err(OpenError::Special);
+        }
+        Ok(File::open(path)?)
+    }
+
+    /// Opens what `below` really is if that is just what it is called: no link on the way, no short name, and on a disk
+    /// that knows no case the same letters, so that a rule about `/Private` is not passed by `/private`.
+    pub(super) fn open_beneath(folder: &Path, below: &str) -> Result<File, OpenError> {
+        let folder = folder.canonicalize()?;
+        let mut asked = folder.clone();
+        asked.extend(below.split('/').filter(|name| !name.is_empty()));
+        let real = asked.canonicalize()?;
+        if !real.starts_with(&folder) {
+            return Err(OpenError::Outside);
+        }
+        // `Path` compares the letters as they are on every system.
+        if real != asked {
+            return Err(OpenError::OtherName);
+        }
+        open(&real)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree() -> (tempfile::TempDir, Root) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path().join("root");
+        std::fs::create_dir_all(root.join("sub")).expect("created");
+        std::fs::write(root.join("sub/A file.txt"), "inside").expect("written");
+        std::fs::write(folder.path().join("secret.txt"), "outside").expect("written");
+        let root = Root {
+            folder: root,
+            follow_links: false,
+        };
+        (folder, root)
+    }
+
+    #[test]
+    fn files_and_folders_are_told_apart() {
+        let (_folder, root) = tree();
+        assert!(matches!(root.open(""), Ok(Opened::Folder)));
+        assert!(matches!(root.open("sub"), Ok(Opened::Folder)));
+        assert!(matches!(root.open("sub/A file.txt"), Ok(Opened::File(_, metadata)) if metadata.len() == 6));
+        for missing in ["none", "sub/none", "sub/A file.txt/x", &"x".repeat(300)] {
+            assert!(matches!(root.open(missing), Err(OpenError::Missing)), "{missing}");
+        }
+        let nowhere = Root {
+            folder: root.folder.join("nowhere"),
+            follow_links: false,
+        };
+        assert!(matches!(nowhere.open("a"), Err(OpenError::Missing)));
+    }
+
+    /// Even if the text had let it through.
+    #[test]
+    fn two_dots_lead_nowhere() {
+        let (_folder, root) = tree();
+        let opened = root.open("../secret.txt");
+        assert!(opened.is_err(), "{opened:?}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_that_lead_out_are_refused_unless_they_are_wanted() {
+        use std::os::unix::fs::symlink;
+        let (folder, mut root) = tree();
+        symlink(folder.path().join("secret.txt"), root.folder.join("out.txt")).expect("a link");
+        symlink("../secret.txt", root.folder.join("up.txt")).expect("a link");
+        symlink(folder.path(), root.folder.join("above")).expect("a link");
+        symlink("loop", root.folder.join("loop")).expect("a link");
+        for link in [
+            "out.txt",
+            "up.txt",
+            "above/secret.txt",
+            "above/root/sub/A file.txt",
+        ] {
+            assert!(root.open(link).is_err(), "{link}");
+        }
+        assert!(root.open("loop").is_err());
+        root.follow_links = true;
+        for link in ["out.txt", "up.txt", "above/secret.txt"] {
+            assert!(matches!(root.open(link), Ok(Opened::File(..))), "{link}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn links_inside_are_followed_by_the_kernel_and_by_nobody_without_its_help() {
+        use std::os::unix::fs::symlink;
+        let (_folder, root) = tree();
+        symlink("sub/A file.txt", root.folder.join("in.txt")).expect("a link");
+        symlink("sub", root.folder.join("inner")).expect("a link");
+        let folder = || std::os::fd::OwnedFd::from(File::open(&root.folder).expect("opened"));
+        for link in ["in.txt", "inner/A file.txt"] {
+            assert!(matches!(root.open(link), Ok(Opened::File(..))), "{link}");
+            assert!(imp::walk(folder(), link).is_err(), "{link}");
+        }
+        assert!(imp::walk(folder(), "sub/A file.txt").is_ok());
+        assert!(imp::walk(folder(), ".").is_ok());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_pipe_is_no_file_and_nobody_waits_for_its_other_end() {
+        let (_folder, root) = tree();
+        let path = root.folder.join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from_raw_mode(0o600)).expect("a pipe");
+        assert!(matches!(root.open("pipe"), Err(OpenError::Special)));
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn other_letters_are_another_name() {
+        let (_folder, root) = tree();
+        assert!(matches!(
+            root.open("sub/a FILE.txt"),
+            Err(OpenError::OtherName | OpenError::Missing)
+        ));
+        assert!(matches!(root.open("sub/A file.txt"), Ok(Opened::File(..))));
+    }
+}
