@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::bind::Bind;
 use crate::interpreter::Interpreter;
+use crate::location::{Answer, Location, Policy};
 use crate::log_output::LogOutput;
-use crate::mount::MountPath;
 use crate::route::RoutePattern;
 use crate::target::Target;
 use crate::units::ByteSize;
@@ -58,6 +58,15 @@ pub mod defaults {
     /// The access log's format: `combined` and the route.
     pub const LOG_FORMAT: &str = "combined_route";
 
+    /// What answers for a folder.
+    pub const INDEX: &str = "index.html";
+    /// Never remembered, and a POST stays one.
+    pub const REDIRECT_STATUS: u16 = 307;
+    /// The type of a fixed answer.
+    pub const RESPOND_TYPE: &str = "text/plain; charset=utf-8";
+    /// A shorter response fits a packet as it is.
+    pub const COMPRESS_MIN_SIZE: ByteSize = ByteSize::kib(1);
+
     /// As many workers as the machine has CPUs, within [`WORKERS_AT_LEAST`] and [`WORKERS_AT_MOST`].
     pub fn workers() -> NonZeroUsize {
         workers_for(std::thread::available_parallelism().map_or(1, usize::from))
@@ -73,20 +82,29 @@ pub mod defaults {
 pub struct Config {
     /// Where the server listens and how patient it is.
     pub server: Server,
-    /// The applications; at least one.
+    /// The applications; none if all that is served needs none.
     pub apps: Vec<App>,
-    /// Which path is answered by which app; longest path first, so that the first that covers a path is the one.
+    /// What answers where: those of a host before those of any, longest path first, so that the first that covers a
+    /// request is the one.
     pub locations: Vec<Location>,
     /// The access logs; none if the user wants none.
     pub access_logs: Vec<AccessLog>,
 }
 
 impl Config {
-    /// The location that answers a decoded request path, if there is one.
-    pub fn location(&self, path: &[u8]) -> Option<&Location> {
+    /// The location that answers a decoded request path at a host without port, if there is one.
+    pub fn location(&self, host: &str, path: &[u8]) -> Option<&Location> {
+        self.locations.iter().find(|location| {
+            location.host.as_ref().is_none_or(|pattern| pattern.answers(host))
+                && location.path.path_info(path).is_some()
+        })
+    }
+
+    /// The paths at which an app answers, with the host where there is one.
+    pub fn places_of(&self, app: usize) -> impl Iterator<Item = &Location> {
         self.locations
             .iter()
-            .find(|location| location.path.path_info(path).is_some())
+            .filter(move |location| location.answer == Answer::App(app))
     }
 }
 
@@ -101,6 +119,9 @@ pub struct Server {
     pub limits: Limits,
     /// `error_log`: where the server's and the workers' messages go.
     pub error_log: LogOutput,
+    /// `compress`, `request_headers`, `response_headers`: what holds for requests that no location answers; the
+    /// locations' own policies have it in them.
+    pub policy: Policy,
 }
 
 /// How long the server waits for its clients, and for its end.
@@ -149,6 +170,7 @@ impl Default for Server {
                 backlog: defaults::BACKLOG,
             },
             error_log: LogOutput::Standard,
+            policy: Policy::default(),
         }
     }
 }
@@ -180,6 +202,8 @@ pub struct App {
     pub route: RoutePattern,
     /// Added to the workers' environment: the environment files in order, then `env`.
     pub env: BTreeMap<String, String>,
+    /// `sendfile`: folders of which it may have files sent by `X-Sendfile` and `X-Accel-Redirect`.
+    pub sendfile: Vec<PathBuf>,
 }
 
 /// `queue = { limit, timeout }`
@@ -199,15 +223,6 @@ pub enum Interface {
     Auto,
     /// PEP 3333.
     Wsgi,
-}
-
-/// `[[locations]]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Location {
-    /// The paths that it answers.
-    pub path: MountPath,
-    /// The app that answers: an index into [`Config::apps`].
-    pub app: usize,
 }
 
 /// `[[access_logs]]`

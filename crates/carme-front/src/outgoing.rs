@@ -197,8 +197,6 @@ impl<E: Exchange> Outgoing<E> {
                 }
                 Poll::Ready(Ok(None)) => {}
             }
-            // Content that ends is not yet the end of what is sent.
-            let is_cut = matches!(self.content, Content::Cut(_));
             match self.poll_content(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     if let Ok(piece) = frame.into_data() {
@@ -207,9 +205,12 @@ impl<E: Exchange> Outgoing<E> {
                 }
                 Poll::Ready(Some(Err(error))) => break Poll::Ready(Some(Err(error))),
                 Poll::Ready(None) => compressing.finish(),
-                Poll::Pending if is_cut || !compressing.flush() => break Poll::Pending,
-                Poll::Pending => {}
+                // What has been cut gets no end, and hyper the chance to send what it was given.
+                Poll::Pending if matches!(self.content, Content::Cut(_)) => break Poll::Pending,
+                Poll::Pending if compressing.flush() => {}
+                Poll::Pending => break Poll::Pending,
             }
+            // The end of the content is not yet the end of what is sent.
             self.complete = false;
         };
         self.compressing = Some(compressing);

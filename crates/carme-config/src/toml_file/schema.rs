@@ -30,6 +30,9 @@ pub(crate) const SERVER: Keys = Keys {
         "response_buffer",
         "backlog",
         "error_log",
+        "compress",
+        "request_headers",
+        "response_headers",
     ],
     later: &[
         "trusted_proxies",
@@ -57,6 +60,7 @@ pub(crate) const APP: Keys = Keys {
         "route",
         "env",
         "env_files",
+        "sendfile",
     ],
     later: &[
         "request_timeout",
@@ -76,10 +80,50 @@ pub(crate) const QUEUE: Keys = Keys {
 
 pub(crate) const LOCATION: Keys = Keys {
     section: "[[locations]]",
-    known: &["path", "app"],
-    later: &[
-        "host", "files", "balancer", "redirect", "headers", "index", "cache",
+    known: &[
+        "host",
+        "path",
+        "app",
+        "files",
+        "redirect",
+        "respond",
+        "status",
+        "index",
+        "fallback",
+        "follow_links",
+        "hidden",
+        "precompressed",
+        "cache",
+        "immutable",
+        "compress",
+        "request_headers",
+        "response_headers",
     ],
+    later: &["balancer"],
+};
+
+pub(crate) const RESPOND: Keys = Keys {
+    section: "[locations.respond]",
+    known: &["status", "body", "content_type"],
+    later: &[],
+};
+
+pub(crate) const COMPRESS: Keys = Keys {
+    section: "`compress`",
+    known: &["min_size", "types", "even_private"],
+    later: &[],
+};
+
+pub(crate) const REQUEST_HEADER: Keys = Keys {
+    section: "a rule of `request_headers`",
+    known: &["set", "add", "remove", "value", "if_absent"],
+    later: &[],
+};
+
+pub(crate) const RESPONSE_HEADER: Keys = Keys {
+    section: "a rule of `response_headers`",
+    known: &["set", "add", "remove", "value", "if_absent", "status"],
+    later: &[],
 };
 
 pub(crate) const ACCESS_LOG: Keys = Keys {

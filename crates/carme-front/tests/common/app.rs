@@ -126,6 +126,20 @@ impl FakeExchange {
                 reason: Some("Fine".into()),
                 ..answer
             }),
+            // /answer/NAME=VALUE/…/BODY-LENGTH, percent-encoded where it must be.
+            ["answer", ref fields @ .., len] => {
+                let mut answer = whole(200, &[], "text ".repeat(len.parse::<usize>().unwrap() / 5));
+                if let Ok(answer) = &mut answer {
+                    for field in fields {
+                        let (name, value) = field.split_once('=').unwrap();
+                        let value = HeaderValue::from_str(&value.replace('|', "/")).unwrap();
+                        answer
+                            .headers
+                            .append(name.parse::<header::HeaderName>().unwrap(), value);
+                    }
+                }
+                answer
+            }
             ["declares", declared] => whole(200, &[(header::CONTENT_LENGTH, declared)], "12345"),
             ["hop"] => whole(
                 200,
@@ -157,6 +171,23 @@ impl FakeExchange {
                     .map(|piece| Ok(Bytes::copy_from_slice(piece.as_bytes())))
                     .collect();
                 whole(200, &[(header::CONTENT_LENGTH, declared)], "").map(|answer| Answer {
+                    body: AnswerBody::Stream,
+                    ..answer
+                })
+            }
+            ["typed-stream", ref pieces @ ..] => {
+                self.chunks = pieces
+                    .iter()
+                    .map(|piece| Ok(Bytes::copy_from_slice(piece.as_bytes())))
+                    .collect();
+                whole(200, &[(header::CONTENT_TYPE, "text/html")], "").map(|answer| Answer {
+                    body: AnswerBody::Stream,
+                    ..answer
+                })
+            }
+            ["typed-aborts"] => {
+                self.chunks = [Ok("begun".into()), Err(Aborted("the app raised".into()))].into();
+                whole(200, &[(header::CONTENT_TYPE, "text/html")], "").map(|answer| Answer {
                     body: AnswerBody::Stream,
                     ..answer
                 })

@@ -9,12 +9,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use carme_front::{AccessLog, Drained, Limits, Listener, Location, Shutdown, Site, SiteOptions, serve};
+use carme_front::{
+    AccessLog, Drained, Limits, Listener, Location, Policy, Shutdown, Site, SiteOptions, serve,
+};
 use carme_log::{Destination, Format, Writer, WriterOptions};
 use tokio::task::JoinHandle;
 
 use app::{Events, Fake};
-use client::Client;
+use client::{Client, Response};
 
 pub struct Front {
     pub address: SocketAddr,
@@ -42,7 +44,26 @@ impl Front {
         Self::build(limits, format, &["/", "/mount"])
     }
 
+    /// With these locations, and this policy where there is none.
+    pub fn serving(policy: Policy, locations: impl FnOnce(&Arc<Events>) -> Vec<Location<Fake>>) -> Self {
+        Self::assemble(Limits::default(), LINE, policy, locations)
+    }
+
     fn build(limits: Limits, format: &str, paths: &[&str]) -> Self {
+        Self::assemble(limits, format, Policy::default(), |events| {
+            paths
+                .iter()
+                .map(|path| Location::new(path, Fake::new(events)))
+                .collect()
+        })
+    }
+
+    fn assemble(
+        limits: Limits,
+        format: &str,
+        policy: Policy,
+        locations: impl FnOnce(&Arc<Events>) -> Vec<Location<Fake>>,
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let log_path = directory.path().join("access.log");
         let options = WriterOptions::default();
@@ -55,9 +76,10 @@ impl Front {
                     Format::parse(format).expect("a format"),
                     Arc::clone(&log),
                 )],
+                policy,
                 ..SiteOptions::default()
             },
-            paths.iter().map(|path| Location::new(path, Fake::new(&events))),
+            locations(&events),
         );
         let listener = Listener::tcp("127.0.0.1:0".parse().expect("an address"), 1024).expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -76,6 +98,24 @@ impl Front {
 
     pub async fn connect(&self) -> Client {
         Client::connect(self.address).await
+    }
+
+    /// Asks for `target` on a connection of its own, with these header fields (`name: value`, one a line).
+    pub async fn ask(&self, method: &str, target: &str, fields: &str) -> Response {
+        let mut client = self.connect().await;
+        let fields: String = fields
+            .lines()
+            .map(|line| format!("{}\r\n", line.trim()))
+            .collect();
+        let host = if fields.to_ascii_lowercase().contains("host:") {
+            ""
+        } else {
+            "Host: test\r\n"
+        };
+        client
+            .send(format!("{method} {target} HTTP/1.1\r\n{host}{fields}\r\n"))
+            .await;
+        client.response(method).await
     }
 
     /// The log, once it has `count` lines; what it has if they do not come.

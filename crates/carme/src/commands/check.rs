@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use carme_config::{App, Config, Surroundings, probe};
+use carme_config::{Answer, App, Config, Location, Surroundings, probe};
 
 use crate::cli::Subject;
 
@@ -22,28 +22,48 @@ pub(crate) fn check(subject: Subject, surroundings: Surroundings) -> ExitCode {
     }
 }
 
-/// One line an app, beginning with `ok:`.
+/// One line an app and one for each location that needs none, beginning with `ok:`.
 fn summary(config: &Config) -> String {
-    config
-        .apps
+    let apps = config.apps.iter().enumerate();
+    let apps = apps.map(|(index, app)| line(config, index, app));
+    let others = config
+        .locations
         .iter()
-        .enumerate()
-        .map(|(index, app)| line(config, index, app))
-        .collect()
+        .filter_map(|location| other_line(config, location));
+    apps.chain(others).collect()
+}
+
+/// A location that needs no app.
+fn other_line(config: &Config, location: &Location) -> Option<String> {
+    let what = match &location.answer {
+        Answer::App(_) => return None,
+        Answer::Files(files) => format!("the files of {}", files.folder.display()),
+        Answer::Redirect { status, target } => format!("a redirect ({status}) to {target}"),
+        Answer::Respond { status, .. } => format!("a fixed answer ({status})"),
+    };
+    let places: Vec<String> = places(config, location).collect();
+    Some(format!("ok: {what} at {}\n", places.join(", ")))
+}
+
+/// Where a location can be reached.
+fn places(config: &Config, location: &Location) -> impl Iterator<Item = String> {
+    let path = location.path.script_name();
+    let host = match &location.host {
+        Some(host) => format!(" for {host}"),
+        None => String::new(),
+    };
+    config.server.listen.iter().map(move |bind| match bind {
+        carme_config::Bind::Tcp(_) => format!("{bind}{path}{host}"),
+        carme_config::Bind::Unix(_) if path.is_empty() => format!("{bind}{host}"),
+        carme_config::Bind::Unix(_) => format!("{bind} {path}{host}"),
+    })
 }
 
 fn line(config: &Config, index: usize, app: &App) -> String {
-    let paths = config.locations.iter().filter(|location| location.app == index);
-    let places: Vec<String> = paths
-        .flat_map(|location| {
-            let path = location.path.script_name();
-            config.server.listen.iter().map(move |bind| match bind {
-                carme_config::Bind::Tcp(_) => format!("{bind}{path}"),
-                carme_config::Bind::Unix(_) if path.is_empty() => bind.to_string(),
-                carme_config::Bind::Unix(_) => format!("{bind} {path}"),
-            })
-        })
-        .collect();
+    let places = config
+        .places_of(index)
+        .flat_map(|location| places(config, location));
+    let places: Vec<String> = places.collect();
     let python = app
         .python
         .facts
@@ -101,7 +121,10 @@ mod tests {
         let text = format!(
             "[server]\nlisten = [\"127.0.0.1:80\", \"[::1]:80\"]\n[apps.a]\ntarget = \"app\"\nworkers = 1\npython = '{0}'\n\
              [apps.b]\ntarget = \"app:b\"\nworkers = 4\nthreads = 1\npython = '{0}'\n\
-             [[locations]]\npath = \"/\"\napp = \"a\"\n[[locations]]\npath = \"/b/\"\napp = \"b\"\n",
+             [[locations]]\npath = \"/\"\napp = \"a\"\n[[locations]]\npath = \"/b/\"\napp = \"b\"\n\
+             [[locations]]\npath = \"/files\"\nfiles = \".\"\n\
+             [[locations]]\nhost = \"old.example\"\npath = \"/\"\nredirect = \"https://new.example{{uri}}\"\nstatus = 308\n\
+             [[locations]]\npath = \"/ping\"\nrespond = {{ body = \"pong\" }}\n",
             python.display()
         );
         let config = Config::from_toml(&text, Path::new("carme.toml"), &surroundings)
@@ -113,7 +136,11 @@ mod tests {
                 "ok: app from {folder} at http://127.0.0.1:80, http://[::1]:80, with 1 worker and 10 threads each, \
                  CPython 3.13.1 ({python}, as configured)\n\
                  ok: app:b from {folder} at http://127.0.0.1:80/b, http://[::1]:80/b, with 4 workers and 1 thread each, \
-                 CPython 3.13.1 ({python}, as configured)\n"
+                 CPython 3.13.1 ({python}, as configured)\n\
+                 ok: a redirect (308) to https://new.example{{uri}} at http://127.0.0.1:80 for old.example, \
+                 http://[::1]:80 for old.example\n\
+                 ok: the files of {folder} at http://127.0.0.1:80/files, http://[::1]:80/files\n\
+                 ok: a fixed answer (200) at http://127.0.0.1:80/ping, http://[::1]:80/ping\n"
             )
         );
     }

@@ -3,6 +3,7 @@
 mod announce;
 mod apps;
 mod error_log;
+mod locations;
 mod signals;
 mod site;
 
@@ -147,11 +148,14 @@ async fn first_answers(
     running: &[Running],
     addresses: &[String],
 ) -> Result<(), ServeError> {
+    if running.is_empty() {
+        eprintln!("{}", announce::line_without_apps(addresses));
+    }
     for (index, Running { workers, .. }) in running.iter().enumerate() {
         let plan = workers.plan();
         match workers.first().await {
             Ok(about) => {
-                let paths = config.locations.iter().filter(|location| location.app == index);
+                let paths = config.places_of(index);
                 let paths: Vec<_> = paths.map(|location| location.path.script_name()).collect();
                 eprintln!("{}", announce::line(&about, plan, addresses, &paths));
             }

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use carme_config::{Bind, Config, LogOutput, Server};
 use carme_farm::dispatch::App;
-use carme_front::{AccessLog, BindError, Limits, Listener, Location, Site, SiteOptions};
+use carme_front::{AccessLog, BindError, Limits, Listener, Site, SiteOptions};
 use carme_log::{Destination, Format, FormatError, OpenError, Writer, WriterOptions};
+
+use super::locations;
 
 /// Listens everywhere that the configuration names.
 pub(super) fn listen(server: &Server) -> Result<Vec<Listener>, BindError> {
@@ -70,11 +72,12 @@ pub(super) fn site(config: &Config, access_logs: Vec<AccessLog>, apps: &[App]) -
     let options = SiteOptions {
         limits,
         access_logs,
+        policy: locations::policy(&config.server.policy),
         ..SiteOptions::default()
     };
-    let locations = config.locations.iter().filter_map(|location| {
-        let app = apps.get(location.app)?;
-        Some(Location::new(location.path.script_name(), app.clone()))
-    });
+    let locations = config
+        .locations
+        .iter()
+        .filter_map(|location| locations::location(config, location, apps));
     Site::new(options, locations)
 }
