@@ -166,7 +166,7 @@ fn each_kind_of_mistake() {
     const SERVER_KEYS: &str = "[server] knows: listen, graceful_timeout, keep_alive_timeout, header_timeout, \
                                body_timeout, max_body, body_memory, max_header, response_buffer, backlog, error_log, compress, request_headers, response_headers";
     const APP_KEYS: &str = "[apps.site] knows: target, directory, python, interface, workers, threads, \
-                            switch_interval, startup_timeout, queue, route, env, env_files";
+                            switch_interval, startup_timeout, queue, route, env, env_files, sendfile";
     for (result, expected) in [
         // Keys.
         (server("lisen = []"), format!("carme.toml:2:1: unknown key `lisen` in [server] | help: did you mean `listen`? {SERVER_KEYS}")),
