@@ -17,10 +17,10 @@ const AT_ONCE: usize = 2 * 1024;
 const GZIP_LEVEL: u32 = 5;
 /// 0 to 11; those above 5 are for files that are compressed once.
 const BROTLI_LEVEL: u32 = 4;
-/// 2^18 bytes; more is memory for each connection.
-const BROTLI_WINDOW: u32 = 18;
 /// zstd's own default.
 const ZSTD_LEVEL: i32 = 3;
+/// Bytes to look back, as a power of two; a larger one is memory for each connection.
+const WINDOW: u32 = 18;
 
 enum Encoder {
     Gzip(Box<flate2::write::GzEncoder<Vec<u8>>>),
@@ -48,9 +48,13 @@ impl Encoder {
                 Vec::new(),
                 4096,
                 BROTLI_LEVEL,
-                BROTLI_WINDOW,
+                WINDOW,
             ))),
-            Coding::Zstd => Encoder::Zstd(zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?),
+            Coding::Zstd => {
+                let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
+                encoder.window_log(WINDOW)?;
+                Encoder::Zstd(encoder)
+            }
         })
     }
 

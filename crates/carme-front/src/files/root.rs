@@ -101,9 +101,13 @@ mod imp {
     static WITHOUT_OPENAT2: AtomicBool = AtomicBool::new(false);
 
     pub(super) fn open(path: &Path) -> Result<File, OpenError> {
-        Ok(File::from(
-            openat(CWD, path, FLAGS, Mode::empty()).map_err(std::io::Error::from)?,
-        ))
+        openat(CWD, path, FLAGS, Mode::empty())
+            .map(File::from)
+            .map_err(|error| match error {
+                // A link that leads to itself.
+                Errno::LOOP => OpenError::Missing,
+                error => other(error),
+            })
     }
 
     pub(super) fn open_beneath(folder: &Path, below: &str) -> Result<File, OpenError> {
@@ -125,10 +129,18 @@ mod imp {
                 Err(Errno::AGAIN) => {}
                 // EPERM is what older sandboxes say to calls that they do not know.
                 Err(Errno::NOSYS | Errno::PERM) => WITHOUT_OPENAT2.store(true, Ordering::Relaxed),
-                Err(error) => return Err(std::io::Error::from(error).into()),
+                Err(error) => return Err(other(error)),
             }
         }
         walk(folder, below)
+    }
+
+    fn other(error: Errno) -> OpenError {
+        match error {
+            // A socket.
+            Errno::NXIO => OpenError::Special,
+            error => std::io::Error::from(error).into(),
+        }
     }
 
     /// Name by name and without following any link at all.
@@ -142,7 +154,7 @@ mod imp {
             folder = match openat(&folder, name, flags | OFlags::NOFOLLOW, Mode::empty()) {
                 Ok(opened) => opened,
                 Err(Errno::LOOP) => return Err(OpenError::Outside),
-                Err(error) => return Err(std::io::Error::from(error).into()),
+                Err(error) => return Err(other(error)),
             };
         }
         Ok(File::from(folder))
@@ -255,6 +267,7 @@ mod tests {
         }
         assert!(root.open("loop").is_err());
         root.follow_links = true;
+        assert!(root.open("loop").is_err());
         for link in ["out.txt", "up.txt", "above/secret.txt"] {
             assert!(matches!(root.open(link), Ok(Opened::File(..))), "{link}");
         }
@@ -283,6 +296,8 @@ mod tests {
         let path = root.folder.join("pipe");
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from_raw_mode(0o600)).expect("a pipe");
         assert!(matches!(root.open("pipe"), Err(OpenError::Special)));
+        let _socket = std::os::unix::net::UnixListener::bind(root.folder.join("socket")).expect("a socket");
+        assert!(matches!(root.open("socket"), Err(OpenError::Special)));
     }
 
     #[cfg(windows)]
