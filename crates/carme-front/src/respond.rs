@@ -196,7 +196,7 @@ fn finish_compressed<E: Exchange>(
 }
 
 /// Fields that concern one connection are the front's business (RFC 9110 section 7.6.1, PEP 3333 "Other HTTP Features").
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
+pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let is_hop_by_hop = |name: &HeaderName| {
         [
             &header::CONNECTION,

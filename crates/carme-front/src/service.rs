@@ -202,6 +202,11 @@ async fn with_file<E: Exchange>(
     folders: &[std::path::PathBuf],
 ) -> Result<Outcome<E>, Fault> {
     let asked = (&record.method, &record.headers);
+    // What is no final answer is none with a file either.
+    if answer.status.is_informational() {
+        return Ok(Outcome::Answered(exchange, answer));
+    }
+    respond::remove_hop_by_hop(&mut answer.headers);
     let Some(outcome) = files::send(folders, asked, &mut answer).await else {
         return Ok(Outcome::Answered(exchange, answer));
     };

@@ -330,10 +330,17 @@ async fn the_application_names_a_file_and_the_front_sends_it() {
             Location::new("/without", Fake::new(events)),
         ]
     });
-    let named = |name: &str| format!("/answer/content-type=application|pdf/x-sendfile={}/5", path(name));
+    let named = |name: &str| {
+        format!(
+            "/answer/content-type=application|pdf/transfer-encoding=chunked/connection=close/x-sendfile={}/5",
+            path(name)
+        )
+    };
     let whole = front.ask("GET", &named("allowed/a b.pdf"), "").await;
     assert_eq!((whole.status, whole.text().as_str()), (200, "0123456789"));
-    assert_eq!(whole.header("x-sendfile"), None);
+    for name in ["x-sendfile", "transfer-encoding", "connection"] {
+        assert_eq!(whole.header(name), None, "{name}");
+    }
     assert_eq!(whole.header("content-type"), Some("application/pdf"));
     assert_eq!(whole.header("content-length"), Some("10"));
     let part = front

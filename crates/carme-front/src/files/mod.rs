@@ -1,7 +1,8 @@
 //! Files below a folder, without any application: ranges, conditions, precompressed variants, index files.
 //!
 //! A request's path is decided about by its text ([`path`]), then by what it turns out to be on the disk ([`root`]). All
-//! work on the disk is one step on a thread that may block, and a small file is read in it, too.
+//! work on the disk is one step on a thread that may block, and a small file is read in it, too. Where the system can tell
+//! (Linux), what it has in its caches is taken without that step: the other thread costs more than the work.
 
 mod conditions;
 mod media_type;
@@ -11,6 +12,7 @@ mod reply;
 mod root;
 mod sendfile;
 
+use std::fs::{File, Metadata};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,7 +27,7 @@ use crate::location;
 use crate::spool::blocking;
 use conditions::Conditions;
 use path::{Below, Names};
-use root::{OpenError, Opened, Root};
+use root::{OpenError, Opened, Root, Wait};
 
 pub(crate) use sendfile::send;
 
@@ -143,13 +145,22 @@ impl Files {
                 false => Vec::new(),
             },
         };
-        let files = Arc::clone(self);
-        let (asked, found) = blocking(move || {
-            let found = files.find(&asked);
-            Ok((asked, found))
-        })
-        .await
-        .map_err(|error| Fault::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
+        let cached = match root::KNOWS_CACHES {
+            true => self.find(&asked, Wait::Never),
+            false => Err(OpenError::WouldBlock),
+        };
+        let (asked, found) = match cached {
+            Err(OpenError::WouldBlock) => {
+                let files = Arc::clone(self);
+                blocking(move || {
+                    let found = files.find(&asked, Wait::Disk);
+                    Ok((asked, found))
+                })
+                .await
+                .map_err(|error| Fault::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?
+            }
+            found => (asked, found),
+        };
         match found {
             Ok(Found::Answer(answer)) => Ok(*answer),
             Ok(Found::WithoutSlash) => add_slash(script_name, &asked.below, uri.query()),
@@ -159,7 +170,7 @@ impl Files {
                     ..not_found(&error)
                 },
                 // Mostly too many open files.
-                OpenError::Other(_) => Fault {
+                OpenError::Other(_) | OpenError::WouldBlock => Fault {
                     status: StatusCode::SERVICE_UNAVAILABLE,
                     ..not_found(&error)
                 },
@@ -168,11 +179,11 @@ impl Files {
         }
     }
 
-    /// Finds, opens and begins to read. Blocks.
-    fn find(&self, asked: &Asked) -> Result<Found, OpenError> {
-        let missing = match self.root.open(&asked.below) {
+    /// Finds, opens and begins to read.
+    fn find(&self, asked: &Asked, wait: Wait) -> Result<Found, OpenError> {
+        let missing = match self.root.open(&asked.below, wait) {
             Ok(Opened::File(file, metadata)) if !asked.is_folder => {
-                return self.reply(asked, &asked.below, file, &metadata);
+                return self.reply(asked, &asked.below, (file, metadata), wait);
             }
             Ok(Opened::Folder) if asked.is_folder => {
                 let mut missing = OpenError::Missing;
@@ -181,8 +192,9 @@ impl Files {
                         "" => index.clone(),
                         folder => format!("{folder}/{index}"),
                     };
-                    match self.root.open_file(&below) {
-                        Ok((file, metadata)) => return self.reply(asked, &below, file, &metadata),
+                    match self.root.open_file(&below, wait) {
+                        Ok(opened) => return self.reply(asked, &below, opened, wait),
+                        Err(OpenError::WouldBlock) => return Err(OpenError::WouldBlock),
                         Err(error) => missing = error,
                     }
                 }
@@ -194,8 +206,8 @@ impl Files {
         };
         match &self.options.fallback {
             Some(fallback) if matches!(missing, OpenError::Missing) => {
-                let (file, metadata) = self.root.open_file(fallback)?;
-                self.reply(asked, fallback, file, &metadata)
+                let opened = self.root.open_file(fallback, wait)?;
+                self.reply(asked, fallback, opened, wait)
             }
             _ => Err(missing),
         }
@@ -206,8 +218,8 @@ impl Files {
         &self,
         asked: &Asked,
         below: &str,
-        file: std::fs::File,
-        metadata: &std::fs::Metadata,
+        mut opened: (File, Metadata),
+        wait: Wait,
     ) -> Result<Found, OpenError> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, media_type::of(below));
@@ -216,23 +228,26 @@ impl Files {
         } else if let Some(cache) = &self.options.cache {
             headers.insert(header::CACHE_CONTROL, cache.clone());
         }
-        let mut chosen = None;
         if self.options.precompressed {
             compress::vary(&mut headers);
-            chosen = asked.codings.iter().find_map(|coding| {
-                let variant = self
-                    .root
-                    .open_file(&format!("{below}{}", coding.extension()))
-                    .ok()?;
-                headers.insert(header::CONTENT_ENCODING, coding.value());
-                Some(variant)
-            });
         }
-        let answer = match chosen {
-            Some((file, metadata)) => reply::file(&asked.conditions, asked.is_head, headers, file, &metadata),
-            None => reply::file(&asked.conditions, asked.is_head, headers, file, metadata),
-        };
-        Ok(Found::Answer(Box::new(answer?)))
+        for coding in &asked.codings {
+            match self
+                .root
+                .open_file(&format!("{below}{}", coding.extension()), wait)
+            {
+                Ok(variant) => {
+                    headers.insert(header::CONTENT_ENCODING, coding.value());
+                    opened = variant;
+                    break;
+                }
+                Err(OpenError::WouldBlock) => return Err(OpenError::WouldBlock),
+                Err(_) => {}
+            }
+        }
+        let (file, metadata) = opened;
+        let answer = reply::file(&asked.conditions, asked.is_head, headers, file, &metadata, wait)?;
+        Ok(Found::Answer(Box::new(answer)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! From an open file to an answer. Blocks for a small file's content.
+//! From an open file to an answer. A small file's content is read at once.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -10,7 +10,8 @@ use http::header::{self, HeaderMap, HeaderValue};
 
 use super::conditions::{Conditions, Validators, Verdict};
 use super::ranges::{self, Ranges, Span};
-use crate::file_body::{FileBody, Part, read_part};
+use super::root::{self, Wait};
+use crate::file_body::{FileBody, Part};
 use crate::local::{LocalAnswer, LocalContent};
 use crate::request_id::RequestId;
 
@@ -24,6 +25,7 @@ pub(crate) fn file(
     mut headers: HeaderMap,
     file: File,
     metadata: &Metadata,
+    wait: Wait,
 ) -> io::Result<LocalAnswer> {
     let len = metadata.len();
     let validators = match Validators::read(&headers) {
@@ -46,7 +48,7 @@ pub(crate) fn file(
         Ranges::Whole => Ok(LocalAnswer {
             status: StatusCode::OK,
             headers,
-            content: content(file, Span { at: 0, len }, is_head)?,
+            content: content(file, Span { at: 0, len }, is_head, wait)?,
         }),
         Ranges::Unsatisfiable => {
             let mut answer = without_content(StatusCode::RANGE_NOT_SATISFIABLE, headers);
@@ -63,7 +65,7 @@ pub(crate) fn file(
                 Ok(LocalAnswer {
                     status: StatusCode::PARTIAL_CONTENT,
                     headers,
-                    content: content(file, span, is_head)?,
+                    content: content(file, span, is_head, wait)?,
                 })
             }
             _ => Ok(several(file, &spans, len, headers)),
@@ -88,12 +90,12 @@ fn without_content(status: StatusCode, mut headers: HeaderMap) -> LocalAnswer {
     }
 }
 
-fn content(mut file: File, span: Span, is_head: bool) -> io::Result<LocalContent> {
+fn content(mut file: File, span: Span, is_head: bool, wait: Wait) -> io::Result<LocalContent> {
     if span.len == 0 {
         return Ok(LocalContent::Empty);
     }
     if span.len <= SMALL && !is_head {
-        let bytes = read_part(&mut file, span.at, span.len as usize)?;
+        let bytes = root::read(&mut file, span.at, span.len as usize, wait)?;
         // A file that has just become shorter is left to what notices it while the answer is sent.
         if bytes.len() as u64 == span.len {
             return Ok(LocalContent::Whole(bytes));

@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 use super::conditions::Conditions;
 use super::path::{self, Names};
 use super::reply;
-use super::root::{OpenError, Root};
+use super::root::{OpenError, Root, Wait};
 use crate::fault::Fault;
 use crate::local::LocalAnswer;
 use crate::location;
@@ -98,8 +98,17 @@ fn open(
 ) -> Result<LocalAnswer, OpenError> {
     let mut missing = OpenError::Missing;
     for Named { root, below } in named {
-        match root.open_file(below) {
-            Ok((file, metadata)) => return Ok(reply::file(conditions, is_head, headers, file, &metadata)?),
+        match root.open_file(below, Wait::Disk) {
+            Ok((file, metadata)) => {
+                return Ok(reply::file(
+                    conditions,
+                    is_head,
+                    headers,
+                    file,
+                    &metadata,
+                    Wait::Disk,
+                )?);
+            }
             Err(error) => missing = error,
         }
     }
