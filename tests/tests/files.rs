@@ -120,7 +120,7 @@ fn two_apps_by_host_each_with_its_own_python() {
             "[apps.a]\ntarget = \"own\"\npython = {}\nworkers = 1\n\
              [apps.b]\ntarget = \"own\"\npython = {}\nworkers = 1\n\
              [[locations]]\npath = \"/\"\napp = \"a\"\n\
-             [[locations]]\npath = \"/\"\nhost = \"*.example.com\"\napp = \"b\"\n\
+             [[locations]]\npath = \"/\"\nhost = [\"*.example.com\", \"example.com\"]\napp = \"b\"\n\
              [[locations]]\npath = \"/\"\nhost = \"old.example.com\"\nredirect = \"https://www.example.com{{uri}}\"\n\
              status = 301\n\
              [[locations]]\npath = \"/ping\"\nrespond = {{ body = \"pong\" }}\n\
@@ -138,7 +138,18 @@ fn two_apps_by_host_each_with_its_own_python() {
         String::from_utf8(output.stdout).unwrap()
     };
     server.wait_for_line("Serving own:application (WSGI) at");
+    let announced = server.output();
+    let line = announced
+        .lines()
+        .find(|line| line.starts_with("Serving"))
+        .unwrap();
+    assert_eq!(
+        line.matches("http://").count(),
+        1,
+        "one place, however many hosts: {line}"
+    );
     assert_eq!(at("any", "/").text(), version(first));
+    assert_eq!(at("example.com", "/").text(), version(second));
     assert_eq!(at("www.example.com", "/").text(), version(second));
     let moved = at("old.example.com", "/a?b=c");
     assert_eq!(

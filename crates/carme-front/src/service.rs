@@ -201,16 +201,17 @@ async fn with_file<E: Exchange>(
     mut answer: Answer,
     folders: &[std::path::PathBuf],
 ) -> Result<Outcome<E>, Fault> {
-    let asked = (&record.method, &record.headers);
     // What is no final answer is none with a file either.
     if answer.status.is_informational() {
         return Ok(Outcome::Answered(exchange, answer));
     }
+    // The client may leave while the file is looked for.
+    record.account = Some(exchange.account());
+    let asked = (&record.method, &record.headers);
     respond::remove_hop_by_hop(&mut answer.headers);
     let Some(outcome) = files::send(folders, asked, &mut answer).await else {
         return Ok(Outcome::Answered(exchange, answer));
     };
-    record.account = Some(exchange.account());
     if matches!(answer.body, AnswerBody::Stream) {
         finish_unread(exchange);
     }

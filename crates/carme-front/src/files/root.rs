@@ -102,7 +102,10 @@ impl Root {
 pub(crate) fn read(file: &mut File, at: u64, len: usize, wait: Wait) -> io::Result<Bytes> {
     match wait {
         Wait::Disk => read_part(file, at, len),
-        Wait::Never => imp::read_cached(file, at, len).map(Bytes::from),
+        // A file system that cannot tell fails in its own way.
+        Wait::Never => imp::read_cached(file, at, len)
+            .map(Bytes::from)
+            .map_err(|_| io::ErrorKind::WouldBlock.into()),
     }
 }
 

@@ -155,8 +155,14 @@ async fn first_answers(
         let plan = workers.plan();
         match workers.first().await {
             Ok(about) => {
-                let paths = config.places_of(index);
-                let paths: Vec<_> = paths.map(|location| location.path.script_name()).collect();
+                let mut paths = Vec::new();
+                for location in config.places_of(index) {
+                    // Once, however many hosts it is for.
+                    let path = location.path.script_name();
+                    if !paths.contains(&path) {
+                        paths.push(path);
+                    }
+                }
                 eprintln!("{}", announce::line(&about, plan, addresses, &paths));
             }
             Err(failure) if first_failure == FirstFailure::Ends => {
