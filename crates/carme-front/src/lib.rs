@@ -1,7 +1,8 @@
-//! Carme's HTTP side: listeners, HTTP/1.1 on hyper, locations, limits, request bodies, and the access log.
+//! Carme's HTTP side: listeners, HTTP/1.1 on hyper, locations, limits, request bodies, files, and the access log.
 //!
-//! [`serve`] answers every request that reaches a [`Listener`] from a [`Site`]: it finds the location, reads the body,
-//! hands both to the location's [`Application`] and brings its answer to the client. What an application never sees:
+//! [`serve`] answers every request that reaches a [`Listener`] from a [`Site`]: it finds the location, sends a file,
+//! redirects or answers with a fixed text by itself, or reads the body, hands both to the location's [`Application`] and
+//! brings its answer to the client. What an application never sees:
 //! malformed requests, bodies that are still coming, hop-by-hop fields, names with `_`.
 //!
 //! # What a client gets when something is wrong

@@ -11,6 +11,7 @@ use carme_front::{
 use common::Front;
 use common::app::Fake;
 use http::{HeaderName, HeaderValue, StatusCode};
+use tokio::io::AsyncReadExt;
 
 fn fixed(text: &'static str) -> Fixed {
     Fixed {
@@ -290,6 +291,58 @@ async fn suitable_answers_are_compressed() {
         lines.iter().all(|line| line.contains(" + ")),
         "no connection was cut: {lines:?}"
     );
+}
+
+#[tokio::test]
+async fn what_an_application_streams_comes_through_while_it_pauses() {
+    let front = Front::serving(Policy::default(), |events| {
+        vec![Location::new("/", Fake::new(events)).with_policy(compressing())]
+    });
+    for coding in ["gzip", "br", "zstd"] {
+        let mut client = front.connect().await;
+        client
+            .send(format!(
+                "GET /typed-held-stream/first/second HTTP/1.1\r\nHost: a\r\nAccept-Encoding: {coding}\r\n\r\n"
+            ))
+            .await;
+        let mut received = Vec::new();
+        let waited = tokio::time::timeout(std::time::Duration::from_secs(20), async {
+            while !begins_with_first(coding, &received) {
+                let mut piece = [0; 4096];
+                let read = client.stream.read(&mut piece).await.expect("it goes on");
+                received.extend_from_slice(&piece[..read]);
+            }
+        });
+        waited.await.expect("the first piece comes before the second");
+    }
+    assert_eq!(front.events.dispatched(), 3);
+    front.events.release();
+}
+
+/// Whether the chunks of this response, as far as they have come, begin with the application's first piece.
+fn begins_with_first(coding: &str, received: &[u8]) -> bool {
+    let Some(head) = received.windows(4).position(|four| four == b"\r\n\r\n") else {
+        return false;
+    };
+    let (mut rest, mut body) = (&received[head + 4..], Vec::new());
+    while let Some(end) = rest.windows(2).position(|two| two == b"\r\n") {
+        let size = str::from_utf8(&rest[..end]).expect("a size");
+        let size = usize::from_str_radix(size, 16).expect("a size");
+        let Some(chunk) = rest.get(end + 2..end + 2 + size) else {
+            break;
+        };
+        body.extend_from_slice(chunk);
+        rest = rest.get(end + 4 + size..).unwrap_or_default();
+    }
+    let mut first = [0; 5];
+    let is_there = match coding {
+        "gzip" => flate2::read::GzDecoder::new(&body[..]).read_exact(&mut first),
+        "br" => brotli::Decompressor::new(&body[..], 4096).read_exact(&mut first),
+        _ => zstd::Decoder::new(&body[..])
+            .expect("a decoder")
+            .read_exact(&mut first),
+    };
+    is_there.is_ok() && &first == b"first"
 }
 
 #[tokio::test]

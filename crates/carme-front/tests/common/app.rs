@@ -53,6 +53,8 @@ impl Fake {
 pub struct FakeExchange {
     events: Arc<Events>,
     held: bool,
+    /// The last piece of a stream comes when it is released.
+    held_last: bool,
     endless: bool,
     answer: Option<Result<Answer, Failure>>,
     chunks: VecDeque<Result<Bytes, Aborted>>,
@@ -71,6 +73,7 @@ impl Application for Fake {
         let mut exchange = FakeExchange {
             events: Arc::clone(&self.events),
             held: false,
+            held_last: false,
             endless: false,
             answer: None,
             chunks: VecDeque::new(),
@@ -175,7 +178,8 @@ impl FakeExchange {
                     ..answer
                 })
             }
-            ["typed-stream", ref pieces @ ..] => {
+            ["typed-stream" | "typed-held-stream", ref pieces @ ..] => {
+                self.held_last = orders[0] == "typed-held-stream";
                 self.chunks = pieces
                     .iter()
                     .map(|piece| Ok(Bytes::copy_from_slice(piece.as_bytes())))
@@ -287,7 +291,11 @@ impl Exchange for FakeExchange {
         Poll::Ready(answer)
     }
 
-    fn poll_chunk(&mut self, _cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
+        if self.held_last && self.chunks.len() == 1 && !*self.events.open.lock().unwrap() {
+            self.events.held.lock().unwrap().push(cx.waker().clone());
+            return Poll::Pending;
+        }
         if self.endless {
             return Poll::Ready(Some(Ok(Bytes::from_static(&[b'e'; 64 * 1024]))));
         }
