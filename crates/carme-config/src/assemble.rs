@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::config::{AccessLog, App, Config, Location, Queue, defaults};
-use crate::draft::{AppDraft, At, Draft, LocationDraft};
+use crate::config::{AccessLog, App, Config, Queue, defaults};
+use crate::draft::{AnswerDraft, AppDraft, At, Draft, LocationDraft, PolicyDraft};
 use crate::interpreter::{Interpreter, Origin};
+use crate::location::{Answer, HostPattern, Location};
 use crate::mount::MountPath;
 use crate::nearest::did_you_mean;
 use crate::problem::{Mistake, Problem, Problems};
@@ -53,6 +54,7 @@ fn complete(
     problems: &mut Problems,
 ) -> Option<App> {
     let env = environment(app, draft, problems);
+    let sendfile = sendfile(app, draft, problems);
     let directory = match &app.directory {
         None => Some(draft.base.clone()),
         Some(written) => match paths::folder(&draft.base, &written.value) {
@@ -120,6 +122,7 @@ fn complete(
         },
         route: route(app),
         env,
+        sendfile,
     })
 }
 
@@ -228,40 +231,38 @@ fn locations(draft: &Draft, problems: &mut Problems) -> Vec<Location> {
             }
         }
         return vec![Location {
+            host: None,
             path: MountPath::root(),
-            app: 0,
+            answer: Answer::App(0),
+            policy: PolicyDraft::default().complete(&draft.server.policy),
         }];
     };
     let mut locations: Vec<Location> = Vec::with_capacity(written.len());
     let mut all_known = draft.all_locations_read;
-    let mut taken: HashMap<&MountPath, &LocationDraft> = HashMap::new();
+    let mut taken: HashMap<(&Option<HostPattern>, &MountPath), &LocationDraft> = HashMap::new();
     for location in written {
-        if let Some(first) = taken.insert(&location.path.value, location) {
+        if let Some(first) = taken.insert((&location.host, &location.path.value), location) {
+            let host = location.host.as_ref().map_or("", |host| host.as_str());
             let what = format!(
-                "is taken already: {} at {}",
+                "is taken already: {host}{} at {}",
                 location.path.value, first.path.place
             );
             problems.push(location.path.problem(Mistake::new(what)));
         }
-        match draft
-            .apps
-            .iter()
-            .position(|app| app.name.value == location.app.value)
-        {
-            Some(app) => locations.push(Location {
+        let answer = match &location.answer {
+            AnswerDraft::Other(answer) => Ok(answer.clone()),
+            AnswerDraft::App(app) => named_app(app, draft).map(Answer::App),
+        };
+        match answer {
+            Ok(answer) => locations.push(Location {
+                host: location.host.clone(),
                 path: location.path.value.clone(),
-                app,
+                answer,
+                policy: location.policy.clone().complete(&draft.server.policy),
             }),
-            None => {
+            Err(problem) => {
                 all_known = false;
-                let names = || draft.apps.iter().map(|app| app.name.value.as_str());
-                let known = || match names().collect::<Vec<_>>().as_slice() {
-                    [] => None,
-                    names => Some(format!("there is {}", names.join(", "))),
-                };
-                let mistake = Mistake::new(format!("names no app: {:?}", location.app.value))
-                    .maybe_cure(did_you_mean(&location.app.value, names()).or_else(known));
-                problems.push(location.app.problem(mistake));
+                problems.push(problem);
             }
         }
     }
@@ -269,13 +270,41 @@ fn locations(draft: &Draft, problems: &mut Problems) -> Vec<Location> {
         if all_known
             && !written
                 .iter()
-                .any(|location| location.app.value == app.name.value)
+                .any(|location| location.app_name() == Some(&app.name.value))
         {
             problems.push(nowhere(app, no_location(&app.name.value)));
         }
     }
-    locations.sort_by_key(|location| std::cmp::Reverse(location.path.script_name().len()));
+    locations.sort_by_key(|location| {
+        let host = location.host.as_ref().map_or((0, 0), HostPattern::rank);
+        std::cmp::Reverse((host, location.path.script_name().len()))
+    });
     locations
+}
+
+/// The place of the app with this name.
+fn named_app(app: &At<String>, draft: &Draft) -> Result<usize, Problem> {
+    let names = || draft.apps.iter().map(|app| app.name.value.as_str());
+    names().position(|name| name == app.value).ok_or_else(|| {
+        let known = || match names().collect::<Vec<_>>().as_slice() {
+            [] => None,
+            names => Some(format!("there is {}", names.join(", "))),
+        };
+        app.problem(
+            Mistake::new(format!("names no app: {:?}", app.value))
+                .maybe_cure(did_you_mean(&app.value, names()).or_else(known)),
+        )
+    })
+}
+
+/// The folders of which an app may have files sent.
+fn sendfile(app: &AppDraft, draft: &Draft, problems: &mut Problems) -> Vec<std::path::PathBuf> {
+    let folder = |written: &At<String>| {
+        paths::folder(&draft.base, &written.value)
+            .map_err(|mistake| problems.push(written.problem(mistake)))
+            .ok()
+    };
+    app.sendfile.iter().filter_map(folder).collect()
 }
 
 fn no_location(name: &str) -> Mistake {

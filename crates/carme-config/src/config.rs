@@ -10,9 +10,9 @@ use carme_log::{Condition, Rotation};
 use crate::bind::Bind;
 use crate::error_page::ErrorPage;
 use crate::interpreter::Interpreter;
+use crate::location::{Answer, Location, Policy};
 use crate::log_output::LogOutput;
 use crate::monitor::Monitor;
-use crate::mount::MountPath;
 use crate::proxies::Proxies;
 use crate::route::RoutePattern;
 use crate::target::Target;
@@ -88,6 +88,15 @@ pub mod defaults {
     /// The access log's format: `combined` and the route.
     pub const LOG_FORMAT: &str = "combined_route";
 
+    /// What answers for a folder.
+    pub const INDEX: &str = "index.html";
+    /// Never remembered, and a POST stays one.
+    pub const REDIRECT_STATUS: u16 = 307;
+    /// The type of a fixed answer.
+    pub const RESPOND_TYPE: &str = "text/plain; charset=utf-8";
+    /// A shorter response fits a packet as it is.
+    pub const COMPRESS_MIN_SIZE: ByteSize = ByteSize::kib(1);
+
     /// As many workers as the machine has CPUs, within [`WORKERS_AT_LEAST`] and [`WORKERS_AT_MOST`].
     pub fn workers() -> NonZeroUsize {
         workers_for(std::thread::available_parallelism().map_or(1, usize::from))
@@ -105,9 +114,10 @@ pub struct Config {
     pub server: Server,
     /// What `https://` addresses are served with; there is one if there is such an address.
     pub tls: Option<Tls>,
-    /// The applications; at least one.
+    /// The applications; none if all that is served needs none.
     pub apps: Vec<App>,
-    /// Which path is answered by which app; longest path first, so that the first that covers a path is the one.
+    /// What answers where: those of a host before those of any, longest path first, so that the first that covers a
+    /// request is the one.
     pub locations: Vec<Location>,
     /// The access logs; none if the user wants none.
     pub access_logs: Vec<AccessLog>,
@@ -120,11 +130,19 @@ pub struct Config {
 }
 
 impl Config {
-    /// The location that answers a decoded request path, if there is one.
-    pub fn location(&self, path: &[u8]) -> Option<&Location> {
+    /// The location that answers a decoded request path at a host without port, if there is one.
+    pub fn location(&self, host: &str, path: &[u8]) -> Option<&Location> {
+        self.locations.iter().find(|location| {
+            location.host.as_ref().is_none_or(|pattern| pattern.answers(host))
+                && location.path.path_info(path).is_some()
+        })
+    }
+
+    /// The paths at which an app answers, with the host where there is one.
+    pub fn places_of(&self, app: usize) -> impl Iterator<Item = &Location> {
         self.locations
             .iter()
-            .find(|location| location.path.path_info(path).is_some())
+            .filter(move |location| location.answer == Answer::App(app))
     }
 }
 
@@ -143,6 +161,9 @@ pub struct Server {
     pub error_log: LogOutput,
     /// `error_log_rotate`: when its file is followed by another.
     pub error_log_rotation: Option<Rotation>,
+    /// `compress`, `request_headers`, `response_headers`: what holds for requests that no location answers; the
+    /// locations' own policies have it in them.
+    pub policy: Policy,
 }
 
 /// How long the server waits for its clients, and for its end.
@@ -214,6 +235,7 @@ impl Default for Server {
             proxies: Proxies::default(),
             error_log: LogOutput::Standard,
             error_log_rotation: None,
+            policy: Policy::default(),
         }
     }
 }
@@ -245,6 +267,8 @@ pub struct App {
     pub route: RoutePattern,
     /// Added to the workers' environment: the environment files in order, then `env`.
     pub env: BTreeMap<String, String>,
+    /// `sendfile`: folders of which it may have files sent by `X-Sendfile` and `X-Accel-Redirect`.
+    pub sendfile: Vec<PathBuf>,
 }
 
 /// `queue = { limit, timeout }`
@@ -264,15 +288,6 @@ pub enum Interface {
     Auto,
     /// PEP 3333.
     Wsgi,
-}
-
-/// `[[locations]]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Location {
-    /// The paths that it answers.
-    pub path: MountPath,
-    /// The app that answers: an index into [`Config::apps`].
-    pub app: usize,
 }
 
 /// `[[access_logs]]`

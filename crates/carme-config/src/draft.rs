@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::config::{AccessLog, Interface, Server, Traces};
 use crate::error_page::ErrorPage;
+use crate::location::{Answer, Compress, HeaderRule, HostPattern, Policy};
 use crate::monitor::Monitor;
 use crate::mount::MountPath;
 use crate::problem::{Mistake, Place, Problem};
@@ -69,6 +70,7 @@ pub(crate) struct AppDraft {
     pub(crate) route: Option<At<RoutePattern>>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) env_files: Vec<At<String>>,
+    pub(crate) sendfile: Vec<At<String>>,
 }
 
 impl AppDraft {
@@ -89,6 +91,7 @@ impl AppDraft {
             route: None,
             env: BTreeMap::new(),
             env_files: Vec::new(),
+            sendfile: Vec::new(),
         }
     }
 }
@@ -96,7 +99,58 @@ impl AppDraft {
 /// One location.
 #[derive(Debug)]
 pub(crate) struct LocationDraft {
+    pub(crate) host: Option<HostPattern>,
     pub(crate) path: At<MountPath>,
+    pub(crate) answer: AnswerDraft,
+    pub(crate) policy: PolicyDraft,
+}
+
+/// Who answers at a location.
+#[derive(Debug, Clone)]
+pub(crate) enum AnswerDraft {
     /// The app's name.
-    pub(crate) app: At<String>,
+    App(At<String>),
+    /// Anything that needs no app.
+    Other(Answer),
+}
+
+impl LocationDraft {
+    /// An app at a path, and nothing else.
+    pub(crate) fn app(path: At<MountPath>, app: At<String>) -> Self {
+        LocationDraft {
+            host: None,
+            path,
+            answer: AnswerDraft::App(app),
+            policy: PolicyDraft::default(),
+        }
+    }
+
+    /// The name of the app that answers.
+    pub(crate) fn app_name(&self) -> Option<&str> {
+        match &self.answer {
+            AnswerDraft::App(app) => Some(&app.value),
+            AnswerDraft::Other(_) => None,
+        }
+    }
+}
+
+/// What is said about requests and responses at one place.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PolicyDraft {
+    /// `Some(None)` is switched off.
+    pub(crate) compress: Option<Option<Compress>>,
+    pub(crate) request_headers: Vec<HeaderRule>,
+    pub(crate) response_headers: Vec<HeaderRule>,
+}
+
+impl PolicyDraft {
+    /// What holds in the end: the outer rules come first, so that the inner ones can change what they did.
+    pub(crate) fn complete(self, outer: &Policy) -> Policy {
+        let after = |outer: &[HeaderRule], inner| [outer.to_vec(), inner].concat();
+        Policy {
+            compress: self.compress.unwrap_or_else(|| outer.compress.clone()),
+            request_headers: after(&outer.request_headers, self.request_headers),
+            response_headers: after(&outer.response_headers, self.response_headers),
+        }
+    }
 }

@@ -14,6 +14,7 @@ mod draft;
 mod env_file;
 mod error_page;
 mod interpreter;
+mod location;
 mod log_output;
 mod monitor;
 mod mount;
@@ -33,12 +34,11 @@ mod units;
 
 pub use bind::Bind;
 pub use carme_tls::{CertificateFiles, ClientAuth, MinVersion, Settings as TlsSettings};
-pub use config::{
-    AccessLog, App, Config, Interface, Limits, Location, Queue, Server, Timeouts, Traces, defaults,
-};
+pub use config::{AccessLog, App, Config, Interface, Limits, Queue, Server, Timeouts, Traces, defaults};
 pub use env_file::parse as parse_env_file;
 pub use error_page::{Answers, ErrorPage, Markup};
 pub use interpreter::{Interpreter, Origin};
+pub use location::{Answer, Compress, Files, HeaderChange, HeaderRule, HostPattern, Location, Policy};
 pub use log_output::LogOutput;
 pub use monitor::{Monitor, MonitorListener};
 pub use mount::MountPath;

@@ -101,10 +101,10 @@ impl Config {
         let app = reader.app(options, surroundings);
         let mount = reader.option("--mount", &options.mount, MountPath::parse);
         let locations = mount.map(|path| {
-            vec![LocationDraft {
-                path: at("--mount", path),
-                app: at("--mount", app.name.value.clone()),
-            }]
+            vec![LocationDraft::app(
+                at("--mount", path),
+                at("--mount", app.name.value.clone()),
+            )]
         });
         let access_logs = reader.access_logs(options, surroundings);
         let draft = Draft {

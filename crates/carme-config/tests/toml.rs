@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use carme_config::{
-    Bind, ByteSize, ClientHeader, Config, ForwardedFields, Interface, LogOutput, Markup, Origin, Proxies,
-    TrustedProxy, defaults,
+    Answer, Bind, ByteSize, ClientHeader, Config, ForwardedFields, Interface, LogOutput, Markup, Origin,
+    Proxies, TrustedProxy, defaults,
 };
 use site::Site;
 
@@ -167,9 +167,13 @@ fn a_full_file() {
     );
     assert_eq!(shop.route.to_string(), "shop_{n}");
 
-    let app_for = |path: &[u8]| config.location(path).map(|location| location.app);
-    assert_eq!(app_for(b"/shop/cart"), Some(1));
-    assert_eq!(app_for(b"/shopping"), Some(0));
+    let app_for = |path: &[u8]| {
+        config
+            .location("any", path)
+            .map(|location| location.answer.clone())
+    };
+    assert_eq!(app_for(b"/shop/cart"), Some(Answer::App(1)));
+    assert_eq!(app_for(b"/shopping"), Some(Answer::App(0)));
     let logs: Vec<_> = config.access_logs.iter().map(|log| log.format.as_str()).collect();
     assert_eq!(logs, ["combined", "%h %>s"]);
 }
@@ -185,7 +189,12 @@ fn the_least_file() {
     assert_eq!(config.server.limits.connections_per_address, None);
     assert_eq!(config.error_pages, []);
     assert_eq!(config.apps[0].workers, defaults::workers());
-    assert_eq!(config.location(b"/any").map(|location| location.app), Some(0));
+    assert_eq!(
+        config
+            .location("any", b"/any")
+            .map(|location| location.answer.clone()),
+        Some(Answer::App(0))
+    );
     assert_eq!(config.access_logs, [carme_config::AccessLog::default()]);
     let none = site
         .toml("access_logs = []\n[apps.site]\ntarget = \"app.py\"")
@@ -218,10 +227,10 @@ fn each_kind_of_mistake() {
     const SERVER_KEYS: &str = "[server] knows: listen, graceful_timeout, keep_alive_timeout, header_timeout, \
                                body_timeout, min_body_rate, send_timeout, linger_timeout, max_body, body_memory, \
                                max_header, max_headers, max_uri, max_connections, max_connections_per_address, \
-                               response_buffer, backlog, trusted_proxies, forwarded, forwarded_fields, proxy_protocol, \
+                               response_buffer, backlog, compress, request_headers, response_headers, trusted_proxies, forwarded, forwarded_fields, proxy_protocol, \
                                error_log, error_log_rotate";
     const APP_KEYS: &str = "[apps.site] knows: target, directory, python, interface, workers, threads, \
-                            switch_interval, startup_timeout, queue, route, env, env_files";
+                            switch_interval, startup_timeout, queue, route, env, env_files, sendfile";
     for (result, expected) in [
         // Keys.
         (server("lisen = []"), format!("carme.toml:2:1: unknown key `lisen` in [server] | help: did you mean `listen`? {SERVER_KEYS}")),
@@ -234,7 +243,7 @@ fn each_kind_of_mistake() {
         (app("queue = { limits = 4 }"), "carme.toml:11:11: unknown key `limits` in [apps.site.queue] | help: did you mean `limit`? [apps.site.queue] knows: limit, timeout".into()),
         (rest("[balancers.x]"), "carme.toml:21:2: `balancers` in the top of the file is not available yet in this version of Carme".into()),
         (rest("[sever]"), "carme.toml:21:2: unknown key `sever` in the top of the file | help: did you mean `server`? the top of the file knows: server, tls, apps, locations, access_logs, error_pages, health, metrics, traces".into()),
-        (rest("[[locations]]\npath = \"/\"\napp = \"site\"\n[[locations]]\npath = \"/static\"\nfiles = \"static\""), "carme.toml:26:1: `files` in [[locations]] is not available yet in this version of Carme".into()),
+        (rest("[[locations]]\npath = \"/\"\napp = \"site\"\n[[locations]]\npath = \"/static\"\nbalancer = \"cluster\""), "carme.toml:26:1: `balancer` in [[locations]] is not available yet in this version of Carme".into()),
         // Types.
         (server("listen = 8000"), "carme.toml:2:10: `listen` must be a string, found the number 8000 | help: write \"127.0.0.1:8000\" for this machine alone, \"0.0.0.0:8000\" for everybody".into()),
         (server("listen = [\"127.0.0.1:0\", true]"), "carme.toml:2:26: `listen` must be a string, found true".into()),
@@ -297,7 +306,7 @@ fn each_kind_of_mistake() {
         // What belongs together.
         (target(""), "carme.toml:10:7: [apps.site] has no `target` | help: write target = \"app.py\" or target = \"mysite.wsgi:application\"".into()),
         (rest("[[locations]]\npath = \"/\"\napp = \"sit\""), "carme.toml:23:7: `app` names no app: \"sit\" | help: did you mean `site`?".into()),
-        (rest("[[locations]]\npath = \"/\""), "carme.toml:21:1: [[locations]] has no `app` | help: write app = \"site\"".into()),
+        (rest("[[locations]]\npath = \"/\""), "carme.toml:21:1: [[locations]] says not what answers | help: write one of app = \"site\", files = \"static\", redirect = \"https://example.com{uri}\", respond = { body = \"text\" }".into()),
         (rest("[[locations]]\npath = \"shop\"\napp = \"site\""), "carme.toml:22:8: `path` must be a path such as \"/\" or \"/shop\", found \"shop\" | help: begin with a slash: \"/shop\"".into()),
         (rest("[[locations]]\npath = \"/a\"\napp = \"site\"\n[[locations]]\npath = \"/a/\"\napp = \"site\""), "carme.toml:25:8: `path` is taken already: /a at carme.toml:22:8".into()),
         (rest("[[access_logs]]\nfile = \"-\"\nformat = \"combiend\""), "carme.toml:23:10: `format` is no log format: at column 1, \"combiend\" is neither a nickname (common, combined, combined_route, json) nor has it any directive, such as %h | help: did you mean \"combined\"?".into()),

@@ -148,7 +148,7 @@ pub fn path(bytes: &[u8]) {
         .enumerate()
         .map(|(index, prefix)| Location::new(prefix, index))
         .collect();
-    if let Some(found) = locations.find(&decoded) {
+    if let Some(found) = locations.find(|| b"", &decoded) {
         assert_eq!([found.script_name, found.path_info].concat(), *decoded);
         assert!(matches!(found.path_info, [] | [b'/', ..]));
         // No longer prefix would have done.

@@ -1,9 +1,9 @@
-//! Carme's HTTP side: listeners, TLS, HTTP/1.1 on hyper, locations, limits, request bodies, and the access log.
+//! Carme's HTTP side: listeners, TLS, HTTP/1.1 on hyper, locations, limits, request bodies, files, and the access log.
 //!
-//! [`serve`] answers every request that reaches a [`Listener`] from a [`Site`]: it finds the location, reads the body,
-//! hands both to the location's [`Application`] and brings its answer to the client. What an application never sees:
-//! malformed requests, bodies that are still coming, hop-by-hop fields, names with `_`, and what somebody who is not a
-//! trusted proxy ([`Proxies`]) claims about the client.
+//! [`serve`] answers every request that reaches a [`Listener`] from a [`Site`]: it finds the location, sends a file,
+//! redirects or answers with a fixed text by itself, or reads the body, hands both to the location's [`Application`] and
+//! brings its answer to the client. What an application never sees: malformed requests, bodies that are still coming,
+//! hop-by-hop fields, names with `_`, and what somebody who is not a trusted proxy ([`Proxies`]) claims about the client.
 //!
 //! # What a client gets when something is wrong
 //!
@@ -15,7 +15,8 @@
 //! | more connections from one address than it may have | 503 with `Retry-After`, connection closed; while 64 are being told so, closed at once, with a line in the error log alone |
 //! | a transfer coding besides chunked, CONNECT / another major version of HTTP | 501 / 505, connection closed |
 //! | plain HTTP to an address that speaks TLS | 400, connection closed |
-//! | no location | 404 |
+//! | no location, no such file / a file that may not be read | 404 / 403 |
+//! | a file asked for by another method than GET and HEAD | 405 with `Allow` |
 //! | queue full, queued too long, server stopping, no room for a request body on disk | 503 with `Retry-After` |
 //! | the application raised before its header was sent | 500 |
 //! | the application's response is invalid, or its worker died | 502 |
@@ -38,21 +39,27 @@ mod app;
 mod body;
 mod client;
 mod clock;
+mod compress;
 mod connection;
 mod connections;
 mod crowd;
 mod error_pages;
 mod fault;
+mod file_body;
+mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 mod guard;
+mod header_rules;
 mod listener;
+mod local;
 mod location;
 mod metrics;
 mod monitor;
 mod negotiate;
 mod outgoing;
 mod page;
+mod policy;
 mod record;
 mod refused;
 mod request_id;
@@ -70,11 +77,16 @@ pub use carme_tls::Tls;
 
 pub use app::{Application, Exchange};
 pub use client::{ClientHeader, ForwardedFields, Proxies};
+pub use compress::Compress;
 pub use error_pages::{ErrorPage, ErrorPages, Markup};
+pub use files::{FileOptions, Files};
+pub use header_rules::{HeaderChange, HeaderRule, StatusRange};
 pub use listener::{BindError, Listener};
+pub use local::{Fixed, Redirect};
 pub use location::Location;
 pub use metrics::Metrics;
 pub use monitor::{Insight, Monitor, Readiness};
+pub use policy::Policy;
 pub use server::{Drained, serve};
 pub use shutdown::Shutdown;
 pub use site::{AccessLog, Https, Limits, Site, SiteOptions};

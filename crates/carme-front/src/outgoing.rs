@@ -1,24 +1,22 @@
 //! Response bodies on their way to hyper, with the record that becomes the log line when they are gone.
 
-use std::fs::File;
-use std::future::Future;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::task::JoinHandle;
 
 use crate::app::Exchange;
+use crate::compress::Compressing;
+use crate::file_body::FileBody;
 use crate::record::Record;
-
-/// Bytes of a file that are read at a time.
-const FILE_PIECE: u64 = 256 * 1024;
 
 /// A response's body.
 pub(crate) struct Outgoing<E: Exchange> {
     content: Content<E>,
+    /// What the content goes through on its way.
+    compressing: Option<Box<Compressing>>,
     /// Everything was given to hyper.
     complete: bool,
     /// `None` once it has been handed on.
@@ -49,25 +47,38 @@ pub(crate) enum Truncated {
     Aborted(carme_farm::dispatch::Aborted),
     #[error("the file of the response cannot be read: {0}")]
     File(io::Error),
+    #[error("the response cannot be compressed: {0}")]
+    Compression(io::Error),
 }
 
 impl<E: Exchange> Outgoing<E> {
     pub(crate) fn new(content: Content<E>, record: Box<Record>) -> Self {
         let complete = match &content {
             Content::Empty => true,
-            Content::File(file) => file.left == 0,
+            Content::File(file) => file.left() == 0,
             Content::Stream { left, .. } => *left == Some(0),
             Content::Whole(_) | Content::Short { .. } | Content::Cut(_) => false,
         };
         Outgoing {
             content,
+            compressing: None,
             complete,
             record: Some(record),
         }
     }
 
+    /// The same, compressed on its way.
+    pub(crate) fn compressed(mut self, compressing: Option<Box<Compressing>>) -> Self {
+        self.complete &= compressing.is_none();
+        self.compressing = compressing;
+        self
+    }
+
     fn account(&mut self, piece: &Bytes) {
-        if let Some(record) = &mut self.record {
+        // What is compressed counts as what it becomes.
+        if self.compressing.is_none()
+            && let Some(record) = &mut self.record
+        {
             record.body_bytes += piece.len() as u64;
         }
     }
@@ -129,6 +140,83 @@ impl<E: Exchange> Outgoing<E> {
             record.account = Some(exchange.account());
         }
     }
+
+    /// The content as it is.
+    fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
+        match &mut self.content {
+            Content::Empty => Poll::Ready(None),
+            Content::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.content = Content::Empty;
+                self.complete = true;
+                self.account(&bytes);
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Content::Short { bytes, missing } if bytes.is_empty() => {
+                let missing = *missing;
+                self.cut(cx, Truncated::Short(missing))
+            }
+            Content::Short { bytes, .. } => {
+                let bytes = std::mem::take(bytes);
+                self.account(&bytes);
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Content::Stream { .. } => self.poll_stream(cx),
+            Content::Cut(why) => Poll::Ready(why.take().map(Err)),
+            Content::File(file) => match ready!(file.poll_piece(cx)) {
+                Some(Ok(piece)) => {
+                    self.complete = file.left() == 0;
+                    self.account(&piece);
+                    Poll::Ready(Some(Ok(Frame::data(piece))))
+                }
+                Some(Err(error)) => self.cut(cx, Truncated::File(error)),
+                None => Poll::Ready(None),
+            },
+        }
+    }
+
+    /// The content, compressed. What is ready is sent before there is a wait for more.
+    fn poll_compressed(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut compressing: Box<Compressing>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
+        let polled = loop {
+            match compressing.poll(cx) {
+                Poll::Pending => break Poll::Pending,
+                Poll::Ready(Err(error)) => break self.cut(cx, Truncated::Compression(error)),
+                Poll::Ready(Ok(Some(piece))) => {
+                    if let Some(record) = &mut self.record {
+                        record.body_bytes += piece.len() as u64;
+                    }
+                    self.complete = compressing.is_finished();
+                    break Poll::Ready(Some(Ok(Frame::data(piece))));
+                }
+                Poll::Ready(Ok(None)) if compressing.is_finished() => {
+                    self.complete = true;
+                    break Poll::Ready(None);
+                }
+                Poll::Ready(Ok(None)) => {}
+            }
+            match self.poll_content(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Ok(piece) = frame.into_data() {
+                        compressing.give(piece);
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => break Poll::Ready(Some(Err(error))),
+                Poll::Ready(None) => compressing.finish(),
+                // What has been cut gets no end, and hyper the chance to send what it was given.
+                Poll::Pending if matches!(self.content, Content::Cut(_)) => break Poll::Pending,
+                Poll::Pending if compressing.flush() => {}
+                Poll::Pending => break Poll::Pending,
+            }
+            // The end of the content is not yet the end of what is sent.
+            self.complete = false;
+        };
+        self.compressing = Some(compressing);
+        polled
+    }
 }
 
 impl<E: Exchange> Body for Outgoing<E> {
@@ -140,53 +228,32 @@ impl<E: Exchange> Body for Outgoing<E> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
         let this = self.get_mut();
-        match &mut this.content {
-            Content::Empty => Poll::Ready(None),
-            Content::Whole(bytes) => {
-                let bytes = std::mem::take(bytes);
-                this.content = Content::Empty;
-                this.complete = true;
-                this.account(&bytes);
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
-            }
-            Content::Short { bytes, missing } if bytes.is_empty() => {
-                let missing = *missing;
-                this.cut(cx, Truncated::Short(missing))
-            }
-            Content::Short { bytes, .. } => {
-                let bytes = std::mem::take(bytes);
-                this.account(&bytes);
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
-            }
-            Content::Stream { .. } => this.poll_stream(cx),
-            Content::Cut(why) => Poll::Ready(why.take().map(Err)),
-            Content::File(file) => match ready!(file.poll_piece(cx)) {
-                Some(Ok(piece)) => {
-                    this.complete = file.left == 0;
-                    this.account(&piece);
-                    Poll::Ready(Some(Ok(Frame::data(piece))))
-                }
-                Some(Err(error)) => this.cut(cx, Truncated::File(error)),
-                None => Poll::Ready(None),
-            },
+        match this.compressing.take() {
+            None => this.poll_content(cx),
+            Some(compressing) => this.poll_compressed(cx, compressing),
         }
     }
-
     fn is_end_stream(&self) -> bool {
+        if self.compressing.is_some() {
+            return self.complete;
+        }
         match &self.content {
             Content::Empty => true,
             Content::Stream { left, .. } => *left == Some(0),
-            Content::File(file) => file.left == 0,
+            Content::File(file) => file.left() == 0,
             Content::Whole(_) | Content::Short { .. } | Content::Cut(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
+        if self.compressing.is_some() {
+            return SizeHint::default();
+        }
         match &self.content {
             Content::Empty => SizeHint::with_exact(0),
             Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Content::Stream { left: Some(left), .. } => SizeHint::with_exact(*left),
-            Content::File(file) => SizeHint::with_exact(file.left),
+            Content::File(file) => SizeHint::with_exact(file.left()),
             // The length is in the header, and hyper must find the body shorter than that.
             Content::Short { .. } | Content::Cut(_) | Content::Stream { left: None, .. } => {
                 SizeHint::default()
@@ -215,7 +282,7 @@ impl<E: Exchange> Drop for Outgoing<E> {
 
 /// The client has all that was announced, but the application may not have come to its end: it must not be told that
 /// the client has left.
-fn finish_unread<E: Exchange>(mut exchange: E) {
+pub(crate) fn finish_unread<E: Exchange>(mut exchange: E) {
     // Mostly the end is already there.
     let mut cx = Context::from_waker(std::task::Waker::noop());
     loop {
@@ -230,71 +297,4 @@ fn finish_unread<E: Exchange>(mut exchange: E) {
             while let Some(Ok(_)) = std::future::poll_fn(|cx| exchange.poll_chunk(cx)).await {}
         });
     }
-}
-
-/// Part of a file, read piece by piece on threads that may block.
-pub(crate) struct FileBody {
-    /// Bytes that are still to come.
-    left: u64,
-    at: u64,
-    reading: Reading,
-}
-
-enum Reading {
-    Idle(File),
-    Busy(JoinHandle<(File, io::Result<Bytes>)>),
-    Failed,
-}
-
-impl FileBody {
-    pub(crate) fn new(file: File, offset: u64, len: u64) -> Self {
-        FileBody {
-            left: len,
-            at: offset,
-            reading: Reading::Idle(file),
-        }
-    }
-
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-        loop {
-            match std::mem::replace(&mut self.reading, Reading::Failed) {
-                Reading::Idle(file) if self.left == 0 => {
-                    self.reading = Reading::Idle(file);
-                    return Poll::Ready(None);
-                }
-                Reading::Idle(file) => {
-                    let (at, len) = (self.at, self.left.min(FILE_PIECE) as usize);
-                    self.reading = Reading::Busy(tokio::task::spawn_blocking(move || read(file, at, len)));
-                }
-                Reading::Busy(mut task) => {
-                    let Poll::Ready(outcome) = Pin::new(&mut task).poll(cx) else {
-                        self.reading = Reading::Busy(task);
-                        return Poll::Pending;
-                    };
-                    let (file, piece) = outcome.map_err(io::Error::other)?;
-                    let piece = piece?;
-                    self.left -= piece.len() as u64;
-                    self.at += piece.len() as u64;
-                    self.reading = Reading::Idle(file);
-                    return Poll::Ready(Some(Ok(piece)));
-                }
-                Reading::Failed => return Poll::Ready(None),
-            }
-        }
-    }
-}
-
-fn read(mut file: File, at: u64, len: usize) -> (File, io::Result<Bytes>) {
-    let mut piece = Vec::with_capacity(len);
-    let outcome = file
-        .seek(SeekFrom::Start(at))
-        .and_then(|_| Read::by_ref(&mut file).take(len as u64).read_to_end(&mut piece))
-        .and_then(|read| match read {
-            0 => Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "it is shorter than it was",
-            )),
-            _ => Ok(Bytes::from(piece)),
-        });
-    (file, outcome)
 }

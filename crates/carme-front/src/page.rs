@@ -58,7 +58,9 @@ fn problem(status: StatusCode, id: &RequestId) -> Bytes {
 fn explanation(status: StatusCode) -> &'static str {
     match status.as_u16() {
         400 => "The request could not be understood.",
+        403 => "This may not be seen.",
         404 => "Nothing is served here.",
+        405 => "This can only be read.",
         408 => "The request did not arrive in time.",
         413 => "The request's body is too large.",
         414 => "The address is too long.",

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 use crate::client::{Claims, Node, tell_of_stranger};
 use crate::guard::Notes;
 use crate::metrics::Observation;
+use crate::policy::Policy;
 use crate::refused::Refused;
 use crate::request_id::RequestId;
 use crate::state::{ConnectionState, NextHead};
@@ -57,6 +58,8 @@ pub(crate) struct Record {
     pub(crate) app: Option<u16>,
     /// Its part of a trace, if it has one.
     pub(crate) trace: Option<Tracing>,
+    /// What holds where the request was answered.
+    pub(crate) policy: Option<Arc<Policy>>,
     /// The connection ends with this exchange.
     pub(crate) close: bool,
     keepalives: u32,
@@ -102,6 +105,7 @@ impl Record {
             claims = Claims::settle(&mut headers, peer, &common.proxies);
         }
         let given = claims.as_mut().and_then(|claims| claims.request_id.take());
+        let policy = connection.common.policy.clone();
         Box::new(Record {
             connection,
             id: given.unwrap_or_else(RequestId::next),
@@ -126,6 +130,7 @@ impl Record {
             account: None,
             app: None,
             trace: None,
+            policy,
             close: head.notes.close,
             keepalives,
             started,

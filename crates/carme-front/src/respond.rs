@@ -8,8 +8,12 @@ use http::{Method, Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 
 use crate::app::Exchange;
+use crate::compress::{Compressing, Secrets};
 use crate::fault::Fault;
-use crate::outgoing::{Content, FileBody, Outgoing};
+use crate::file_body::FileBody;
+use crate::header_rules;
+use crate::local::{LocalAnswer, LocalContent};
+use crate::outgoing::{Content, Outgoing};
 use crate::page;
 use crate::record::Record;
 use crate::trace::Tracing;
@@ -65,7 +69,8 @@ pub(crate) fn answer<E: Exchange>(
         response.extensions_mut().insert(reason);
     }
     *response.headers_mut() = headers;
-    Ok(finish(record, response, content))
+    let compressing = compressing(&record, &mut response, &content, Secrets::Perhaps);
+    Ok(finish_compressed(record, response, content, compressing))
 }
 
 /// A page that says what went wrong, and a line in the error log that says why.
@@ -91,6 +96,10 @@ pub(crate) fn fault<E: Exchange>(mut record: Box<Record>, fault: &Fault) -> Resp
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, content_type);
     headers.insert(header::VARY, const { HeaderValue::from_static("Accept") });
+    if fault.status == StatusCode::METHOD_NOT_ALLOWED {
+        // Only files know which methods there are.
+        headers.insert(header::ALLOW, const { HeaderValue::from_static("GET, HEAD") });
+    }
     if fault.is_temporary() {
         headers.insert(header::RETRY_AFTER, RETRY_AFTER);
     }
@@ -114,6 +123,54 @@ pub(crate) fn redirect<E: Exchange>(record: Box<Record>, location: HeaderValue) 
     finish(record, response, Content::Empty)
 }
 
+/// An answer that the front has made itself.
+pub(crate) fn local<E: Exchange>(record: Box<Record>, answer: LocalAnswer) -> Response<Outgoing<E>> {
+    let LocalAnswer {
+        status,
+        mut headers,
+        content,
+    } = answer;
+    let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let content = if record.method == Method::HEAD || bodiless {
+        if !bodiless {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(content.len()));
+        }
+        Content::Empty
+    } else {
+        match content {
+            LocalContent::Empty => Content::Empty,
+            LocalContent::Whole(bytes) => whole(bytes),
+            LocalContent::File(file) => Content::File(file),
+        }
+    };
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    let compressing = compressing(&record, &mut response, &content, Secrets::None);
+    finish_compressed(record, response, content, compressing)
+}
+
+/// Decides whether the response is compressed, and makes its header say so.
+fn compressing<E: Exchange>(
+    record: &Record,
+    response: &mut Response<()>,
+    content: &Content<E>,
+    secrets: Secrets,
+) -> Option<Box<Compressing>> {
+    let compress = record.policy.as_ref()?.compress.as_ref()?;
+    let len = match content {
+        // What will be cut short must not look complete.
+        Content::Short { .. } | Content::Cut(_) => return None,
+        Content::Whole(bytes) => Some(bytes.len() as u64),
+        Content::File(file) => Some(file.left()),
+        Content::Stream { left, .. } => *left,
+        Content::Empty if record.method == Method::HEAD => None,
+        Content::Empty => Some(0),
+    };
+    let asked = (&record.method, &record.headers);
+    compress.begin(asked, response.status(), response.headers_mut(), len, secrets)
+}
+
 /// The answer to `OPTIONS *`: what the server as a whole can do (RFC 9110 section 9.3.7).
 pub(crate) fn server_options<E: Exchange>(record: Box<Record>) -> Response<Outgoing<E>> {
     let mut response = Response::new(());
@@ -124,11 +181,21 @@ pub(crate) fn server_options<E: Exchange>(record: Box<Record>) -> Response<Outgo
 
 /// What every response gets.
 pub(crate) fn finish<E: Exchange>(
+    record: Box<Record>,
+    response: Response<()>,
+    content: Content<E>,
+) -> Response<Outgoing<E>> {
+    finish_compressed(record, response, content, None)
+}
+
+fn finish_compressed<E: Exchange>(
     mut record: Box<Record>,
     mut response: Response<()>,
     content: Content<E>,
+    compressing: Option<Box<Compressing>>,
 ) -> Response<Outgoing<E>> {
-    record.status = response.status().as_u16();
+    let status = response.status();
+    record.status = status.as_u16();
     record.answered();
     let headers = response.headers_mut();
     headers
@@ -142,17 +209,20 @@ pub(crate) fn finish<E: Exchange>(
             .entry(header::STRICT_TRANSPORT_SECURITY)
             .or_insert_with(|| hsts.clone());
     }
+    if let Some(policy) = &record.policy {
+        header_rules::apply(&policy.response_headers, headers, Some(status));
+    }
     if record.close {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     if record.connection.common.keeps_response_headers {
         record.response_headers = Some(headers.clone());
     }
-    response.map(|()| Outgoing::new(content, record))
+    response.map(|()| Outgoing::new(content, record).compressed(compressing))
 }
 
 /// Fields that concern one connection are the front's business (RFC 9110 section 7.6.1, PEP 3333 "Other HTTP Features").
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
+pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let is_hop_by_hop = |name: &HeaderName| {
         [
             &header::CONNECTION,

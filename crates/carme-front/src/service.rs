@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use carme_farm::dispatch::{Answer, Failure, RequestBody};
+use carme_farm::dispatch::{Answer, AnswerBody, Failure, RequestBody};
 use carme_ring::frame::{RequestHead, Scheme, Version};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
@@ -15,10 +15,13 @@ use hyper::body::Incoming;
 use crate::app::{Application, Exchange};
 use crate::body::{self, BodyLimits};
 use crate::fault::Fault;
+use crate::files;
 use crate::guard::{Framing, Refusal};
-use crate::location;
+use crate::header_rules;
+use crate::local::LocalAnswer;
+use crate::location::{self, Answerer};
 use crate::monitor::{self, Page};
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Outgoing, finish_unread};
 use crate::record::{Record, split_port};
 use crate::respond;
 use crate::site::Site;
@@ -65,6 +68,7 @@ pub(crate) fn serve<A: Application>(
                 Err((record, fault)) => respond::fault(record, &fault),
             }),
             Ok(Outcome::Elsewhere(location)) => Ok(respond::redirect(record, location)),
+            Ok(Outcome::Local(answer)) => Ok(respond::local(record, *answer)),
             Ok(Outcome::Options) => Ok(respond::server_options(record)),
             // Boxed: it is rare, and every exchange's future would have the room for it.
             Ok(Outcome::Monitor(page)) => match &site.monitor {
@@ -80,6 +84,8 @@ enum Outcome<E> {
     Answered(E, Answer),
     /// The same over TLS.
     Elsewhere(HeaderValue),
+    /// By the front itself.
+    Local(Box<LocalAnswer>),
     /// `OPTIONS *`
     Options,
     /// A page of the front itself.
@@ -137,10 +143,20 @@ async fn exchange<A: Application>(
     if let Some(traces) = &site.common.traces {
         record.trace = Some(traces.begin(&mut record.headers));
     }
-    let Some(found) = site.locations.find(&path) else {
+    let Some(found) = site.locations.find(|| split_port(host(record)).0, &path) else {
         return Err(no_location(framing));
     };
-    record.app = found.app.number();
+    if let Some(policy) = &found.location.policy {
+        header_rules::apply(&policy.request_headers, &mut record.headers, None);
+        record.policy = Some(Arc::clone(policy));
+    }
+    let Answerer::App(app) = &found.location.answerer else {
+        // As above, a body stays unread.
+        record.close |= framing != Framing::Empty;
+        // Boxed, so that requests to applications do not carry the room for it around.
+        return Box::pin(local(record, &found, &uri)).await.map(Outcome::Local);
+    };
+    record.app = app.number();
     let body = match framing {
         Framing::Empty => RequestBody::Empty,
         _ => {
@@ -148,7 +164,7 @@ async fn exchange<A: Application>(
             let head = encoded_len(record);
             let limits = BodyLimits {
                 bytes: common.limits.body_bytes,
-                inline: found.app.max_inline_body(head),
+                inline: app.max_inline_body(head),
                 memory: common.limits.body_memory,
                 timeout: common.limits.body_timeout,
                 rate: common.limits.body_rate,
@@ -177,10 +193,8 @@ async fn exchange<A: Application>(
     if record.notes.hop_by_hop || record.notes.underscore {
         remove_unseen(record);
     }
-    let exchange = found
-        .app
-        .dispatch(request_head(record, &found, &uri), &record.headers, body);
-    if record.connection.common.access_logs.is_empty() {
+    let exchange = app.dispatch(request_head(record, &found, &uri), &record.headers, body);
+    if record.connection.common.access_logs.is_empty() && record.policy.is_none() {
         record.forget_headers();
     }
     match (Waiting {
@@ -189,7 +203,13 @@ async fn exchange<A: Application>(
     })
     .await
     {
-        (_, exchange, Ok(answer)) => Ok(Outcome::Answered(exchange, answer)),
+        (record, exchange, Ok(answer)) => match &record.policy {
+            Some(policy) if !policy.sendfile.is_empty() => {
+                let policy = Arc::clone(policy);
+                Box::pin(with_file(record, exchange, answer, &policy.sendfile)).await
+            }
+            _ => Ok(Outcome::Answered(exchange, answer)),
+        },
         (record, exchange, Err(failure)) => {
             record.account = Some(exchange.account());
             if let Some(metrics) = &site.common.metrics {
@@ -206,6 +226,57 @@ fn no_location(framing: Framing) -> Fault {
         close: framing != Framing::Empty,
         ..Fault::new(StatusCode::NOT_FOUND, "no location has this path")
     }
+}
+
+/// What the front answers without an application.
+async fn local<A>(
+    record: &Record,
+    found: &location::Found<'_, A>,
+    uri: &http::Uri,
+) -> Result<Box<LocalAnswer>, Fault> {
+    let answer = match &found.location.answerer {
+        Answerer::Files(files) => {
+            let asked = (&record.method, &record.headers, uri);
+            files.answer(asked, found.script_name, found.path_info).await?
+        }
+        Answerer::Redirect(redirect) => redirect.answer(host(record), uri, found.path_info)?,
+        Answerer::Fixed(fixed) => fixed.answer(),
+        Answerer::App(_) => return Err(Fault::new(StatusCode::NOT_FOUND, "an application answers here")),
+    };
+    Ok(Box::new(answer))
+}
+
+/// The application's answer, or the file that it names in its place.
+async fn with_file<E: Exchange>(
+    record: &mut Record,
+    exchange: E,
+    mut answer: Answer,
+    folders: &[std::path::PathBuf],
+) -> Result<Outcome<E>, Fault> {
+    // What is no final answer is none with a file either.
+    if answer.status.is_informational() {
+        return Ok(Outcome::Answered(exchange, answer));
+    }
+    // The client may leave while the file is looked for.
+    record.account = Some(exchange.account());
+    let asked = (&record.method, &record.headers);
+    respond::remove_hop_by_hop(&mut answer.headers);
+    let Some(outcome) = files::send(folders, asked, &mut answer).await else {
+        return Ok(Outcome::Answered(exchange, answer));
+    };
+    if matches!(answer.body, AnswerBody::Stream) {
+        finish_unread(exchange);
+    }
+    outcome.map(|answer| Outcome::Local(Box::new(answer)))
+}
+
+/// The host that was asked for, with its port if it has one.
+fn host(record: &Record) -> &[u8] {
+    record
+        .headers
+        .get(header::HOST)
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default()
 }
 
 /// Waits for the answer. If the client leaves meanwhile, notes who had the request, for the log line.
@@ -280,12 +351,7 @@ fn request_head<'a, A>(
     } else {
         Version::Http11
     };
-    let host = record
-        .headers
-        .get(header::HOST)
-        .map(HeaderValue::as_bytes)
-        .unwrap_or_default();
-    let (host, host_port) = split_port(host);
+    let (host, host_port) = split_port(host(record));
     let claimed = record.claims.as_deref();
     let claimed_scheme = claimed.and_then(|claims| claims.scheme);
     let scheme = record.scheme();

@@ -14,6 +14,7 @@ use crate::guard::{HeadLimits, STACK_FIELDS};
 use crate::location::{Location, Locations};
 use crate::metrics::Metrics;
 use crate::monitor::Monitor;
+use crate::policy::Policy;
 use crate::trace::Traces;
 
 /// What one client may cost. Every field has a default.
@@ -165,6 +166,8 @@ pub struct SiteOptions {
     pub monitor: Option<Monitor>,
     /// How requests take part in distributed traces; not at all if `None`.
     pub traces: Option<Traces>,
+    /// What holds for requests that no location answers; each location has its own.
+    pub policy: Policy,
 }
 
 /// What every connection needs, whatever the applications are.
@@ -186,6 +189,7 @@ pub(crate) struct Common {
     pub(crate) error_pages: ErrorPages,
     pub(crate) metrics: Option<Arc<Metrics>>,
     pub(crate) traces: Option<Traces>,
+    pub(crate) policy: Option<Arc<Policy>>,
     pub(crate) clock: Clock,
 }
 
@@ -210,6 +214,7 @@ impl<A> Site<A> {
             metrics,
             monitor,
             traces,
+            policy,
         } = options;
         let hsts = https.hsts.map(|age| format!("max-age={}", age.as_secs()));
         Site {
@@ -232,6 +237,7 @@ impl<A> Site<A> {
                 error_pages,
                 metrics,
                 traces,
+                policy: policy.into_shared(),
             }),
             locations: locations.into_iter().collect(),
             monitor,

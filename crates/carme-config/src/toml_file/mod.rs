@@ -5,8 +5,10 @@
 mod access_logs;
 pub(crate) mod bounds;
 mod document;
+mod location;
 mod monitor;
 mod proxies;
+mod rules;
 mod schema;
 mod section;
 mod tls;
@@ -21,9 +23,9 @@ use self::section::{Section, describe, number, text};
 use crate::assemble::assemble;
 use crate::bind::Bind;
 use crate::config::{Config, Server};
-use crate::draft::{AppDraft, At, Draft, LocationDraft};
+use crate::draft::{AppDraft, At, Draft};
 use crate::error_page::{self, Answers, ErrorPage};
-use crate::mount::MountPath;
+use crate::location::Policy;
 use crate::problem::{Mistake, Place, Problem, Problems};
 use crate::route::RoutePattern;
 use crate::surroundings::Surroundings;
@@ -97,7 +99,7 @@ impl Config {
         let monitor = monitor::monitor(&top, base, &server, &mut problems);
         let apps = apps(&top, &mut problems);
         let before = problems.len();
-        let locations = locations(&top, &mut problems);
+        let locations = location::locations(&top, base, &mut problems);
         let draft = Draft {
             base: base.to_owned(),
             server,
@@ -110,7 +112,7 @@ impl Config {
             monitor,
             traces: traces::traces(&top, &mut problems),
         };
-        if draft.apps.is_empty() && !top.has("apps") {
+        if draft.apps.is_empty() && !top.has("apps") && !top.has("locations") {
             problems.push(Problem {
                 place: document.whole(),
                 what: "nothing to serve is named".to_owned(),
@@ -192,6 +194,7 @@ fn server(top: &Section<'_>, base: &Path, problems: &mut Problems) -> Server {
     );
     server.proxies = proxies::proxies(&section, problems);
     access_logs::error_log(&section, base, &mut server, problems);
+    server.policy = location::policy(&section, problems).complete(&Policy::default());
     server
 }
 
@@ -346,26 +349,8 @@ fn app(name: At<String>, title: &str, section: &Section<'_>, problems: &mut Prob
     app.env_files = section
         .texts("env_files", problems, |text| Ok(text.to_owned()))
         .unwrap_or_default();
+    app.sendfile = section
+        .texts("sendfile", problems, |text| Ok(text.to_owned()))
+        .unwrap_or_default();
     app
-}
-
-fn locations(top: &Section<'_>, problems: &mut Problems) -> Option<Vec<LocationDraft>> {
-    let mut drafts = Vec::new();
-    for location in top.sections("locations", &schema::LOCATION, problems)? {
-        let section = &location.value;
-        let path = section.text("path", problems, MountPath::parse);
-        let app = section.string("app", problems);
-        for (key, example) in [("path", "path = \"/\""), ("app", "app = \"site\"")] {
-            // A location for something that comes later has its own message.
-            let answers_later = key == "app" && schema::LOCATION.later.iter().any(|later| section.has(later));
-            if !section.has(key) && !answers_later {
-                let mistake = Mistake::new(format!("has no `{key}`")).cure(format!("write {example}"));
-                problems.push(location.problem(mistake));
-            }
-        }
-        if let (Some(path), Some(app)) = (path, app) {
-            drafts.push(LocationDraft { path, app });
-        }
-    }
-    Some(drafts)
 }

@@ -46,6 +46,9 @@ pub(crate) const SERVER: Keys = Keys {
         "max_connections_per_address",
         "response_buffer",
         "backlog",
+        "compress",
+        "request_headers",
+        "response_headers",
         "trusted_proxies",
         "forwarded",
         "forwarded_fields",
@@ -92,6 +95,7 @@ pub(crate) const APP: Keys = Keys {
         "route",
         "env",
         "env_files",
+        "sendfile",
     ],
     later: &[
         "request_timeout",
@@ -111,10 +115,50 @@ pub(crate) const QUEUE: Keys = Keys {
 
 pub(crate) const LOCATION: Keys = Keys {
     section: "[[locations]]",
-    known: &["path", "app"],
-    later: &[
-        "host", "files", "balancer", "redirect", "headers", "index", "cache",
+    known: &[
+        "host",
+        "path",
+        "app",
+        "files",
+        "redirect",
+        "respond",
+        "status",
+        "index",
+        "fallback",
+        "follow_links",
+        "hidden",
+        "precompressed",
+        "cache",
+        "immutable",
+        "compress",
+        "request_headers",
+        "response_headers",
     ],
+    later: &["balancer"],
+};
+
+pub(crate) const RESPOND: Keys = Keys {
+    section: "[locations.respond]",
+    known: &["status", "body", "content_type"],
+    later: &[],
+};
+
+pub(crate) const COMPRESS: Keys = Keys {
+    section: "`compress`",
+    known: &["min_size", "types", "even_private"],
+    later: &[],
+};
+
+pub(crate) const REQUEST_HEADER: Keys = Keys {
+    section: "a rule of `request_headers`",
+    known: &["set", "add", "remove", "value", "if_absent"],
+    later: &[],
+};
+
+pub(crate) const RESPONSE_HEADER: Keys = Keys {
+    section: "a rule of `response_headers`",
+    known: &["set", "add", "remove", "value", "if_absent", "status"],
+    later: &[],
 };
 
 pub(crate) const ACCESS_LOG: Keys = Keys {

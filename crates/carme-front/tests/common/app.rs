@@ -94,6 +94,8 @@ impl Fake {
 pub struct FakeExchange {
     events: Arc<Events>,
     held: bool,
+    /// The last piece of a stream comes when it is released.
+    held_last: bool,
     endless: bool,
     answer: Option<Result<Answer, Failure>>,
     chunks: VecDeque<Result<Bytes, Aborted>>,
@@ -118,6 +120,7 @@ impl Application for Fake {
         let mut exchange = FakeExchange {
             events: Arc::clone(&self.events),
             held: false,
+            held_last: false,
             endless: false,
             answer: None,
             chunks: VecDeque::new(),
@@ -174,6 +177,20 @@ impl FakeExchange {
                 reason: Some("Fine".into()),
                 ..answer
             }),
+            // /answer/NAME=VALUE/…/BODY-LENGTH, percent-encoded where it must be.
+            ["answer", ref fields @ .., len] => {
+                let mut answer = whole(200, &[], "text ".repeat(len.parse::<usize>().unwrap() / 5));
+                if let Ok(answer) = &mut answer {
+                    for field in fields {
+                        let (name, value) = field.split_once('=').unwrap();
+                        let value = HeaderValue::from_str(&value.replace('|', "/")).unwrap();
+                        answer
+                            .headers
+                            .append(name.parse::<header::HeaderName>().unwrap(), value);
+                    }
+                }
+                answer
+            }
             ["declares", declared] => whole(200, &[(header::CONTENT_LENGTH, declared)], "12345"),
             ["hop"] => whole(
                 200,
@@ -205,6 +222,24 @@ impl FakeExchange {
                     .map(|piece| Ok(Bytes::copy_from_slice(piece.as_bytes())))
                     .collect();
                 whole(200, &[(header::CONTENT_LENGTH, declared)], "").map(|answer| Answer {
+                    body: AnswerBody::Stream,
+                    ..answer
+                })
+            }
+            ["typed-stream" | "typed-held-stream", ref pieces @ ..] => {
+                self.held_last = orders[0] == "typed-held-stream";
+                self.chunks = pieces
+                    .iter()
+                    .map(|piece| Ok(Bytes::copy_from_slice(piece.as_bytes())))
+                    .collect();
+                whole(200, &[(header::CONTENT_TYPE, "text/html")], "").map(|answer| Answer {
+                    body: AnswerBody::Stream,
+                    ..answer
+                })
+            }
+            ["typed-aborts"] => {
+                self.chunks = [Ok("begun".into()), Err(Aborted("the app raised".into()))].into();
+                whole(200, &[(header::CONTENT_TYPE, "text/html")], "").map(|answer| Answer {
                     body: AnswerBody::Stream,
                     ..answer
                 })
@@ -330,7 +365,11 @@ impl Exchange for FakeExchange {
         Poll::Ready(answer)
     }
 
-    fn poll_chunk(&mut self, _cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Aborted>>> {
+        if self.held_last && self.chunks.len() == 1 && !*self.events.open.lock().unwrap() {
+            self.events.held.lock().unwrap().push(cx.waker().clone());
+            return Poll::Pending;
+        }
         if self.endless {
             return Poll::Ready(Some(Ok(Bytes::from_static(&[b'e'; 64 * 1024]))));
         }

@@ -13,13 +13,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carme_front::{
-    AccessLog, Drained, ErrorPages, Https, Limits, Listener, Location, Proxies, Shutdown, Site, SiteOptions, Tls, serve,
+    AccessLog, Drained, ErrorPages, Https, Limits, Listener, Location, Policy, Proxies, Shutdown, Site,
+    SiteOptions, Tls, serve,
 };
 use carme_log::{Condition, Destination, Format, Writer, WriterOptions};
 use tokio::task::JoinHandle;
 
 use app::{Events, Fake};
-use client::Client;
+use client::{Client, Response};
 
 pub struct Front {
     pub address: SocketAddr,
@@ -59,6 +60,15 @@ impl Front {
             ..SiteOptions::default()
         };
         Self::build(options, format, &["/", "/mount"])
+    }
+
+    /// With these locations, and this policy where there is none.
+    pub fn serving(policy: Policy, locations: impl FnOnce(&Arc<Events>) -> Vec<Location<Fake>>) -> Self {
+        let options = SiteOptions {
+            policy,
+            ..SiteOptions::default()
+        };
+        Self::assemble(options, LINE, None, None, locations)
     }
 
     /// With proxies before it.
@@ -138,6 +148,24 @@ impl Front {
 
     pub async fn connect(&self) -> Client {
         Client::connect(self.address).await
+    }
+
+    /// Asks for `target` on a connection of its own, with these header fields (`name: value`, one a line).
+    pub async fn ask(&self, method: &str, target: &str, fields: &str) -> Response {
+        let mut client = self.connect().await;
+        let fields: String = fields
+            .lines()
+            .map(|line| format!("{}\r\n", line.trim()))
+            .collect();
+        let host = if fields.to_ascii_lowercase().contains("host:") {
+            ""
+        } else {
+            "Host: test\r\n"
+        };
+        client
+            .send(format!("{method} {target} HTTP/1.1\r\n{host}{fields}\r\n"))
+            .await;
+        client.response(method).await
     }
 
     /// The log, once it has `count` lines; what it has if they do not come.

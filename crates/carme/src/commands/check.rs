@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use carme_config::{App, Bind, Config, Monitor, Surroundings, probe};
+use carme_config::{Answer, App, Bind, Config, Location, Monitor, Surroundings, probe};
 use carme_tls::{Certificate, Standing, date};
 
 use crate::cli::Subject;
@@ -25,15 +25,43 @@ pub(crate) fn check(subject: Subject, surroundings: Surroundings) -> ExitCode {
     }
 }
 
-/// One line an app and one an address of pages for those who watch, each beginning with `ok:`.
+/// One line an app, one for each location that needs none, and one an address of pages for those who watch; each begins
+/// with `ok:`.
 fn summary(config: &Config) -> String {
-    config
-        .apps
+    let apps = config.apps.iter().enumerate();
+    let apps = apps.map(|(index, app)| line(config, index, app));
+    let others = config
+        .locations
         .iter()
-        .enumerate()
-        .map(|(index, app)| line(config, index, app))
-        .chain(watched(&config.server.listen, &config.monitor))
-        .collect()
+        .filter_map(|location| other_line(config, location));
+    let watched = watched(&config.server.listen, &config.monitor);
+    apps.chain(others).chain(watched).collect()
+}
+
+/// A location that needs no app.
+fn other_line(config: &Config, location: &Location) -> Option<String> {
+    let what = match &location.answer {
+        Answer::App(_) => return None,
+        Answer::Files(files) => format!("the files of {}", files.folder.display()),
+        Answer::Redirect { status, target } => format!("a redirect ({status}) to {target}"),
+        Answer::Respond { status, .. } => format!("a fixed answer ({status})"),
+    };
+    let places: Vec<String> = places(config, location).collect();
+    Some(format!("ok: {what} at {}\n", places.join(", ")))
+}
+
+/// Where a location can be reached.
+fn places(config: &Config, location: &Location) -> impl Iterator<Item = String> {
+    let path = location.path.script_name();
+    let host = match &location.host {
+        Some(host) => format!(" for {host}"),
+        None => String::new(),
+    };
+    config.server.listen.iter().map(move |bind| match bind {
+        Bind::Tcp(_) | Bind::Tls(_) => format!("{bind}{path}{host}"),
+        Bind::Unix(_) if path.is_empty() => format!("{bind}{host}"),
+        Bind::Unix(_) => format!("{bind} {path}{host}"),
+    })
 }
 
 /// One line a certificate.
@@ -78,17 +106,10 @@ fn watched<'c>(public: &'c [Bind], monitor: &'c Monitor) -> impl Iterator<Item =
 }
 
 fn line(config: &Config, index: usize, app: &App) -> String {
-    let paths = config.locations.iter().filter(|location| location.app == index);
-    let places: Vec<String> = paths
-        .flat_map(|location| {
-            let path = location.path.script_name();
-            config.server.listen.iter().map(move |bind| match bind {
-                Bind::Tcp(_) | Bind::Tls(_) => format!("{bind}{path}"),
-                Bind::Unix(_) if path.is_empty() => bind.to_string(),
-                Bind::Unix(_) => format!("{bind} {path}"),
-            })
-        })
-        .collect();
+    let places = config
+        .places_of(index)
+        .flat_map(|location| places(config, location));
+    let places: Vec<String> = places.collect();
     let python = app
         .python
         .facts
@@ -146,7 +167,10 @@ mod tests {
         let text = format!(
             "[server]\nlisten = [\"127.0.0.1:80\", \"[::1]:80\"]\n[apps.a]\ntarget = \"app\"\nworkers = 1\npython = '{0}'\n\
              [apps.b]\ntarget = \"app:b\"\nworkers = 4\nthreads = 1\npython = '{0}'\n\
-             [[locations]]\npath = \"/\"\napp = \"a\"\n[[locations]]\npath = \"/b/\"\napp = \"b\"\n[health]\n[metrics]\n",
+             [[locations]]\npath = \"/\"\napp = \"a\"\n[[locations]]\npath = \"/b/\"\napp = \"b\"\n\
+             [[locations]]\npath = \"/files\"\nfiles = \".\"\n\
+             [[locations]]\nhost = \"old.example\"\npath = \"/\"\nredirect = \"https://new.example{{uri}}\"\nstatus = 308\n\
+             [[locations]]\npath = \"/ping\"\nrespond = {{ body = \"pong\" }}\n[health]\n[metrics]\n",
             python.display()
         );
         let config = Config::from_toml(&text, Path::new("carme.toml"), &surroundings)
@@ -159,6 +183,10 @@ mod tests {
                  CPython 3.13.1 ({python}, as configured)\n\
                  ok: app:b from {folder} at http://127.0.0.1:80/b, http://[::1]:80/b, with 4 workers and 1 thread each, \
                  CPython 3.13.1 ({python}, as configured)\n\
+                 ok: a redirect (308) to https://new.example{{uri}} at http://127.0.0.1:80 for old.example, \
+                 http://[::1]:80 for old.example\n\
+                 ok: the files of {folder} at http://127.0.0.1:80/files, http://[::1]:80/files\n\
+                 ok: a fixed answer (200) at http://127.0.0.1:80/ping, http://[::1]:80/ping\n\
                  ok: /healthz, /readyz at http://127.0.0.1:80\n\
                  ok: /healthz, /readyz at http://[::1]:80\n\
                  ok: /healthz, /readyz, /metrics at http://127.0.0.1:9180\n"

@@ -32,6 +32,11 @@ pub(super) fn line(about: &About, plan: &AppPlan, addresses: &[String], paths: &
     )
 }
 
+/// The line of a server that needs no app.
+pub(super) fn line_without_apps(addresses: &[String]) -> String {
+    format!("Serving at {}", addresses.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

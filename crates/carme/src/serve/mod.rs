@@ -3,6 +3,7 @@
 mod announce;
 mod apps;
 mod error_log;
+mod locations;
 mod logs;
 mod look;
 mod monitor;
@@ -158,12 +159,21 @@ async fn first_answers(
     running: &[Running],
     addresses: &[String],
 ) -> Result<(), ServeError> {
+    if running.is_empty() {
+        eprintln!("{}", announce::line_without_apps(addresses));
+    }
     for (index, Running { workers, .. }) in running.iter().enumerate() {
         let plan = workers.plan();
         match workers.first().await {
             Ok(about) => {
-                let paths = config.locations.iter().filter(|location| location.app == index);
-                let paths: Vec<_> = paths.map(|location| location.path.script_name()).collect();
+                let mut paths = Vec::new();
+                for location in config.places_of(index) {
+                    // Once, however many hosts it is for.
+                    let path = location.path.script_name();
+                    if !paths.contains(&path) {
+                        paths.push(path);
+                    }
+                }
                 eprintln!("{}", announce::line(&about, plan, addresses, &paths));
             }
             Err(failure) if first_failure == FirstFailure::Ends => {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use carme_config::{Answers, Bind, Config, Markup, TrustedProxy};
 use carme_farm::dispatch::App;
 use carme_front::{
-    AccessLog, BindError, ClientHeader, ErrorPage, ErrorPages, ForwardedFields, Https, Limits, Listener, Location, Proxies, Site,
-    SiteOptions, Tls,
+    AccessLog, BindError, ClientHeader, ErrorPage, ErrorPages, ForwardedFields, Https, Limits, Listener,
+    Proxies, Site, SiteOptions, Tls,
 };
 
 /// An address that cannot be served.
@@ -19,6 +19,8 @@ pub(super) enum ListenError {
 }
 
 use super::monitor::Watch;
+
+use super::locations;
 
 /// Listens everywhere that the configuration names.
 pub(super) fn listen(config: &Config) -> Result<Vec<Listener>, ListenError> {
@@ -85,12 +87,13 @@ pub(super) fn site(
         metrics: watch.metrics(),
         monitor: watch.public_pages(&config.monitor),
         traces: watch.traces(config),
+        policy: locations::policy(&config.server.policy),
         ..SiteOptions::default()
     };
-    let locations = config.locations.iter().filter_map(|location| {
-        let app = apps.get(location.app)?;
-        Some(Location::new(location.path.script_name(), app.clone()))
-    });
+    let locations = config
+        .locations
+        .iter()
+        .filter_map(|location| locations::location(config, location, apps));
     Site::new(options, locations)
 }
 

@@ -1,0 +1,37 @@
+//! What holds at a location besides who answers.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::compress::Compress;
+use crate::header_rules::HeaderRule;
+
+/// What is done to requests and responses on their way. By default nothing is, and nothing is looked at.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// Compression of suitable responses.
+    pub compress: Option<Compress>,
+    /// In their order, before the request is answered.
+    pub request_headers: Vec<HeaderRule>,
+    /// In their order, on every response, the front's own error pages included.
+    pub response_headers: Vec<HeaderRule>,
+    /// Folders from which the application may have files sent by `X-Sendfile` and `X-Accel-Redirect`.
+    pub sendfile: Vec<PathBuf>,
+}
+
+impl Policy {
+    /// `None` if it changes nothing.
+    pub(crate) fn into_shared(self) -> Option<Arc<Self>> {
+        let Policy {
+            compress,
+            request_headers,
+            response_headers,
+            sendfile,
+        } = &self;
+        let is_empty = compress.is_none()
+            && request_headers.is_empty()
+            && response_headers.is_empty()
+            && sendfile.is_empty();
+        (!is_empty).then(|| Arc::new(self))
+    }
+}

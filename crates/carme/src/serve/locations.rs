@@ -1,0 +1,106 @@
+//! From configured locations to the front's.
+
+use carme_config::{Answer, Config};
+use carme_farm::dispatch::App;
+use carme_front::{
+    Compress, FileOptions, Files, Fixed, HeaderChange, HeaderRule, Location, Policy, Redirect, StatusRange,
+};
+use http::{HeaderName, HeaderValue, StatusCode};
+
+/// The front's location; `None` if its app is not there.
+pub(super) fn location(
+    config: &Config,
+    configured: &carme_config::Location,
+    apps: &[App],
+) -> Option<Location<App>> {
+    let path = configured.path.script_name();
+    let mut policy = policy(&configured.policy);
+    let location = match &configured.answer {
+        Answer::App(index) => {
+            policy.sendfile.clone_from(&config.apps.get(*index)?.sendfile);
+            Location::new(path, apps.get(*index)?.clone())
+        }
+        Answer::Files(files) => Location::files(path, Files::new(files.folder.clone(), options(files))),
+        Answer::Redirect { status, target } => Location::redirect(
+            path,
+            Redirect {
+                status: code(*status),
+                target: target.clone(),
+            },
+        ),
+        Answer::Respond {
+            status,
+            body,
+            content_type,
+        } => Location::fixed(
+            path,
+            Fixed {
+                status: code(*status),
+                content_type: value(content_type),
+                body: body.clone().into(),
+            },
+        ),
+    };
+    let location = location.with_policy(policy);
+    Some(match &configured.host {
+        Some(host) => location.at_host(host.as_str()),
+        None => location,
+    })
+}
+
+fn options(files: &carme_config::Files) -> FileOptions {
+    FileOptions {
+        index: files.index.clone(),
+        fallback: files.fallback.clone(),
+        follow_links: files.follow_links,
+        hidden: files.hidden,
+        precompressed: files.precompressed,
+        cache: files.cache.as_deref().map(value),
+        immutable: files.immutable.clone(),
+    }
+}
+
+/// What is done on the way.
+pub(super) fn policy(policy: &carme_config::Policy) -> Policy {
+    let compress = |compress: &carme_config::Compress| Compress {
+        min_size: compress.min_size.as_u64(),
+        types: compress.types.clone(),
+        even_private: compress.even_private,
+    };
+    Policy {
+        compress: policy.compress.as_ref().map(compress),
+        request_headers: policy.request_headers.iter().map(rule).collect(),
+        response_headers: policy.response_headers.iter().map(rule).collect(),
+        sendfile: Vec::new(),
+    }
+}
+
+fn rule(rule: &carme_config::HeaderRule) -> HeaderRule {
+    HeaderRule {
+        change: match &rule.change {
+            carme_config::HeaderChange::Set(field, text) => HeaderChange::Set(name(field), value(text)),
+            carme_config::HeaderChange::Add(field, text) => HeaderChange::Add(name(field), value(text)),
+            carme_config::HeaderChange::Remove(field) => HeaderChange::Remove(name(field)),
+        },
+        statuses: rule
+            .statuses
+            .iter()
+            .map(|&(first, last)| StatusRange { first, last })
+            .collect(),
+        if_absent: rule.if_absent,
+    }
+}
+
+// The configuration was checked: none of these fails.
+
+fn code(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).unwrap_or(StatusCode::OK)
+}
+
+fn name(text: &str) -> HeaderName {
+    text.parse().unwrap_or(HeaderName::from_static("x-invalid"))
+}
+
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_bytes(text.as_bytes()).unwrap_or(HeaderValue::from_static(""))
+}
