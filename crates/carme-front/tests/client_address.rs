@@ -155,7 +155,7 @@ async fn scheme_host_and_port_are_what_the_client_asked_for() {
     }
     // An absolute target has a host of its own; a proxy knows better.
     client
-        .send("GET http://c/client HTTP/1.1\r\nHost: a\r\nX-Forwarded-Host: b\r\n\r\n")
+        .send("GET http://c/client HTTP/1.1\r\nHost: c\r\nX-Forwarded-Host: b\r\n\r\n")
         .await;
     let text = client.response("GET").await.text();
     assert!(text.contains("\nhost: b\n"), "{text}");

@@ -42,7 +42,7 @@ async fn by_host_then_by_path() {
         let response = front.ask("GET", target, &format!("Host: {host}")).await;
         assert_eq!(response.text(), text, "{host}{target}");
     }
-    let absolute = front.ask("GET", "http://example.com/", "Host: test").await;
+    let absolute = front.ask("GET", "http://EXAMPLE.com/", "Host: example.com").await;
     assert_eq!(absolute.text(), "example", "an absolute target has its own host");
 }
 
