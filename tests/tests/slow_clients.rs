@@ -14,7 +14,14 @@ use carme_tests::server::repository;
 use carme_tests::{ServerBuilder, python};
 use socket2::{Domain, Socket, Type};
 
-const CONNECTIONS: usize = 500;
+/// Wine has one process wait for the sockets of all others, and for so many it needs seconds: there they are fewer.
+fn connections() -> usize {
+    match std::env::var_os("CARME_TEST_WINE") {
+        Some(_) => 50,
+        None => 500,
+    }
+}
+
 /// So many begin at a time, five times a second.
 const RAMP: usize = 100;
 
@@ -67,7 +74,7 @@ fn attack(address: SocketAddr, how: Slow, stop: &AtomicBool, open: &AtomicUsize)
     let mut streams: Vec<TcpStream> = Vec::new();
     let mut ended = 0;
     while !stop.load(Ordering::Relaxed) {
-        for _ in 0..RAMP.min(CONNECTIONS - streams.len()) {
+        for _ in 0..RAMP.min(connections() - streams.len()) {
             let Ok(mut stream) = connect(address) else { break };
             // The server may have closed it already; then the next moment tells.
             let _ = stream.write_all(how.first().as_bytes());
@@ -105,7 +112,7 @@ fn torture_slow_clients_do_not_keep_others_from_their_answers() {
             thread::spawn(move || attack(address, how, &stop, &open))
         };
         carme_tests::wait_until("the attack is under way", || {
-            open.load(Ordering::Relaxed) >= CONNECTIONS / 2
+            open.load(Ordering::Relaxed) >= connections() / 2
         });
         let begun = Instant::now();
         let mut slowest = Duration::ZERO;
@@ -125,7 +132,7 @@ fn torture_slow_clients_do_not_keep_others_from_their_answers() {
         );
         if matches!(how, Slow::Headers | Slow::Body) {
             assert!(
-                ended >= CONNECTIONS / 2,
+                ended >= connections() / 2,
                 "{how:?}: {ended} were ended, which drip for ever"
             );
         }
