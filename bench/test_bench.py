@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from carme_bench import clients, command, figures, goals, plots, processes, report, slow, suite, wrk  # noqa: E402
+from carme_bench import clients, command, figures, files, goals, plots, processes, report, slow, suite, wrk  # noqa: E402
 from carme_bench.peers import BY_NAME, Application, Job  # noqa: E402
 from carme_bench.results import CaseResult, Entry  # noqa: E402
 
@@ -32,6 +32,19 @@ class SlowClients(unittest.TestCase):
     def test_what_is_missing_is_said(self):
         with self.assertRaisesRegex(slow.Missing, "slowhttptest is not installed|no such carme does not exist"):
             slow.run(Path("no such carme"), sys.executable, 1, 1, 1)
+
+
+class Files(unittest.TestCase):
+    def test_every_size_goes_over_both_schemes_and_one_case_is_about_handshakes(self):
+        cases = files.cases()
+        self.assertEqual(len(cases), 2 * len(files.SIZES) + 1)
+        self.assertEqual({(case.scheme, case.path) for case in cases if not case.fresh},
+                         {(scheme, f"/{name}") for scheme in ("http", "https") for name in files.SIZES})
+        self.assertEqual([case.scheme for case in cases if case.fresh], ["https"])
+
+    def test_what_is_missing_is_named_with_its_package(self):
+        with self.assertRaisesRegex(files.Missing, r"no-such-program is not installed \(Debian: apt-get install it\)"):
+            files.need("no-such-program", "it")
 
 
 class Reading(unittest.TestCase):

@@ -42,9 +42,11 @@ def parse(output: str) -> Load:
     raise LoadFailed(f"wrk said: {output.strip()[-400:]}")
 
 
-def run(wrk: str, port: int, path: str, connections: int, seconds: float, script: str = "report.lua") -> Load:
+def run(wrk: str, port: int, path: str, connections: int, seconds: float, script: str = "report.lua",
+        scheme: str = "http", headers: tuple = ()) -> Load:
     # wrk takes whole seconds only.
     argv = [wrk, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s"]
-    argv += ["-s", str(places.LOAD / script), f"http://127.0.0.1:{port}{path}"]
+    argv += [word for header in headers for word in ("-H", header)]
+    argv += ["-s", str(places.LOAD / script), f"{scheme}://127.0.0.1:{port}{path}"]
     done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds + 60)
     return parse(done.stdout)

@@ -176,6 +176,51 @@ fn a_killed_worker_is_a_restart() {
 }
 
 #[test]
+fn threads_that_wait_for_the_gil_say_how_long() {
+    let server = configured("workers = 1\nthreads = 2", WATCHED).start();
+    let waited = |s: &Scrape| {
+        s.value(
+            "carme_worker_gil_wait_seconds_total",
+            &[("app", "site"), ("route", "site_1")],
+        )
+    };
+    let before = waited(&scrape(server.monitor())).expect("the worker is listed");
+    let mut burning = server.connect();
+    burning
+        .send("GET /burn?1 HTTP/1.1\r\nHost: test\r\n\r\n")
+        .unwrap();
+    let burns = |s: &Scrape| s.value("carme_app_requests_in_flight", &[("app", "site")]) == Some(1.0);
+    scrape_until(server.monitor(), "the worker has it", burns);
+    // The second thread is called while the first one computes: the lock comes after the switch interval, 5 ms.
+    server.get("/pid");
+    let after = waited(&scrape(server.monitor())).expect("the worker is listed");
+    assert!(after - before >= 0.001, "{before} s, then {after} s");
+    burning.response("GET").unwrap();
+}
+
+#[test]
+fn connections_beyond_an_addresss_limit_are_counted() {
+    let server = configured("workers = 1", WATCHED);
+    let path = server.directory().join("carme.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(
+        &path,
+        text.replace("[server]\n", "[server]\nmax_connections_per_address = 1\n"),
+    )
+    .unwrap();
+    let server = server.start();
+    let mut first = server.connect();
+    assert_eq!(first.get("/pid").unwrap().status(), 200);
+    assert_eq!(server.connect().response("GET").unwrap().status(), 503);
+    let scrape = scrape(server.monitor());
+    assert_eq!(scrape.value("carme_connections_refused_total", &[]), Some(1.0));
+    assert_eq!(
+        scrape.value("carme_tls_handshakes_total", &[("outcome", "full")]),
+        Some(0.0)
+    );
+}
+
+#[test]
 fn while_every_worker_is_stuck_the_front_still_answers_for_itself() {
     let settings = "workers = 1\nthreads = 1\nqueue = { limit = 2, timeout = \"30s\" }";
     let server = configured(

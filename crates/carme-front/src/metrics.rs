@@ -84,6 +84,24 @@ pub struct Metrics {
     connections_accepted: Counter,
     connections_closed: Counter,
     accept_errors: Counter,
+    connections_refused: Counter,
+    handshakes: [Counter; Handshake::ALL.len()],
+}
+
+/// How a TLS handshake ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handshake {
+    Full,
+    Resumed,
+    Failed,
+}
+
+impl Handshake {
+    const ALL: [(Handshake, &str); 3] = [
+        (Handshake::Full, "full"),
+        (Handshake::Resumed, "resumed"),
+        (Handshake::Failed, "failed"),
+    ];
 }
 
 /// One app's figures.
@@ -223,6 +241,16 @@ impl Metrics {
         self.accept_errors.increment();
     }
 
+    /// A connection was one too many of its address.
+    #[cold]
+    pub(crate) fn refused(&self) {
+        self.connections_refused.increment();
+    }
+
+    pub(crate) fn handshake(&self, ended: Handshake) {
+        self.handshakes[ended as usize].increment();
+    }
+
     /// Writes all figures.
     pub fn write(&self, text: &mut Exposition) {
         let mut requests = text.family(
@@ -309,6 +337,20 @@ impl Metrics {
             "Connections that are open.",
             accepted.saturating_sub(closed),
         );
+        text.single(
+            "carme_connections_refused_total",
+            Kind::Counter,
+            "Connections that were one too many of their address.",
+            self.connections_refused.get(),
+        );
+        let mut handshakes = text.family(
+            "carme_tls_handshakes_total",
+            Kind::Counter,
+            "TLS handshakes, by how they ended.",
+        );
+        for ((_, outcome), counter) in Handshake::ALL.iter().zip(&self.handshakes) {
+            handshakes.sample(&[("outcome", outcome)], counter.get());
+        }
         text.single(
             "carme_connection_accept_errors_total",
             Kind::Counter,

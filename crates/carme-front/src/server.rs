@@ -116,6 +116,11 @@ async fn accept<A: Application>(
         let peer = ends.peer.map(|peer| peer.ip());
         // A trusted proxy brings the connections of all its clients.
         let admission = crowd.admit(peer.filter(|_| !site.common.proxies.trusts(peer)));
+        if admission.is_refused()
+            && let Some(metrics) = &site.common.metrics
+        {
+            metrics.refused();
+        }
         // Before a handshake nothing can be said in a way that the client would understand.
         if matches!(admission, Admission::Closed) || admission.is_refused() && listener.tls().is_some() {
             tracing::warn!(client = %ends.peer_text, "closed unanswered: {}", Refusal::Crowded);

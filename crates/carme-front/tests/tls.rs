@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carme_front::{Https, Limits};
+use carme_metrics::Exposition;
 use carme_tls::{ClientAuth, MinVersion, Settings};
 use common::Front;
 use common::certificates::{Authority, SecureClient, secure};
@@ -16,6 +17,16 @@ use tokio::time::Instant;
 
 fn start(tls: &Arc<carme_front::Tls>) -> Front {
     Front::secure(Limits::default(), common::LINE, tls, Https::default())
+}
+
+/// How many handshakes ended like this.
+fn handshakes(front: &Front, outcome: &str) -> Option<String> {
+    let mut text = Exposition::default();
+    front.metrics.as_ref()?.write(&mut text);
+    let sample = format!("carme_tls_handshakes_total{{outcome=\"{outcome}\"}} ");
+    let text = text.into_text();
+    text.lines()
+        .find_map(|line| Some(line.strip_prefix(&sample)?.to_owned()))
 }
 
 fn seconds(from: Instant) -> f64 {
@@ -147,6 +158,12 @@ async fn sessions_are_resumed_with_tickets() {
                 "{version:?}"
             );
         }
+        let mut nonsense = front.connect().await;
+        nonsense.send([22, 3, 1, 0, 2, 9, 9]).await;
+        while nonsense.fill().await {}
+        let counted =
+            ["full", "resumed", "failed"].map(|outcome| handshakes(&front, outcome).unwrap_or_default());
+        assert_eq!(counted, ["1", "2", "1"], "{version:?}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! The front's half: fills slots, wakes workers, reads what they send, and knows from the words who owns what.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
@@ -307,6 +308,7 @@ impl FrontRing {
             Leader,
             Second,
             Load,
+            GilWait,
             OutboxTail,
             OutboxHead,
             OutboxWanted,
@@ -321,6 +323,11 @@ impl FrontRing {
     /// Requests that a worker says it has taken and not finished. For people and for choosing, not for deciding.
     pub fn load(&self, worker: WorkerIndex) -> u64 {
         self.region.own(worker, Own::Load).load(Ordering::Relaxed)
+    }
+
+    /// How long a worker says that its threads have waited for the GIL since it was started. For people.
+    pub fn gil_wait(&self, worker: WorkerIndex) -> Duration {
+        Duration::from_nanos(self.region.own(worker, Own::GilWait).load(Ordering::Relaxed))
     }
 
     /// Calls `ring` for every thread that has to be woken for the requests in the queue: as many idle workers as there

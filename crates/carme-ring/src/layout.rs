@@ -45,6 +45,8 @@ pub(crate) enum Own {
     Second,
     /// Requests taken and not finished.
     Load,
+    /// Nanoseconds that threads which were called have waited for the GIL. For people.
+    GilWait,
     OutboxTail,
     OutboxHead,
     /// 1 while a thread waits for room in the outbox.

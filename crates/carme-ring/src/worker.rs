@@ -184,6 +184,11 @@ impl WorkerRing {
         self.own(Own::Load).load(Ordering::Relaxed)
     }
 
+    /// Counts how long a thread that was called had to wait for the GIL, in nanoseconds.
+    pub fn note_gil_wait(&self, nanoseconds: u64) {
+        self.own(Own::GilWait).fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
     fn arm(&self, word: Own) -> Armed {
         self.own(word).store(1, Ordering::Relaxed);
         self.region.fence();

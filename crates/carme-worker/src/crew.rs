@@ -118,13 +118,22 @@ impl Crew {
     /// Sleeps, first in this role, until there may be something to do for this thread.
     fn sleep(&self, py: Python<'_>, thread: ThreadId, mut role: Role) {
         loop {
-            match self.sleep_once(py, thread, role) {
-                Some(asked) if self.contention.must_give_way(asked, clock::now()) => {
-                    role = self.roles().gave_way(thread);
-                }
-                _ => return,
+            let Some(asked) = self.sleep_once(py, thread, role) else {
+                return;
+            };
+            let now = self.has_gil(asked);
+            if !self.contention.must_give_way(asked, now) {
+                return;
             }
+            role = self.roles().gave_way(thread);
         }
+    }
+
+    /// Counts the time since a thread has asked for the GIL, which it has now; says when that is.
+    fn has_gil(&self, asked: u64) -> u64 {
+        let now = clock::now();
+        self.equipment.post.ring.note_gil_wait(now.saturating_sub(asked));
+        now
     }
 
     /// Sleeps in a role until this thread is called, and says when it asked for the GIL. Nothing: it need not sleep at all.
@@ -173,7 +182,7 @@ impl Crew {
             std::thread::sleep(Duration::from_micros(50));
             clock::now()
         });
-        if self.contention.must_stop(asked, clock::now()) {
+        if self.contention.must_stop(asked, self.has_gil(asked)) {
             let role = self.roles().gave_way(thread);
             self.sleep(py, thread, role);
         }

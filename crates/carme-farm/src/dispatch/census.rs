@@ -1,10 +1,14 @@
 //! How many requests are where, for those who watch.
 
+use std::time::Duration;
+
+use carme_ring::WorkerIndex;
+
 use super::app::{App, State};
 use super::streams::Phase;
 
 /// How many requests an app has at one time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Census {
     /// Requests that no worker has taken.
     pub queued: usize,
@@ -12,6 +16,8 @@ pub struct Census {
     pub in_flight: usize,
     /// Requests that may wait.
     pub queue_limit: usize,
+    /// How long the threads of each worker, by its place, have waited for the GIL when they were called.
+    pub gil_waits: Vec<Duration>,
 }
 
 impl App {
@@ -30,6 +36,10 @@ impl State {
             queue_limit: self.limits.queue,
             ..Census::default()
         };
+        if let Some(ring) = &self.ring {
+            let places = (0..self.workers.len()).map(|place| WorkerIndex(place as u16));
+            census.gil_waits = places.map(|worker| ring.gil_wait(worker)).collect();
+        }
         for id in self.streams.ids() {
             match self.streams.get(id).map(|stream| &stream.phase) {
                 Some(Phase::Backlogged | Phase::Submitted(_)) => census.queued += 1,

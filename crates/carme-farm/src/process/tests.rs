@@ -161,7 +161,8 @@ fn a_process_has_the_users_descriptor_limit_and_not_the_fronts() {
     setrlimit(Resource::Nofile, limit).unwrap();
     crate::raise_limit();
     assert_ne!(getrlimit(Resource::Nofile).current, Some(1000));
-    let mut spawned = spawn(Script::new("ulimit -Sn", "").command()).unwrap();
+    let script = Script::new("ulimit -Sn", "");
+    let mut spawned = spawn(script.command()).unwrap();
     let mut out = String::new();
     spawned.stdout.read_to_string(&mut out).unwrap();
     assert_eq!(out.trim_end(), "1000");

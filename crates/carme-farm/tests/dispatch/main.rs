@@ -15,16 +15,17 @@ use worker::*;
 #[test]
 fn requests_are_answered_by_whoever_is_free_and_accounted_for() {
     front(LIMITS, async |app| {
-        let (one, _keep) = attach(&app, 0);
-        let (two, _keep2) = attach(&app, 1);
-        let threads = [echo(one), echo(two)];
+        // Before there is anybody to take them, so that it is known how many wait.
         let mut exchanges: Vec<_> = (0..500)
             .map(|i| submit(&app, &i.to_string(), RequestBody::Memory(vec![b'x'; i].into())))
             .collect();
         assert!(
-            matches!(exchanges[400].response().await, Err(Failure::QueueFull)),
+            matches!(exchanges[100].response().await, Err(Failure::QueueFull)),
             "100 may wait"
         );
+        let (one, _keep) = attach(&app, 0);
+        let (two, _keep2) = attach(&app, 1);
+        let threads = [echo(one), echo(two)];
         let mut routes = std::collections::BTreeSet::new();
         for (i, exchange) in exchanges.iter_mut().enumerate().take(100) {
             assert_eq!(whole(exchange).await, format!("{i}{}", "x".repeat(i)));
@@ -70,6 +71,7 @@ fn a_census_tells_what_waits_from_what_is_worked_on() {
             queued,
             in_flight,
             queue_limit: 100,
+            gil_waits: app.census().gil_waits,
         };
         let mut exchanges: Vec<_> = (0..3).map(|_| submit(&app, "x", RequestBody::Empty)).collect();
         assert_eq!(app.census(), census(3, 0), "nobody is there to take them");

@@ -21,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::app::Application;
 use crate::connection;
 use crate::crowd::Admission;
+use crate::metrics::Handshake;
 use crate::site::Site;
 use crate::state::{ABORT, ConnectionState, DRAIN, OVERDUE};
 use stream::{Secured, Socket};
@@ -63,7 +64,12 @@ pub(crate) async fn run<A: Application>(
     site: Arc<Site<A>>,
     admission: Admission,
 ) {
-    let client = state.ends.peer_text.as_str();
+    let client = state.ends.client_text();
+    let count = |ended| {
+        if let Some(metrics) = &site.common.metrics {
+            metrics.handshake(ended);
+        }
+    };
     let mut first = [0];
     let peeked = attended(
         &state,
@@ -86,14 +92,23 @@ pub(crate) async fn run<A: Application>(
     let handshake = attended(&state, Box::pin(acceptor.accept(socket))).await;
     let stream = match handshake {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return complain(client, &error),
+        Ok(Err(error)) => {
+            count(Handshake::Failed);
+            return complain(client, &error);
+        }
         Err(Interrupted::Late) => {
+            count(Handshake::Failed);
             tracing::info!(client = %client, "the TLS handshake did not end in time");
             return;
         }
         Err(Interrupted::ByServer) => return,
     };
     let facts = carme_tls::session(stream.get_ref().1, tls.asks_clients());
+    count(if facts.resumed {
+        Handshake::Resumed
+    } else {
+        Handshake::Full
+    });
     let mut variables = Variables::default();
     for (name, value) in &facts.variables {
         variables.push(name.as_bytes(), value.as_bytes());

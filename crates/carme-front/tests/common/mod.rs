@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carme_front::{
-    AccessLog, Drained, ErrorPages, Https, Limits, Listener, Location, Policy, Proxies, Shutdown, Site,
-    SiteOptions, Tls, serve,
+    AccessLog, Drained, ErrorPages, Https, Limits, Listener, Location, Metrics, Policy, Proxies, Shutdown,
+    Site, SiteOptions, Tls, serve,
 };
 use carme_log::{Condition, Destination, Format, Writer, WriterOptions};
 use tokio::task::JoinHandle;
@@ -26,6 +26,8 @@ pub struct Front {
     pub address: SocketAddr,
     /// The address for plain HTTP beside one for TLS.
     pub plain: Option<SocketAddr>,
+    /// What is counted, where somebody counts.
+    pub metrics: Option<Arc<Metrics>>,
     pub shutdown: Shutdown,
     pub events: Arc<Events>,
     server: JoinHandle<Drained>,
@@ -92,6 +94,7 @@ impl Front {
         let options = SiteOptions {
             limits,
             https,
+            metrics: Some(Arc::new(Metrics::new([]))),
             ..SiteOptions::default()
         };
         let locations = |events: &Arc<Events>| apps(&["/"], events);
@@ -123,6 +126,7 @@ impl Front {
             access_logs: vec![access_log],
             ..options
         };
+        let metrics = options.metrics.clone();
         let site = Site::new(options, locations(&events));
         let listen = || Listener::tcp("127.0.0.1:0".parse().expect("an address"), 1024).expect("a port");
         let mut listeners = vec![listen()];
@@ -137,6 +141,7 @@ impl Front {
         Front {
             address,
             plain,
+            metrics,
             shutdown,
             events,
             server,

@@ -153,6 +153,17 @@ fn write_workers(text: &mut Exposition, apps: &[Looked]) {
             }
         }
     }
+    let mut waits = text.family(
+        "carme_worker_gil_wait_seconds_total",
+        Kind::Counter,
+        "How long threads of a worker that were called for a request waited for Python's lock.",
+    );
+    for app in apps {
+        for (seat, wait) in app.roster.seats().zip(&app.census.gil_waits) {
+            let labels = [("app", app.roster.app()), ("route", seat.route())];
+            waits.sample(&labels, wait.as_secs_f64());
+        }
+    }
     let mut memory = text.family(
         "carme_worker_resident_memory_bytes",
         Kind::Gauge,
