@@ -58,7 +58,8 @@ pub(crate) fn serve<A: Application>(
         .map(|refused| refused.refusal)
         .or(disagreement);
     let mut record = Record::begin(connection, head, keepalives, parts);
-    async move {
+    // Boxed, since hyper keeps the room for it with every connection that is not parked.
+    Box::pin(async move {
         if let Some(refusal) = refusal {
             return Ok(respond::fault(record, &refusal.into()));
         }
@@ -77,7 +78,7 @@ pub(crate) fn serve<A: Application>(
             },
             Err(fault) => Ok(respond::fault(record, &fault)),
         }
-    }
+    })
 }
 
 enum Outcome<E> {
