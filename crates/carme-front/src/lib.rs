@@ -59,6 +59,7 @@ mod monitor;
 mod negotiate;
 mod outgoing;
 mod page;
+mod patience;
 mod policy;
 mod record;
 mod refused;

@@ -1,12 +1,9 @@
 //! The PROXY header at the beginning of a connection: read before anything else, TLS included, and to its last byte.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::Poll;
-
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::proxy_protocol::{Header, Progress, Wrong, examine};
+use crate::patience::{Interrupted, attended};
 use crate::state::ConnectionState;
 
 /// Why a connection is closed before it has said anything.
@@ -57,21 +54,11 @@ async fn in_time<S: AsyncRead + Unpin>(
     io: &mut S,
     state: &ConnectionState,
 ) -> Result<Option<Header>, Refused> {
-    let mut reading = pin!(read(io));
-    poll_fn(|cx| {
-        if let Poll::Ready(outcome) = reading.as_mut().poll(cx) {
-            return Poll::Ready(outcome);
-        }
-        if !state.has_waited_enough(cx) {
-            return Poll::Pending;
-        }
-        Poll::Ready(if state.is_overdue(state.common.clock.now()) {
-            Err(Refused::TooSlow)
-        } else {
-            Ok(None)
-        })
-    })
-    .await
+    match attended(state, read(io)).await {
+        Ok(outcome) => outcome,
+        Err(Interrupted::Late) => Err(Refused::TooSlow),
+        Err(Interrupted::ByServer) => Ok(None),
+    }
 }
 
 /// `None` if nothing comes at all.

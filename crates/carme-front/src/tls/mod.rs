@@ -5,11 +5,9 @@
 
 mod stream;
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use carme_ring::frame::Variables;
@@ -22,8 +20,9 @@ use crate::app::Application;
 use crate::connection;
 use crate::crowd::Admission;
 use crate::metrics::Handshake;
+use crate::patience::{Interrupted, attended};
 use crate::site::Site;
-use crate::state::{ABORT, ConnectionState, DRAIN, OVERDUE};
+use crate::state::ConnectionState;
 use stream::{Secured, Socket};
 
 /// How often the files of certificates are looked at. They must stay the same for two looks before they are read.
@@ -48,12 +47,6 @@ pub(crate) struct Session {
     pub(crate) facts: carme_tls::Session,
     /// The same for `environ`, encoded once.
     pub(crate) variables: Variables,
-}
-
-/// Why there was no handshake, when it is nobody's fault.
-enum Interrupted {
-    Late,
-    ByServer,
 }
 
 /// Serves one client of an address that speaks TLS.
@@ -128,26 +121,6 @@ fn complain(client: &str, error: &io::Error) {
         }
         _ => tracing::info!(client = %client, "the TLS handshake failed: {error}"),
     }
-}
-
-/// Does something before the first request, for as long as the server has patience.
-async fn attended<F>(state: &ConnectionState, doing: F) -> Result<F::Output, Interrupted>
-where
-    F: Future,
-{
-    let mut doing = pin!(doing);
-    poll_fn(|cx| {
-        state.attend(cx.waker());
-        let signals = state.signals();
-        if signals & (ABORT | DRAIN) != 0 {
-            return Poll::Ready(Err(Interrupted::ByServer));
-        }
-        if signals & OVERDUE != 0 && state.is_overdue(state.common.clock.now()) {
-            return Poll::Ready(Err(Interrupted::Late));
-        }
-        Pin::new(&mut doing).poll(cx).map(Ok)
-    })
-    .await
 }
 
 /// Follows the files of one address's certificates. Never ends.
