@@ -189,10 +189,12 @@ impl ServerBuilder {
             thread::spawn(move || {
                 for line in BufReader::new(output).lines() {
                     let Ok(line) = line else { return };
-                    if let Some(address) = line.strip_prefix(beginning).and_then(address_in) {
+                    let address = line.strip_prefix(beginning).and_then(address_in);
+                    // First: whoever has the address may ask for the line at once.
+                    lines.lock().expect("no panic").push(line);
+                    if let Some(address) = address {
                         let _ = found.send(address);
                     }
-                    lines.lock().expect("no panic").push(line);
                 }
             });
         }
