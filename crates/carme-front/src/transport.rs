@@ -185,3 +185,22 @@ mod linux {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blank_is_known_by_its_place_and_not_by_its_content() {
+        let mut piece = Piece::Blank(LONGEST);
+        assert!(is_blank(piece.chunk()));
+        assert_eq!((piece.remaining(), piece.chunk().len()), (LONGEST, LONGEST));
+        piece.advance(LONGEST - 10);
+        assert!(is_blank(piece.chunk()) && piece.chunk().len() == 10);
+        assert!(
+            !is_blank(&piece.chunk().to_vec()),
+            "a copy is bytes like any others"
+        );
+        assert!(!is_blank(Piece::Bytes(Bytes::from_static(&[0; 10])).chunk()));
+    }
+}
