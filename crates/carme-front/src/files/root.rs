@@ -332,7 +332,7 @@ mod tests {
             return;
         }
         match opened {
-            Ok(Opened::File(mut file, _)) => match read(&mut file, 2, 4, Wait::Never) {
+            Ok(Opened::File(file, _)) => match read(&file, 2, 4, Wait::Never) {
                 Ok(bytes) => assert_eq!(&bytes[..], b"side"),
                 Err(error) => println!("skipped: this file system always waits: {error}"),
             },
