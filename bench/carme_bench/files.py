@@ -64,6 +64,8 @@ http {{
         listen 127.0.0.1:{https} ssl;
         ssl_certificate {folder}/site.pem;
         ssl_certificate_key {folder}/site.key;
+        # As in Debian's nginx.conf; without it this nginx speaks no TLS 1.3.
+        ssl_protocols TLSv1.2 TLSv1.3;
         ssl_session_cache none;
         root {folder}/files;
     }}

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::AsyncRead;
 
 use crate::app::Application;
 use crate::crowd::Admission;
@@ -19,6 +19,7 @@ use crate::guard::{Awoken, Guard, Refusal, STACK_FIELDS};
 use crate::service;
 use crate::site::Site;
 use crate::state::{ABORT, ConnectionState, DRAIN, OVERDUE, Phase};
+use crate::transport::Transport;
 
 /// hyper's buffers for one connection grow up to this.
 const BUFFER_BYTES: usize = 128 * 1024;
@@ -27,8 +28,11 @@ const BUFFER_BYTES: usize = 128 * 1024;
 pub(crate) async fn run<A, S>(io: S, state: Arc<ConnectionState>, site: Arc<Site<A>>, admission: Admission)
 where
     A: Application,
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Transport + Send + 'static,
 {
+    if io.sends_files() {
+        state.send_files();
+    }
     let mut guard = Guard::new(io, Arc::clone(&state), site.common.limits.head());
     if admission.is_refused() {
         guard.turn_away(Refusal::Crowded);
@@ -63,7 +67,7 @@ where
 async fn active<A, S>(guard: Guard<S>, state: &Arc<ConnectionState>, site: &Arc<Site<A>>) -> Option<Guard<S>>
 where
     A: Application,
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Transport + Send + 'static,
 {
     let service = service_fn(|request| service::serve(Arc::clone(state), Arc::clone(site), request));
     let limits = &site.common.limits;
@@ -74,6 +78,8 @@ where
     let mut hyper = builder
         // Heads and idle connections have deadlines of their own (`Connections::watch`), without a timer each.
         .header_read_timeout(None)
+        // A part of a file must not be copied on its way (`transport`).
+        .writev(true)
         .max_buf_size(BUFFER_BYTES.max(2 * limits.header_bytes))
         .serve_connection(TokioIo::new(guard), service);
     let ended = poll_fn(|cx| {

@@ -1,19 +1,33 @@
-//! Parts of a file as a response's body, read piece by piece on threads that may block.
+//! Parts of a file as a response's body, piece by piece.
+//!
+//! What the system has in its cache is sent from there where the connection can do that, and read at once where it cannot.
+//! Only the rest is read on threads that may block: on Linux what is on the disk alone, elsewhere all of it.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::future::Future;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
-/// Bytes of a file that are read at a time.
+use crate::page_cache;
+use crate::state::ConnectionState;
+use crate::transport::{self, FilePart, Piece};
+
+/// Bytes of a file that another thread reads at a time: its own work is to be worth the way there.
 const PIECE: u64 = 256 * 1024;
 
-/// Parts of a file, perhaps with text between them. The next piece is read while the last one is sent.
+/// Bytes that are read at a time where there is no way: few enough to stay in the processor's cache until they are sent.
+const CACHED_PIECE: usize = 64 * 1024;
+
+/// Below this, bytes are cheaper than what there is to do for a file.
+const WORTH_SENDING: usize = 16 * 1024;
+
+/// Parts of a file, perhaps with text between them. What has to be waited for is read while the last piece is sent.
 #[derive(Debug)]
 pub(crate) struct FileBody {
     /// Bytes that are still to come.
@@ -47,8 +61,8 @@ impl Part {
 
 #[derive(Debug)]
 enum Reading {
-    Idle(File),
-    Busy(JoinHandle<(File, io::Result<Bytes>)>),
+    Idle(Arc<File>),
+    Busy(JoinHandle<(Arc<File>, io::Result<Bytes>)>),
     Failed,
 }
 
@@ -64,7 +78,7 @@ impl FileBody {
         FileBody {
             left: parts.iter().map(Part::len).sum(),
             parts,
-            reading: Reading::Idle(file),
+            reading: Reading::Idle(Arc::new(file)),
         }
     }
 
@@ -73,14 +87,17 @@ impl FileBody {
         self.left
     }
 
-    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
-        if let Some(Part::Text(_)) = self.parts.front()
-            && let Some(Part::Text(text)) = self.parts.pop_front()
-        {
-            self.left -= text.len() as u64;
-            return Poll::Ready(Some(Ok(text)));
+    /// The next piece. Part of the file may be left with `connection`, to be sent from there.
+    pub(crate) fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: Option<&ConnectionState>,
+    ) -> Poll<Option<io::Result<Piece>>> {
+        if let Some(piece) = self.at_once(connection) {
+            self.pass(piece.len() as u64);
+            return Poll::Ready(Some(Ok(piece)));
         }
-        self.read_ahead();
+        self.begin_to_read();
         let Reading::Busy(task) = &mut self.reading else {
             return Poll::Ready(None);
         };
@@ -91,7 +108,54 @@ impl FileBody {
         let (file, piece) = outcome.map_err(io::Error::other)?;
         let piece = piece?;
         self.reading = Reading::Idle(file);
-        let read = piece.len() as u64;
+        self.pass(piece.len() as u64);
+        // The system may have read more than it was asked for.
+        if !self.next_is_cached() {
+            self.begin_to_read();
+        }
+        Poll::Ready(Some(Ok(Piece::Bytes(piece))))
+    }
+
+    /// What can be had without a wait.
+    fn at_once(&self, connection: Option<&ConnectionState>) -> Option<Piece> {
+        let (at, len) = match self.parts.front()? {
+            Part::Text(text) => return Some(Piece::Bytes(text.clone())),
+            Part::Range { at, len } => (*at, *len),
+        };
+        let Reading::Idle(file) = &self.reading else {
+            return None;
+        };
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        if len >= WORTH_SENDING
+            && let Some(connection) = connection
+            && connection.takes_part()
+        {
+            let len = len.min(transport::LONGEST);
+            if page_cache::holds(file, at, len) {
+                connection.leave_part(FilePart {
+                    file: Arc::clone(file),
+                    at,
+                    len,
+                });
+                return Some(Piece::Blank(len));
+            }
+            return None;
+        }
+        let bytes = page_cache::read(file, at, len.min(CACHED_PIECE)).ok()?;
+        Some(Piece::Bytes(Bytes::from(bytes)))
+    }
+
+    fn next_is_cached(&self) -> bool {
+        match (self.parts.front(), &self.reading) {
+            (Some(&Part::Range { at, len }), Reading::Idle(file)) => {
+                page_cache::holds(file, at, len.min(PIECE) as usize)
+            }
+            _ => false,
+        }
+    }
+
+    /// The first `read` bytes are dealt with.
+    fn pass(&mut self, read: u64) {
         self.left -= read;
         match self.parts.front_mut() {
             Some(Part::Range { at, len }) if *len > read => {
@@ -100,35 +164,31 @@ impl FileBody {
             }
             _ => drop(self.parts.pop_front()),
         }
-        self.read_ahead();
-        Poll::Ready(Some(Ok(piece)))
     }
 
-    /// Starts to read what comes next, if that is in the file and not being read yet.
-    fn read_ahead(&mut self) {
+    /// Has another thread read what comes next, if that is in the file and not being read yet.
+    fn begin_to_read(&mut self) {
         let Some(&Part::Range { at, len }) = self.parts.front() else {
             return;
         };
         self.reading = match std::mem::replace(&mut self.reading, Reading::Failed) {
             Reading::Idle(file) => {
                 let len = len.min(PIECE) as usize;
-                Reading::Busy(tokio::task::spawn_blocking(move || read(file, at, len)))
+                Reading::Busy(tokio::task::spawn_blocking(move || {
+                    let piece = read_part(&file, at, len);
+                    (file, piece)
+                }))
             }
             other => other,
         };
     }
 }
 
-fn read(mut file: File, at: u64, len: usize) -> (File, io::Result<Bytes>) {
-    let piece = read_part(&mut file, at, len);
-    (file, piece)
-}
-
 /// At least a byte of the `len` ones from `at` on. Blocks.
-pub(crate) fn read_part(file: &mut File, at: u64, len: usize) -> io::Result<Bytes> {
+pub(crate) fn read_part(mut file: &File, at: u64, len: usize) -> io::Result<Bytes> {
     let mut piece = Vec::with_capacity(len);
     file.seek(SeekFrom::Start(at))?;
-    match Read::by_ref(file).take(len as u64).read_to_end(&mut piece)? {
+    match file.take(len as u64).read_to_end(&mut piece)? {
         0 => Err(io::Error::new(
             io::ErrorKind::UnexpectedEof,
             "it is shorter than it was",

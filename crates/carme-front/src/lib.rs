@@ -59,6 +59,7 @@ mod monitor;
 mod negotiate;
 mod outgoing;
 mod page;
+mod page_cache;
 mod patience;
 mod policy;
 mod record;
@@ -73,6 +74,7 @@ mod spool;
 mod state;
 mod tls;
 mod trace;
+mod transport;
 
 pub use carme_tls::Tls;
 

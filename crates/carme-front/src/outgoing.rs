@@ -11,12 +11,15 @@ use crate::app::Exchange;
 use crate::compress::Compressing;
 use crate::file_body::FileBody;
 use crate::record::Record;
+use crate::transport::Piece;
 
 /// A response's body.
 pub(crate) struct Outgoing<E: Exchange> {
     content: Content<E>,
     /// What the content goes through on its way.
     compressing: Option<Box<Compressing>>,
+    /// Something is sent that is not the content as it is; stays true while `compressing` is taken out.
+    is_compressed: bool,
     /// Everything was given to hyper.
     complete: bool,
     /// `None` once it has been handed on.
@@ -62,6 +65,7 @@ impl<E: Exchange> Outgoing<E> {
         Outgoing {
             content,
             compressing: None,
+            is_compressed: false,
             complete,
             record: Some(record),
         }
@@ -70,21 +74,22 @@ impl<E: Exchange> Outgoing<E> {
     /// The same, compressed on its way.
     pub(crate) fn compressed(mut self, compressing: Option<Box<Compressing>>) -> Self {
         self.complete &= compressing.is_none();
+        self.is_compressed = compressing.is_some();
         self.compressing = compressing;
         self
     }
 
-    fn account(&mut self, piece: &Bytes) {
+    fn account(&mut self, piece: usize) {
         // What is compressed counts as what it becomes.
-        if self.compressing.is_none()
+        if !self.is_compressed
             && let Some(record) = &mut self.record
         {
-            record.body_bytes += piece.len() as u64;
+            record.body_bytes += piece as u64;
         }
     }
 
     /// Ends the connection, but not before hyper had a chance to send what it was given.
-    fn cut(&mut self, cx: &Context<'_>, why: Truncated) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
+    fn cut(&mut self, cx: &Context<'_>, why: Truncated) -> Poll<Option<Result<Frame<Piece>, Truncated>>> {
         if let Some(record) = &mut self.record {
             record.close = true;
             tracing::warn!(
@@ -101,7 +106,7 @@ impl<E: Exchange> Outgoing<E> {
         Poll::Pending
     }
 
-    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
+    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, Truncated>>> {
         let Content::Stream { exchange, left } = &mut self.content else {
             return Poll::Ready(None);
         };
@@ -115,8 +120,8 @@ impl<E: Exchange> Outgoing<E> {
                     *left -= piece.len() as u64;
                     self.complete = *left == 0;
                 }
-                self.account(&piece);
-                Poll::Ready(Some(Ok(Frame::data(piece))))
+                self.account(piece.len());
+                Poll::Ready(Some(Ok(Frame::data(Piece::Bytes(piece)))))
             }
             Some(Err(aborted)) => {
                 self.take_account();
@@ -142,15 +147,15 @@ impl<E: Exchange> Outgoing<E> {
     }
 
     /// The content as it is.
-    fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
+    fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, Truncated>>> {
         match &mut self.content {
             Content::Empty => Poll::Ready(None),
             Content::Whole(bytes) => {
                 let bytes = std::mem::take(bytes);
                 self.content = Content::Empty;
                 self.complete = true;
-                self.account(&bytes);
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
+                self.account(bytes.len());
+                Poll::Ready(Some(Ok(Frame::data(Piece::Bytes(bytes)))))
             }
             Content::Short { bytes, missing } if bytes.is_empty() => {
                 let missing = *missing;
@@ -158,20 +163,25 @@ impl<E: Exchange> Outgoing<E> {
             }
             Content::Short { bytes, .. } => {
                 let bytes = std::mem::take(bytes);
-                self.account(&bytes);
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
+                self.account(bytes.len());
+                Poll::Ready(Some(Ok(Frame::data(Piece::Bytes(bytes)))))
             }
             Content::Stream { .. } => self.poll_stream(cx),
             Content::Cut(why) => Poll::Ready(why.take().map(Err)),
-            Content::File(file) => match ready!(file.poll_piece(cx)) {
-                Some(Ok(piece)) => {
-                    self.complete = file.left() == 0;
-                    self.account(&piece);
-                    Poll::Ready(Some(Ok(Frame::data(piece))))
+            Content::File(file) => {
+                // Whoever compresses wants the bytes.
+                let record = self.record.as_ref().filter(|_| !self.is_compressed);
+                let connection = record.map(|record| &*record.connection);
+                match ready!(file.poll_piece(cx, connection)) {
+                    Some(Ok(piece)) => {
+                        self.complete = file.left() == 0;
+                        self.account(piece.len());
+                        Poll::Ready(Some(Ok(Frame::data(piece))))
+                    }
+                    Some(Err(error)) => self.cut(cx, Truncated::File(error)),
+                    None => Poll::Ready(None),
                 }
-                Some(Err(error)) => self.cut(cx, Truncated::File(error)),
-                None => Poll::Ready(None),
-            },
+            }
         }
     }
 
@@ -180,7 +190,7 @@ impl<E: Exchange> Outgoing<E> {
         &mut self,
         cx: &mut Context<'_>,
         mut compressing: Box<Compressing>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
+    ) -> Poll<Option<Result<Frame<Piece>, Truncated>>> {
         let polled = loop {
             match compressing.poll(cx) {
                 Poll::Pending => break Poll::Pending,
@@ -190,7 +200,7 @@ impl<E: Exchange> Outgoing<E> {
                         record.body_bytes += piece.len() as u64;
                     }
                     self.complete = compressing.is_finished();
-                    break Poll::Ready(Some(Ok(Frame::data(piece))));
+                    break Poll::Ready(Some(Ok(Frame::data(Piece::Bytes(piece)))));
                 }
                 Poll::Ready(Ok(None)) if compressing.is_finished() => {
                     self.complete = true;
@@ -200,7 +210,7 @@ impl<E: Exchange> Outgoing<E> {
             }
             match self.poll_content(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
-                    if let Ok(piece) = frame.into_data() {
+                    if let Ok(Piece::Bytes(piece)) = frame.into_data() {
                         compressing.give(piece);
                     }
                 }
@@ -220,13 +230,13 @@ impl<E: Exchange> Outgoing<E> {
 }
 
 impl<E: Exchange> Body for Outgoing<E> {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = Truncated;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
+    ) -> Poll<Option<Result<Frame<Piece>, Truncated>>> {
         let this = self.get_mut();
         match this.compressing.take() {
             None => this.poll_content(cx),

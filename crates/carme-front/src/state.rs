@@ -17,6 +17,7 @@ use crate::record::Record;
 use crate::refused::Refused;
 use crate::site::Common;
 use crate::tls::{Security, Session};
+use crate::transport::FilePart;
 
 /// The server stops: finish what is in flight.
 pub(crate) const DRAIN: u8 = 1;
@@ -201,6 +202,10 @@ pub(crate) struct ConnectionState {
     exchanges: AtomicU32,
     finished: AtomicBool,
     waker: OnceLock<Waker>,
+    /// The socket can send parts of files.
+    sends_files: AtomicBool,
+    /// There is one in `queue`.
+    part_waits: AtomicBool,
     queue: Mutex<Queue>,
 }
 
@@ -209,6 +214,8 @@ struct Queue {
     heads: VecDeque<NextHead>,
     /// The exchange whose response hyper has in full, and the socket perhaps not.
     finished: Option<Box<Record>>,
+    /// What hyper has a blank for.
+    part: Option<FilePart>,
 }
 
 impl ConnectionState {
@@ -225,6 +232,8 @@ impl ConnectionState {
             exchanges: AtomicU32::new(0),
             finished: AtomicBool::new(false),
             waker: OnceLock::new(),
+            sends_files: AtomicBool::new(false),
+            part_waits: AtomicBool::new(false),
             queue: Mutex::default(),
         }
     }
@@ -361,6 +370,46 @@ impl ConnectionState {
         let before = self.exchanges.load(Relaxed);
         self.exchanges.store(before.wrapping_add(1), Relaxed);
         (head, before)
+    }
+
+    // ----- parts of files, from the body to the guard
+
+    /// The socket can send parts of files by itself.
+    pub(crate) fn send_files(&self) {
+        self.sends_files.store(true, Relaxed);
+    }
+
+    /// Whether a part may be left here now. There is room for one.
+    pub(crate) fn takes_part(&self) -> bool {
+        self.sends_files.load(Relaxed) && !self.part_waits.load(Relaxed)
+    }
+
+    pub(crate) fn leave_part(&self, part: FilePart) {
+        self.queue().part = Some(part);
+        self.part_waits.store(true, Relaxed);
+    }
+
+    /// What is to be sent next in place of a blank.
+    pub(crate) fn part(&self) -> Option<FilePart> {
+        match self.part_waits.load(Relaxed) {
+            true => self.queue().part.clone(),
+            false => None,
+        }
+    }
+
+    /// The socket has taken this much of it.
+    pub(crate) fn part_sent(&self, sent: usize) {
+        let mut queue = self.queue();
+        match &mut queue.part {
+            Some(part) if part.len > sent => {
+                part.at += sent as u64;
+                part.len -= sent;
+            }
+            _ => {
+                queue.part = None;
+                self.part_waits.store(false, Relaxed);
+            }
+        }
     }
 
     // ----- the end of an exchange

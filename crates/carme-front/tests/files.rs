@@ -444,3 +444,37 @@ async fn a_file_that_shrinks_while_it_is_sent_cuts_the_connection() {
     let response = client.response("GET").await;
     assert!(response.truncated, "{} bytes came", response.body.len());
 }
+
+/// On Linux these go from the system's cache to the socket past hyper, among what goes through it.
+#[tokio::test]
+async fn large_files_keep_their_place_among_pipelined_answers() {
+    let (directory, front) = serve(FileOptions::default());
+    let content = content(3_000_001);
+    write(&directory.path().join("root"), "larger.bin", &content);
+    let mut client = front.connect().await;
+    let get = |target: &str, fields: &str| format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+    client
+        .send(
+            [
+                get("/static/larger.bin", ""),
+                get("/static/a.txt", ""),
+                get("/static/larger.bin", "Range: bytes=7-1000006\r\n"),
+                get("/static/larger.bin", "Range: bytes=5-100004,2000000-2099999\r\n"),
+                get("/", ""),
+                get("/static/larger.bin", ""),
+            ]
+            .concat(),
+        )
+        .await;
+    // The socket is full by now.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(client.response("GET").await.body == content);
+    assert_eq!(client.response("GET").await.text(), "0123456789");
+    assert!(client.response("GET").await.body == content[7..1_000_007]);
+    let several = client.response("GET").await;
+    let parts = [&content[5..100_005], &content[2_000_000..2_100_000]];
+    let has = |part: &[u8]| several.body.windows(part.len()).any(|window| window == part);
+    assert!(several.status == 206 && parts.into_iter().all(has));
+    assert_eq!(client.response("GET").await.text(), "hello");
+    assert!(client.response("GET").await.body == content);
+}

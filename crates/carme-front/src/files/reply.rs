@@ -90,12 +90,12 @@ fn without_content(status: StatusCode, mut headers: HeaderMap) -> LocalAnswer {
     }
 }
 
-fn content(mut file: File, span: Span, is_head: bool, wait: Wait) -> io::Result<LocalContent> {
+fn content(file: File, span: Span, is_head: bool, wait: Wait) -> io::Result<LocalContent> {
     if span.len == 0 {
         return Ok(LocalContent::Empty);
     }
     if span.len <= SMALL && !is_head {
-        let bytes = root::read(&mut file, span.at, span.len as usize, wait)?;
+        let bytes = root::read(&file, span.at, span.len as usize, wait)?;
         // A file that has just become shorter is left to what notices it while the answer is sent.
         if bytes.len() as u64 == span.len {
             return Ok(LocalContent::Whole(bytes));

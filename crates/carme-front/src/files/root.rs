@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use crate::file_body::read_part;
+use crate::page_cache;
 
 /// A folder below which things are opened.
 #[derive(Debug, Clone)]
@@ -99,26 +100,27 @@ impl Root {
 }
 
 /// Reads `len` bytes from `at` on, if it need not wait or may.
-pub(crate) fn read(file: &mut File, at: u64, len: usize, wait: Wait) -> io::Result<Bytes> {
+pub(crate) fn read(file: &File, at: u64, len: usize, wait: Wait) -> io::Result<Bytes> {
     match wait {
         Wait::Disk => read_part(file, at, len),
         // A file system that cannot tell fails in its own way.
-        Wait::Never => imp::read_cached(file, at, len)
-            .map(Bytes::from)
-            .map_err(|_| io::ErrorKind::WouldBlock.into()),
+        Wait::Never => match page_cache::read(file, at, len) {
+            Ok(bytes) if bytes.len() == len => Ok(Bytes::from(bytes)),
+            Ok(_) | Err(_) => Err(io::ErrorKind::WouldBlock.into()),
+        },
     }
 }
 
 #[cfg(target_os = "linux")]
 mod imp {
     use std::fs::File;
-    use std::io::{self, IoSliceMut};
+    use std::io;
     use std::os::fd::{AsFd, OwnedFd};
     use std::path::Path;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
-    use rustix::io::{Errno, ReadWriteFlags, preadv2};
+    use rustix::io::Errno;
 
     use super::{OpenError, Wait};
 
@@ -200,21 +202,6 @@ mod imp {
         }
     }
 
-    /// Reads just these bytes if all of them are in the system's cache.
-    pub(super) fn read_cached(file: &File, at: u64, len: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; len];
-        let read = preadv2(
-            file,
-            &mut [IoSliceMut::new(&mut bytes)],
-            at,
-            ReadWriteFlags::NOWAIT,
-        )?;
-        match read == len {
-            true => Ok(bytes),
-            false => Err(io::ErrorKind::WouldBlock.into()),
-        }
-    }
-
     fn other(error: Errno) -> OpenError {
         match error {
             // A socket.
@@ -244,7 +231,6 @@ mod imp {
 #[cfg(not(target_os = "linux"))]
 mod imp {
     use std::fs::File;
-    use std::io;
     use std::path::Path;
 
     use super::{OpenError, Wait};
@@ -254,10 +240,6 @@ mod imp {
             Wait::Disk => open_now(path),
             Wait::Never => Err(OpenError::WouldBlock),
         }
-    }
-
-    pub(super) fn read_cached(_file: &File, _at: u64, _len: usize) -> io::Result<Vec<u8>> {
-        Err(io::ErrorKind::WouldBlock.into())
     }
 
     #[cfg(windows)]
@@ -350,7 +332,7 @@ mod tests {
             return;
         }
         match opened {
-            Ok(Opened::File(mut file, _)) => match read(&mut file, 2, 4, Wait::Never) {
+            Ok(Opened::File(file, _)) => match read(&file, 2, 4, Wait::Never) {
                 Ok(bytes) => assert_eq!(&bytes[..], b"side"),
                 Err(error) => println!("skipped: this file system always waits: {error}"),
             },

@@ -26,6 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::refused::Refused;
 use crate::state::{ConnectionState, NextHead};
+use crate::transport::{Transport, is_blank};
 use chunked::{Extent, Scanner};
 use head::Verdict;
 
@@ -364,9 +365,60 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
+impl<S: Transport> Guard<S> {
+    /// Sends the part of a file that waits, where its blank is, or what comes ahead of it. `None` if there is neither in
+    /// this write.
+    fn poll_send_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Option<Poll<io::Result<usize>>> {
+        let blank = slices.iter().position(|slice| is_blank(slice));
+        let (blank, mut part) = match (blank, self.state.part()) {
+            (None, None) => return None,
+            (Some(blank), Some(part)) => (blank, part),
+            (Some(_), None) | (None, Some(_)) => {
+                let lost = io::Error::other("a part of a file was lost on its way to the socket");
+                return Some(Poll::Ready(Err(lost)));
+            }
+        };
+        let ahead = &slices[..blank];
+        if ahead.iter().any(|slice| !slice.is_empty()) {
+            let polled = match ahead {
+                [one] => self.io.poll_write_ahead(cx, one),
+                several => {
+                    let whole: Vec<u8> = several.iter().flat_map(|slice| slice.iter().copied()).collect();
+                    self.io.poll_write_ahead(cx, &whole)
+                }
+            };
+            return Some(polled);
+        }
+        part.len = part.len.min(slices[blank].len());
+        Some(match self.io.poll_send_file(cx, &part) {
+            Poll::Ready(Ok(0)) => {
+                let client = self.state.ends.client_text();
+                tracing::warn!(
+                    client,
+                    "the connection is cut inside a file: it is shorter than it was"
+                );
+                Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()))
+            }
+            Poll::Ready(Ok(sent)) => {
+                self.state.part_sent(sent);
+                Poll::Ready(Ok(sent))
+            }
+            other => other,
+        })
+    }
+}
+
+impl<S: Transport> AsyncWrite for Guard<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if let Some(polled) = this.poll_send_file(cx, &[io::IoSlice::new(bytes)]) {
+            this.state.wrote(&polled);
+            return polled;
+        }
         let polled = Pin::new(&mut this.io).poll_write(cx, bytes);
         this.state.wrote(&polled);
         polled
@@ -378,6 +430,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if let Some(polled) = this.poll_send_file(cx, slices) {
+            this.state.wrote(&polled);
+            return polled;
+        }
         let polled = if slices.iter().map(|slice| slice.len()).sum::<usize>() <= ONE_PIECE {
             let mut space = [MaybeUninit::uninit(); ONE_PIECE];
             let mut whole = ReadBuf::uninit(&mut space);

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use crate::state::ConnectionState;
+use crate::transport::Transport;
 
 /// The socket below TLS. rustls takes what hyper writes into a buffer of its own, so only here can be seen whether the
 /// client takes anything.
@@ -73,6 +74,9 @@ impl Secured {
         Secured(stream)
     }
 }
+
+/// All of it has to be encrypted here.
+impl Transport for Secured {}
 
 impl AsyncRead for Secured {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
