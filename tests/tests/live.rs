@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use carme_tests::{Server, ServerBuilder, python, wait_until};
+use carme_tests::{Server, ServerBuilder, process, python, wait_until};
 
 const APP: &str = r#"
 import os
@@ -45,17 +45,17 @@ fn ended(server: &Server) -> usize {
     error_log(server).matches("reloaded").count()
 }
 
+/// Asks the server to reload: the one place that knows how.
+fn ask(server: &Server) {
+    process::signal(server.pid(), "HUP");
+}
+
 /// Has the server reload, and waits until it has; what the error log says meanwhile.
 fn reload(server: &Server) -> String {
     let (before, ends) = (error_log(server).len(), ended(server));
-    hang_up(server.pid());
+    ask(&server);
     wait_until("the reload ends", || ended(server) > ends);
     error_log(server)[before..].to_owned()
-}
-
-fn hang_up(pid: u32) {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    rustix::process::kill_process(pid.expect("a process"), rustix::process::Signal::HUP).expect("it is told");
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn an_address_and_a_log_of_errors_come_while_it_runs() {
         )
         .replace("error.log", "second.log");
     fs::write(folder.join("carme.toml"), text).expect("written");
-    hang_up(server.pid());
+    ask(&server);
     wait_until("the other log has the end", || {
         fs::read_to_string(folder.join("second.log")).is_ok_and(|text| text.contains("reloaded: "))
     });
@@ -209,7 +209,7 @@ fn without_a_file_the_code_is_new() {
     let server = ServerBuilder::app(APP).args(&["--workers", "1"]).start();
     assert!(server.get("/").text().starts_with("one"));
     fs::write(server.directory().join("app.py"), APP.replace("one", "two")).expect("written");
-    hang_up(server.pid());
+    ask(&server);
     server.wait_for_line("reloaded: ");
     assert!(server.get("/").text().starts_with("two"));
 }
@@ -266,7 +266,7 @@ fn a_stop_during_a_reload_ends_well() {
         "import time\ntime.sleep(3600)\n",
     )
     .expect("written");
-    hang_up(server.pid());
+    ask(&server);
     wait_until("the reload has begun", || {
         error_log(&server).contains("reloading after SIGHUP")
     });
