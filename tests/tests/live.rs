@@ -274,3 +274,57 @@ fn a_stop_during_a_reload_ends_well() {
     let said = error_log(&server);
     assert!(said.contains("the server stops"), "{said}");
 }
+
+#[test]
+fn a_terminal_that_is_closed_stops_the_server_unless_nohup_was_asked_for() {
+    // Python starts it in a terminal of its own, waits until it serves, closes the terminal, and says how it ended.
+    let script = r#"
+import os, pty, subprocess, sys, time
+master, slave = pty.openpty()
+def own_terminal():
+    import fcntl, termios
+    os.setsid()
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+process = subprocess.Popen(sys.argv[1:], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, stdin=slave,
+                           preexec_fn=own_terminal, pass_fds=[slave])
+os.close(slave)
+while b"Serving" not in (line := process.stderr.readline()):
+    if not line:
+        sys.exit(9)
+os.close(master)
+try:
+    print("ended", process.wait(3))
+except subprocess.TimeoutExpired:
+    print("serves")
+    process.terminate()
+    process.wait()
+"#;
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("app.py"), APP).expect("written");
+    for (nohup, expected) in [(&[][..], "ended 0"), (&["nohup"][..], "serves")] {
+        let output = std::process::Command::new(python::main())
+            .args(["-c", script])
+            .args(nohup)
+            .arg(carme_tests::server::program())
+            .args([
+                "serve",
+                "app",
+                "--workers",
+                "1",
+                "--bind",
+                "127.0.0.1:0",
+                "--python",
+            ])
+            .arg(python::main())
+            .current_dir(folder.path())
+            .output()
+            .expect("Python runs");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(
+            said.trim(),
+            expected,
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}

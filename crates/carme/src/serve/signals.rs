@@ -31,6 +31,8 @@ mod imp {
         interrupt: Signal,
         terminate: Signal,
         hangup: Signal,
+        /// The end of the terminal is the end of the server, as it is without us.
+        ends_with_terminal: bool,
         /// SIGUSR1, as nginx has it.
         reopen: Signal,
     }
@@ -40,6 +42,8 @@ mod imp {
             Ok(Self {
                 interrupt: signal(SignalKind::interrupt())?,
                 terminate: signal(SignalKind::terminate())?,
+                // Before it is taken over.
+                ends_with_terminal: has_terminal() && !is_hangup_ignored(),
                 hangup: signal(SignalKind::hangup())?,
                 reopen: signal(SignalKind::user_defined1())?,
             })
@@ -50,8 +54,42 @@ mod imp {
                 _ = self.interrupt.recv() => Order::Stop("SIGINT".into()),
                 _ = self.terminate.recv() => Order::Stop("SIGTERM".into()),
                 _ = self.reopen.recv() => Order::ReopenLogs,
-                _ = self.hangup.recv() => Order::Reload("SIGHUP".into()),
+                _ = self.hangup.recv() => {
+                    if self.ends_with_terminal && !has_terminal() {
+                        Order::Stop("the terminal being closed".into())
+                    } else {
+                        Order::Reload("SIGHUP".into())
+                    }
+                }
             }
+        }
+    }
+
+    /// Whether this process belongs to a terminal that is there.
+    fn has_terminal() -> bool {
+        std::fs::File::open("/dev/tty").is_ok()
+    }
+
+    /// Whether it was started so that the end of its terminal is nothing to it, as `nohup` does.
+    fn is_hangup_ignored() -> bool {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        ignores_hangup(&status)
+    }
+
+    fn ignores_hangup(status: &str) -> bool {
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        mask.is_some_and(|mask| mask & 1 != 0)
+    }
+
+    #[test]
+    fn who_ignores_hangups() {
+        for (status, ignores) in [
+            ("SigBlk:\t0000000000000001\nSigIgn:\t0000000000001001\n", true),
+            ("SigIgn:\t0000000000001000\n", false),
+            ("", false),
+        ] {
+            assert_eq!(ignores_hangup(status), ignores, "{status}");
         }
     }
 }
