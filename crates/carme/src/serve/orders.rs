@@ -14,6 +14,7 @@ pub(crate) enum Order {
     /// Finish and end; told again: end at once.
     Stop(Told),
     /// Read the configuration again, and start new workers.
+    #[cfg_attr(windows, allow(dead_code, reason = "only a command can ask for it there"))]
     Reload(Told),
     /// Open the log files anew: somebody has moved them.
     #[cfg_attr(windows, allow(dead_code, reason = "only a command can ask for it there"))]
