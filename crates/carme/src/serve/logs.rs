@@ -102,6 +102,11 @@ impl Logs {
         for writer in std::iter::once(&self.error).chain(self.access.iter().map(|open| &open.writer)) {
             writer.reopen();
         }
-        tracing::info!("the log files are opened anew");
+        let error = Arc::clone(&self.error);
+        // Said in the new file: waited for, which must not hold up anybody.
+        tokio::task::spawn_blocking(move || {
+            let _ = error.flush();
+            tracing::info!("the log files are opened anew");
+        });
     }
 }
