@@ -53,7 +53,7 @@ fn ask(server: &Server) {
 /// Has the server reload, and waits until it has; what the error log says meanwhile.
 fn reload(server: &Server) -> String {
     let (before, ends) = (error_log(server).len(), ended(server));
-    ask(&server);
+    ask(server);
     wait_until("the reload ends", || ended(server) > ends);
     error_log(server)[before..].to_owned()
 }
