@@ -107,6 +107,18 @@ impl Bind {
         }
     }
 
+    /// Whether one cannot be listened at while the other is, although they are not the same.
+    pub fn conflicts_with(&self, other: &Bind) -> bool {
+        match (self.address(), other.address()) {
+            (Some(one), Some(other)) => {
+                one.port() == other.port()
+                    && one.port() != 0
+                    && (one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified())
+            }
+            _ => self == other,
+        }
+    }
+
     /// The TCP address, if it is one.
     fn address(&self) -> Option<SocketAddr> {
         match self {

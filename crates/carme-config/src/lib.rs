@@ -9,6 +9,7 @@
 
 mod assemble;
 mod bind;
+mod changes;
 mod config;
 mod draft;
 mod env_file;
@@ -34,6 +35,7 @@ mod units;
 
 pub use bind::Bind;
 pub use carme_tls::{CertificateFiles, ClientAuth, MinVersion, Settings as TlsSettings};
+pub use changes::{Applies, Change, What};
 pub use config::{AccessLog, App, Config, Interface, Limits, Queue, Server, Timeouts, Traces, defaults};
 pub use env_file::parse as parse_env_file;
 pub use error_page::{Answers, ErrorPage, Markup};

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 pub(crate) struct Clock {
     began: Instant,
     now: AtomicU64,
-    tick: Duration,
+    /// In milliseconds.
+    tick: AtomicU64,
 }
 
 impl Clock {
@@ -19,12 +20,16 @@ impl Clock {
         Clock {
             began: Instant::now(),
             now: AtomicU64::new(0),
-            tick,
+            tick: AtomicU64::new(millis(tick)),
         }
     }
 
     pub(crate) fn tick(&self) -> Duration {
-        self.tick
+        Duration::from_millis(self.tick.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_tick(&self, tick: Duration) {
+        self.tick.store(millis(tick), Ordering::Relaxed);
     }
 
     /// Moves the clock on.
@@ -40,10 +45,10 @@ impl Clock {
     pub(crate) fn deadline(&self, duration: Duration) -> u64 {
         self.now()
             .saturating_add(millis(duration))
-            .saturating_add(millis(self.tick))
+            .saturating_add(self.tick.load(Ordering::Relaxed))
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

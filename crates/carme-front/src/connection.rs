@@ -15,17 +15,17 @@ use tokio::io::AsyncRead;
 
 use crate::app::Application;
 use crate::crowd::Admission;
-use crate::guard::{Awoken, Guard, Refusal, STACK_FIELDS};
+use crate::current::Current;
+use crate::guard::{Awoken, Guard, ROOM_BYTES, Refusal, STACK_FIELDS};
 use crate::service;
-use crate::site::Site;
 use crate::state::{ABORT, ConnectionState, DRAIN, OVERDUE, Phase};
 use crate::transport::Transport;
 
 /// hyper's buffers for one connection grow up to this.
-const BUFFER_BYTES: usize = 128 * 1024;
+const BUFFER_BYTES: usize = 2 * ROOM_BYTES;
 
 /// Serves one client until either side has enough. Whatever happens to the connection stays here.
-pub(crate) async fn run<A, S>(io: S, state: Arc<ConnectionState>, site: Arc<Site<A>>, admission: Admission)
+pub(crate) async fn run<A, S>(io: S, state: Arc<ConnectionState>, current: Current<A>, admission: Admission)
 where
     A: Application,
     S: Transport + Send + 'static,
@@ -33,14 +33,14 @@ where
     if io.sends_files() {
         state.send_files();
     }
-    let mut guard = Guard::new(io, Arc::clone(&state), site.common.limits.head());
+    let mut guard = Guard::new(io, Arc::clone(&state));
     if admission.is_refused() {
         guard.turn_away(Refusal::Crowded);
-        active(guard, &state, &site).await;
+        active(guard, &state, &current).await;
         return;
     }
     while poll_fn(|cx| poll_parked(&mut guard, &state, cx)).await == Awoken::ByClient {
-        match active(guard, &state, &site).await {
+        match active(guard, &state, &current).await {
             Some(parked) => guard = parked,
             None => return,
         }
@@ -64,23 +64,24 @@ where
 }
 
 /// Has hyper serve the client. Gives the connection back if it is to be parked.
-async fn active<A, S>(guard: Guard<S>, state: &Arc<ConnectionState>, site: &Arc<Site<A>>) -> Option<Guard<S>>
+async fn active<A, S>(guard: Guard<S>, state: &Arc<ConnectionState>, current: &Current<A>) -> Option<Guard<S>>
 where
     A: Application,
     S: Transport + Send + 'static,
 {
-    let service = service_fn(|request| service::serve(Arc::clone(state), Arc::clone(site), request));
-    let limits = &site.common.limits;
+    let view = current.view();
+    let service = service_fn(move |request| service::serve(Arc::clone(state), view.site(), request));
+    let room = guard.room();
     let mut builder = http1::Builder::new();
-    if limits.header_fields > STACK_FIELDS {
-        builder.max_headers(limits.header_fields);
+    if room.header_fields > STACK_FIELDS {
+        builder.max_headers(room.header_fields);
     }
     let mut hyper = builder
         // Heads and idle connections have deadlines of their own (`Connections::watch`), without a timer each.
         .header_read_timeout(None)
         // A part of a file must not be copied on its way (`transport`).
         .writev(true)
-        .max_buf_size(BUFFER_BYTES.max(2 * limits.header_bytes))
+        .max_buf_size(BUFFER_BYTES.max(2 * room.header_bytes))
         .serve_connection(TokioIo::new(guard), service);
     let ended = poll_fn(|cx| {
         state.attend(cx.waker());
@@ -92,7 +93,7 @@ where
             if signals & DRAIN != 0 {
                 Pin::new(&mut hyper).graceful_shutdown();
             }
-            if signals & OVERDUE != 0 && state.is_overdue(state.common.clock.now()) {
+            if signals & OVERDUE != 0 && state.is_overdue(state.pace.now()) {
                 match state.phase() {
                     Phase::Idle if signals & DRAIN == 0 => return Poll::Ready(Ended::Idle),
                     Phase::Head => state.give_up_head(),

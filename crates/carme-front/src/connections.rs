@@ -3,13 +3,15 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::Notify;
 
-use crate::site::Common;
+use crate::capacity::Place;
+use crate::metrics::Metrics;
+use crate::pace::Pace;
 use crate::state::{ABORT, ConnectionState, DRAIN, OVERDUE};
 
 pub(crate) struct Connections {
-    common: Arc<Common>,
+    pace: Arc<Pace>,
     table: Mutex<Table>,
     /// Some connection is there after there was none.
     begun: Notify,
@@ -31,18 +33,20 @@ impl Table {
     }
 }
 
-/// A connection's place among the open ones; gives it back, with its permit, when dropped.
+/// A connection's place among the open ones; gives it back, with what it was let in by, when dropped.
 pub(crate) struct Attendance {
     connections: Arc<Connections>,
     key: usize,
     state: Arc<ConnectionState>,
-    _permit: OwnedSemaphorePermit,
+    /// Where it was counted.
+    metrics: Option<Arc<Metrics>>,
+    _place: Place,
 }
 
 impl Connections {
-    pub(crate) fn new(common: Arc<Common>) -> Self {
+    pub(crate) fn new(pace: Arc<Pace>) -> Self {
         Connections {
-            common,
+            pace,
             table: Mutex::default(),
             begun: Notify::new(),
             emptied: Notify::new(),
@@ -57,9 +61,10 @@ impl Connections {
     pub(crate) fn enter(
         self: &Arc<Self>,
         state: Arc<ConnectionState>,
-        permit: OwnedSemaphorePermit,
+        place: Place,
+        metrics: Option<Arc<Metrics>>,
     ) -> Attendance {
-        if let Some(metrics) = &self.common.metrics {
+        if let Some(metrics) = &metrics {
             metrics.connected();
         }
         let mut table = self.table();
@@ -82,7 +87,8 @@ impl Connections {
             connections: Arc::clone(self),
             key,
             state,
-            _permit: permit,
+            metrics,
+            _place: place,
         }
     }
 
@@ -92,9 +98,9 @@ impl Connections {
             while self.table().open() == 0 {
                 self.begun.notified().await;
             }
-            tokio::time::sleep(self.common.clock.tick()).await;
-            self.common.clock.update();
-            let now = self.common.clock.now();
+            tokio::time::sleep(self.pace.clock().tick()).await;
+            self.pace.clock().update();
+            let now = self.pace.now();
             for state in self.table().slots.iter().flatten() {
                 if state.is_overdue(now) {
                     state.signal(OVERDUE);
@@ -133,7 +139,7 @@ impl Connections {
 impl Drop for Attendance {
     fn drop(&mut self) {
         self.state.close();
-        if let Some(metrics) = &self.connections.common.metrics {
+        if let Some(metrics) = &self.metrics {
             metrics.disconnected();
         }
         let mut table = self.connections.table();

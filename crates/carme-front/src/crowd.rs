@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -14,7 +15,8 @@ const FAREWELLS: usize = 64;
 
 /// The counts. There are never more of them than open connections, which have a limit of their own.
 pub(crate) struct Crowd {
-    limit: Option<NonZeroUsize>,
+    /// 0: any number.
+    limit: AtomicUsize,
     counts: Mutex<HashMap<IpAddr, usize>>,
     farewells: Arc<Semaphore>,
 }
@@ -46,10 +48,16 @@ pub(crate) struct Place {
 impl Crowd {
     pub(crate) fn new(limit: Option<NonZeroUsize>) -> Self {
         Crowd {
-            limit,
+            limit: AtomicUsize::new(limit.map_or(0, NonZeroUsize::get)),
             counts: Mutex::default(),
             farewells: Arc::new(Semaphore::new(FAREWELLS)),
         }
+    }
+
+    /// From now on. Connections that came while there was no limit are not counted.
+    pub(crate) fn set(&self, limit: Option<NonZeroUsize>) {
+        self.limit
+            .store(limit.map_or(0, NonZeroUsize::get), Ordering::Relaxed);
     }
 
     fn counts(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
@@ -58,13 +66,14 @@ impl Crowd {
 
     /// Counts a connection from this address; what has none, as on a Unix socket, is not counted.
     pub(crate) fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Admission {
-        let (Some(limit), Some(address)) = (self.limit, address) else {
+        let limit = self.limit.load(Ordering::Relaxed);
+        let (1.., Some(address)) = (limit, address) else {
             return Admission::Free;
         };
         let address = network(address);
         let mut counts = self.counts();
         let count = counts.entry(address).or_default();
-        if *count < limit.get() {
+        if *count < limit {
             *count += 1;
             let _place = Place {
                 crowd: Arc::clone(self),

@@ -35,14 +35,17 @@
 
 #![forbid(unsafe_code)]
 
+mod accept;
 mod app;
 mod body;
+mod capacity;
 mod client;
 mod clock;
 mod compress;
 mod connection;
 mod connections;
 mod crowd;
+mod current;
 mod error_pages;
 mod fault;
 mod file_body;
@@ -58,6 +61,7 @@ mod metrics;
 mod monitor;
 mod negotiate;
 mod outgoing;
+mod pace;
 mod page;
 mod page_cache;
 mod patience;
@@ -81,6 +85,7 @@ pub use carme_tls::Tls;
 pub use app::{Application, Exchange};
 pub use client::{ClientHeader, ForwardedFields, Proxies};
 pub use compress::Compress;
+pub use current::Retired;
 pub use error_pages::{ErrorPage, ErrorPages, Markup};
 pub use files::{FileOptions, Files};
 pub use header_rules::{HeaderChange, HeaderRule, StatusRange};
@@ -90,7 +95,7 @@ pub use location::Location;
 pub use metrics::Metrics;
 pub use monitor::{Insight, Monitor, Readiness};
 pub use policy::Policy;
-pub use server::{Drained, serve};
+pub use server::{DoorId, Drained, Server, serve};
 pub use shutdown::Shutdown;
 pub use site::{AccessLog, Https, Limits, Site, SiteOptions};
 pub use trace::Traces;

@@ -16,12 +16,7 @@ pub(crate) fn of(record: &Record, status: StatusCode) -> (HeaderValue, Bytes) {
     if prefers_json(record.accepts().map(HeaderValue::as_bytes)) {
         return (PROBLEM, problem(status, &record.id));
     }
-    match record
-        .connection
-        .common
-        .error_pages
-        .page(status, reason(status), &record.id)
-    {
+    match record.common.error_pages.page(status, reason(status), &record.id) {
         Some(page) => page,
         None => (HTML, built_in(status, &record.id)),
     }

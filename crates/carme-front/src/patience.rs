@@ -23,7 +23,7 @@ pub(crate) async fn attended<F: Future>(state: &ConnectionState, doing: F) -> Re
         if signals & (ABORT | DRAIN) != 0 {
             return Poll::Ready(Err(Interrupted::ByServer));
         }
-        if signals & OVERDUE != 0 && state.is_overdue(state.common.clock.now()) {
+        if signals & OVERDUE != 0 && state.is_overdue(state.pace.now()) {
             return Poll::Ready(Err(Interrupted::Late));
         }
         doing.as_mut().poll(cx).map(Ok)

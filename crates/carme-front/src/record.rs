@@ -16,6 +16,7 @@ use crate::metrics::Observation;
 use crate::policy::Policy;
 use crate::refused::Refused;
 use crate::request_id::RequestId;
+use crate::site::Common;
 use crate::state::{ConnectionState, NextHead};
 use crate::trace::{Told, Tracing};
 
@@ -24,6 +25,8 @@ const CLIENT_LEFT: u16 = 499;
 
 pub(crate) struct Record {
     pub(crate) connection: Arc<ConnectionState>,
+    /// Of the site that was served when it began.
+    pub(crate) common: Arc<Common>,
     pub(crate) id: RequestId,
     /// What trusted proxies say of the client; `None` if there is none, or none says anything.
     pub(crate) claims: Option<Box<Claims>>,
@@ -78,11 +81,11 @@ impl Record {
     /// The record of a request that hyper has just parsed; `head` is what the guard says of it.
     pub(crate) fn begin(
         connection: Arc<ConnectionState>,
+        common: Arc<Common>,
         head: NextHead,
         keepalives: u32,
         parts: http::request::Parts,
     ) -> Box<Self> {
-        let common = &connection.common;
         if let Some(metrics) = &common.metrics {
             metrics.begin();
         }
@@ -99,15 +102,15 @@ impl Record {
         } = parts;
         let mut claims = None;
         if head.notes.claims {
-            let common = &connection.common;
             let peer = connection.ends.client().map(|peer| peer.ip());
             tell_of_stranger(&headers, peer, &common.proxies, &common.stranger);
             claims = Claims::settle(&mut headers, peer, &common.proxies);
         }
         let given = claims.as_mut().and_then(|claims| claims.request_id.take());
-        let policy = connection.common.policy.clone();
+        let policy = common.policy.clone();
         Box::new(Record {
             connection,
+            common,
             id: given.unwrap_or_else(RequestId::next),
             claims,
             method,
@@ -140,7 +143,7 @@ impl Record {
 
     /// The response's head is on its way to the socket.
     pub(crate) fn answered(&mut self) {
-        if self.connection.common.measures_first_byte {
+        if self.common.measures_first_byte {
             self.first_byte = self.started.map(|started| started.elapsed());
         }
     }
@@ -234,7 +237,7 @@ impl Record {
 
     fn write(&self, started: Instant) {
         let connection = &self.connection;
-        let common = &connection.common;
+        let common = &self.common;
         let duration = started.elapsed();
         let written = connection.written();
         let sent = self.fate == Fate::Sent;
@@ -304,7 +307,7 @@ impl Drop for Record {
                 "the connection ended before the response was sent"
             );
         }
-        let common = &self.connection.common;
+        let common = &self.common;
         if let (Some(metrics), Some(started)) = (&common.metrics, self.started) {
             metrics.observe(&Observation {
                 app: self.app,

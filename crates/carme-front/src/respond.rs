@@ -76,7 +76,7 @@ pub(crate) fn answer<E: Exchange>(
 /// A page that says what went wrong, and a line in the error log that says why.
 pub(crate) fn fault<E: Exchange>(mut record: Box<Record>, fault: &Fault) -> Response<Outgoing<E>> {
     record.close |= fault.close;
-    if let Some(metrics) = &record.connection.common.metrics {
+    if let Some(metrics) = &record.common.metrics {
         metrics.own_answer(fault.status);
     }
     tracing::warn!(
@@ -87,7 +87,7 @@ pub(crate) fn fault<E: Exchange>(mut record: Box<Record>, fault: &Fault) -> Resp
         "{}",
         fault.reason
     );
-    if !record.connection.common.access_logs.is_empty() {
+    if !record.common.access_logs.is_empty() {
         record.reason = Some(fault.reason.clone());
     }
     let mut response = Response::new(());
@@ -202,7 +202,7 @@ fn finish_compressed<E: Exchange>(
         .entry(header::SERVER)
         .or_insert(const { HeaderValue::from_static("Carme") });
     headers.entry(&X_REQUEST_ID).or_insert_with(|| record.id.header());
-    if let Some(hsts) = &record.connection.common.hsts
+    if let Some(hsts) = &record.common.hsts
         && record.scheme() == Scheme::Https
     {
         headers
@@ -215,7 +215,7 @@ fn finish_compressed<E: Exchange>(
     if record.close {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    if record.connection.common.keeps_response_headers {
+    if record.common.keeps_response_headers {
         record.response_headers = Some(headers.clone());
     }
     response.map(|()| Outgoing::new(content, record).compressed(compressing))

@@ -1,27 +1,21 @@
-//! The accept loops, and their orderly end.
+//! A server: what it serves and where, both of which may change while it does; and its orderly end.
 
-use std::io;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use carme_tls::Tls;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::accept::{self, Lobby};
 use crate::app::Application;
-use crate::client::announced;
-use crate::connection;
+use crate::capacity::Capacity;
 use crate::connections::Connections;
-use crate::crowd::{Admission, Crowd};
-use crate::guard::Refusal;
-use crate::listener::{Listener, Stream};
+use crate::crowd::Crowd;
+use crate::current::{Current, Retired};
+use crate::listener::Listener;
+use crate::pace::Pace;
 use crate::shutdown::Shutdown;
 use crate::site::Site;
-use crate::state::ConnectionState;
 use crate::tls;
-
-/// After an error that concerns the process and not one client, such as no free descriptor.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,125 +33,132 @@ pub async fn serve<A: Application>(
     site: Arc<Site<A>>,
     shutdown: Shutdown,
 ) -> Drained {
-    let connections = Arc::new(Connections::new(Arc::clone(&site.common)));
-    let permits = Arc::new(Semaphore::new(
-        site.common.limits.connections.min(Semaphore::MAX_PERMITS),
-    ));
-    let crowd = Arc::new(Crowd::new(site.common.limits.connections_per_address));
-    let mut tasks = JoinSet::new();
-    {
-        let connections = Arc::clone(&connections);
-        tasks.spawn(async move { connections.watch().await });
-    }
-    for tls in followed(&listeners) {
-        tasks.spawn(tls::watch(tls));
-    }
-    let mut accepting = JoinSet::new();
+    let server = Server::new(site);
     for listener in listeners {
-        accepting.spawn(accept(
-            listener,
-            Arc::clone(&site),
-            Arc::clone(&connections),
-            Arc::clone(&permits),
-            Arc::clone(&crowd),
-        ));
+        server.open(listener);
     }
-    shutdown.begun().await;
-    // Aborted tasks drop their listeners, so the port is free when this is over.
-    accepting.shutdown().await;
-    Drained {
-        aborted: connections.drain(shutdown.graceful_timeout()).await,
-    }
+    server.run(shutdown).await
 }
 
-/// What the listeners speak TLS with, each once.
-fn followed(listeners: &[Listener]) -> Vec<Arc<Tls>> {
-    let mut followed: Vec<Arc<Tls>> = Vec::new();
-    for tls in listeners.iter().filter_map(Listener::tls) {
-        if !followed.iter().any(|other| Arc::ptr_eq(other, tls)) {
-            followed.push(Arc::clone(tls));
-        }
-    }
-    followed
+/// Serves a site at the addresses that it has been given; another site and other addresses may follow at any time.
+pub struct Server<A> {
+    lobby: Arc<Lobby<A>>,
+    doors: Mutex<Doors>,
+    /// Keeps the time.
+    _watching: JoinSet<()>,
 }
 
-async fn accept<A: Application>(
-    listener: Listener,
-    site: Arc<Site<A>>,
-    connections: Arc<Connections>,
-    permits: Arc<Semaphore>,
-    crowd: Arc<Crowd>,
-) {
-    let mut troubled = false;
-    loop {
-        // Before accepting: beyond the limit, clients wait in the backlog.
-        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
-            return;
-        };
-        let (stream, ends) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) if is_clients(&error) => continue,
-            Err(error) => {
-                if let Some(metrics) = &site.common.metrics {
-                    metrics.accept_failed();
-                }
-                if !troubled {
-                    tracing::error!("cannot accept connections on {listener}: {error}; trying again");
-                    troubled = true;
-                }
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        if troubled {
-            tracing::warn!("accepting connections on {listener} again");
-            troubled = false;
-        }
-        let peer = ends.peer.map(|peer| peer.ip());
-        // A trusted proxy brings the connections of all its clients.
-        let admission = crowd.admit(peer.filter(|_| !site.common.proxies.trusts(peer)));
-        if admission.is_refused()
-            && let Some(metrics) = &site.common.metrics
-        {
-            metrics.refused();
-        }
-        // Before a handshake nothing can be said in a way that the client would understand.
-        if matches!(admission, Admission::Closed) || admission.is_refused() && listener.tls().is_some() {
-            tracing::warn!(client = %ends.peer_text, "closed unanswered: {}", Refusal::Crowded);
-            continue;
-        }
-        let state = Arc::new(ConnectionState::new(Arc::clone(&site.common), ends));
-        let attendance = connections.enter(Arc::clone(&state), permit);
-        let site = Arc::clone(&site);
-        let tls = listener.tls().cloned();
-        tokio::spawn(async move {
-            let _attendance = attendance;
-            match stream {
-                Stream::Tcp(mut stream) => {
-                    if !announced(&mut stream, &state).await {
-                        return;
-                    }
-                    match tls {
-                        // Boxed, so that plain connections do not carry the room for a handshake around.
-                        Some(tls) => Box::pin(tls::run(stream, tls, state, site, admission)).await,
-                        None => connection::run(stream, state, site, admission).await,
-                    }
-                }
-                #[cfg(unix)]
-                Stream::Unix(mut stream) => {
-                    if announced(&mut stream, &state).await {
-                        connection::run(stream, state, site, admission).await;
-                    }
-                }
-            }
+#[derive(Default)]
+struct Doors {
+    open: Vec<(DoorId, Option<Arc<Tls>>, JoinSet<()>)>,
+    /// The files of certificates that are followed.
+    followed: Vec<(Arc<Tls>, JoinSet<()>)>,
+    next: u64,
+    /// The server stops.
+    shut: bool,
+}
+
+/// An address that a [`Server`] listens at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DoorId(u64);
+
+impl<A: Application> Server<A> {
+    /// A server without addresses. Call it within the runtime that serves it.
+    pub fn new(site: Arc<Site<A>>) -> Self {
+        let limits = &site.common.limits;
+        let pace = Arc::new(Pace::new(limits));
+        let connections = Arc::new(Connections::new(Arc::clone(&pace)));
+        let mut watching = JoinSet::new();
+        watching.spawn({
+            let connections = Arc::clone(&connections);
+            async move { connections.watch().await }
         });
+        Server {
+            lobby: Arc::new(Lobby {
+                pace,
+                connections,
+                capacity: Arc::new(Capacity::new(limits.connections)),
+                crowd: Arc::new(Crowd::new(limits.connections_per_address)),
+                current: Current::new(site),
+            }),
+            doors: Mutex::default(),
+            _watching: watching,
+        }
+    }
+
+    fn doors(&self) -> MutexGuard<'_, Doors> {
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Accepts connections from this listener, too.
+    pub fn open(&self, listener: Listener) -> DoorId {
+        let mut doors = self.doors();
+        let id = DoorId(doors.next);
+        doors.next += 1;
+        if doors.shut {
+            return id;
+        }
+        let tls = listener.tls().cloned();
+        if let Some(tls) = &tls
+            && !doors.followed.iter().any(|(other, _)| Arc::ptr_eq(other, tls))
+        {
+            let mut task = JoinSet::new();
+            task.spawn(tls::watch(Arc::clone(tls)));
+            doors.followed.push((Arc::clone(tls), task));
+        }
+        let mut task = JoinSet::new();
+        task.spawn(accept::accept(listener, Arc::clone(&self.lobby)));
+        doors.open.push((id, tls, task));
+        id
+    }
+
+    /// Accepts nothing there any more, and returns when the port is free. Connections that are there go on.
+    pub async fn close(&self, id: DoorId) {
+        let task = {
+            let mut doors = self.doors();
+            let Some(at) = doors.open.iter().position(|(other, ..)| *other == id) else {
+                return;
+            };
+            let (_, _, task) = doors.open.swap_remove(at);
+            let Doors { open, followed, .. } = &mut *doors;
+            followed.retain(|(tls, _)| {
+                open.iter()
+                    .any(|(_, other, _)| other.as_ref().is_some_and(|other| Arc::ptr_eq(other, tls)))
+            });
+            task
+        };
+        shut(task).await;
+    }
+
+    /// Serves another site from now on, also on connections that are there. Requests under way keep what they began with.
+    pub fn replace(&self, site: Arc<Site<A>>) -> Retired<A> {
+        let lobby = &self.lobby;
+        let limits = site.common.limits.clone();
+        let retired = lobby.current.replace(site);
+        lobby.pace.set(&limits);
+        lobby.capacity.set(limits.connections);
+        lobby.crowd.set(limits.connections_per_address);
+        retired
+    }
+
+    /// Serves until `shutdown` begins and the connections have finished; see [`serve`].
+    pub async fn run(&self, shutdown: Shutdown) -> Drained {
+        shutdown.begun().await;
+        let open = {
+            let mut doors = self.doors();
+            doors.shut = true;
+            std::mem::take(&mut doors.open)
+        };
+        for (_, _, task) in open {
+            shut(task).await;
+        }
+        Drained {
+            aborted: self.lobby.connections.drain(shutdown.graceful_timeout()).await,
+        }
     }
 }
 
-/// True for errors of a connection that was lost before it could be accepted.
-fn is_clients(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
-    )
+/// An aborted task drops its listener, so the port is free when this is over.
+async fn shut(mut task: JoinSet<()>) {
+    task.shutdown().await;
 }

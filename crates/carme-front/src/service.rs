@@ -57,7 +57,7 @@ pub(crate) fn serve<A: Application>(
         .as_ref()
         .map(|refused| refused.refusal)
         .or(disagreement);
-    let mut record = Record::begin(connection, head, keepalives, parts);
+    let mut record = Record::begin(connection, Arc::clone(&site.common), head, keepalives, parts);
     // Boxed, since hyper keeps the room for it with every connection that is not parked.
     Box::pin(async move {
         if let Some(refusal) = refusal {
@@ -195,7 +195,7 @@ async fn exchange<A: Application>(
         remove_unseen(record);
     }
     let exchange = app.dispatch(request_head(record, &found, &uri), &record.headers, body);
-    if record.connection.common.access_logs.is_empty() && record.policy.is_none() {
+    if record.common.access_logs.is_empty() && record.policy.is_none() {
         record.forget_headers();
     }
     match (Waiting {
@@ -318,10 +318,7 @@ fn over_tls(record: &Record, port: u16) -> Option<HeaderValue> {
     }
     let asked = record.headers.get(header::HOST).map(HeaderValue::as_bytes);
     let mut location = b"https://".to_vec();
-    match (
-        asked.map(|host| split_port(host).0),
-        &connection.common.server_name,
-    ) {
+    match (asked.map(|host| split_port(host).0), &record.common.server_name) {
         (Some(host @ [_, ..]), _) => location.extend_from_slice(host),
         (_, Some(name)) => location.extend_from_slice(name.as_bytes()),
         _ => match connection.ends.local?.ip() {
@@ -365,7 +362,7 @@ fn request_head<'a, A>(
     head.script_name = found.script_name;
     head.path = found.path_info;
     head.query = uri.query().unwrap_or_default().as_bytes();
-    head.server_name = match &connection.common.server_name {
+    head.server_name = match &record.common.server_name {
         Some(name) => name.as_bytes(),
         None if host.is_empty() => ends.reached_text().as_bytes(),
         None => host,
@@ -409,11 +406,7 @@ fn remove_unseen(record: &mut Record) {
         .filter(|name| is_unseen(name.as_str()))
         .cloned()
         .collect();
-    let mut kept = record
-        .connection
-        .common
-        .keeps_unseen_headers
-        .then(Box::<HeaderMap>::default);
+    let mut kept = record.common.keeps_unseen_headers.then(Box::<HeaderMap>::default);
     for name in names {
         if let header::Entry::Occupied(entry) = record.headers.entry(&name) {
             let (_, values) = entry.remove_entry_mult();

@@ -1,5 +1,6 @@
 //! The wish to stop, as a value.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -8,7 +9,7 @@ use tokio::sync::watch;
 #[derive(Debug, Clone)]
 pub struct Shutdown {
     begun: watch::Sender<bool>,
-    graceful_timeout: Duration,
+    graceful_timeout: Arc<Mutex<Duration>>,
 }
 
 impl Shutdown {
@@ -16,7 +17,7 @@ impl Shutdown {
     pub fn new(graceful_timeout: Duration) -> Self {
         Shutdown {
             begun: watch::Sender::new(false),
-            graceful_timeout,
+            graceful_timeout: Arc::new(Mutex::new(graceful_timeout)),
         }
     }
 
@@ -30,8 +31,20 @@ impl Shutdown {
         *self.begun.borrow()
     }
 
-    pub(crate) fn graceful_timeout(&self) -> Duration {
+    /// What requests in flight get to finish.
+    pub fn graceful_timeout(&self) -> Duration {
+        *self.patience()
+    }
+
+    /// Another one from now on; what has begun keeps its own.
+    pub fn set_graceful_timeout(&self, graceful_timeout: Duration) {
+        *self.patience() = graceful_timeout;
+    }
+
+    fn patience(&self) -> MutexGuard<'_, Duration> {
         self.graceful_timeout
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns when it has begun.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use crate::client::Proxies;
-use crate::clock::Clock;
 use crate::error_pages::ErrorPages;
 use crate::guard::{HeadLimits, STACK_FIELDS};
 use crate::location::{Location, Locations};
@@ -84,7 +83,7 @@ impl Limits {
     }
 
     /// How often deadlines are looked at: often enough for the shortest of them.
-    fn tick(&self) -> Duration {
+    pub(crate) fn tick(&self) -> Duration {
         let shortest = [
             self.header_timeout,
             self.keep_alive_timeout,
@@ -190,10 +189,10 @@ pub(crate) struct Common {
     pub(crate) metrics: Option<Arc<Metrics>>,
     pub(crate) traces: Option<Traces>,
     pub(crate) policy: Option<Arc<Policy>>,
-    pub(crate) clock: Clock,
 }
 
-/// Everything that is served on a set of listeners.
+/// Everything that is served on a set of listeners. It does not change: [`Server::replace`](crate::Server::replace) puts
+/// another in its place.
 pub struct Site<A> {
     pub(crate) common: Arc<Common>,
     pub(crate) locations: Locations<A>,
@@ -201,7 +200,7 @@ pub struct Site<A> {
 }
 
 impl<A> Site<A> {
-    /// A site of these locations. Call it within the runtime that serves it.
+    /// A site of these locations.
     pub fn new(options: SiteOptions, locations: impl IntoIterator<Item = Location<A>>) -> Self {
         let SiteOptions {
             server_name,
@@ -219,7 +218,6 @@ impl<A> Site<A> {
         let hsts = https.hsts.map(|age| format!("max-age={}", age.as_secs()));
         Site {
             common: Arc::new(Common {
-                clock: Clock::new(limits.tick()),
                 keeps_response_headers: access_logs.iter().any(|log| log.format.reads_response_headers()),
                 keeps_unseen_headers: access_logs
                     .iter()

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use crate::client::{AddressText, Node};
 use crate::guard::{Framing, Notes};
+use crate::pace::Pace;
 use crate::record::Record;
 use crate::refused::Refused;
-use crate::site::Common;
 use crate::tls::{Security, Session};
 use crate::transport::FilePart;
 
@@ -190,7 +190,7 @@ impl NextHead {
 }
 
 pub(crate) struct ConnectionState {
-    pub(crate) common: Arc<Common>,
+    pub(crate) pace: Arc<Pace>,
     pub(crate) ends: Ends,
     /// Nothing on an address of plain HTTP, and before the end of the handshake.
     security: OnceLock<Security>,
@@ -219,10 +219,10 @@ struct Queue {
 }
 
 impl ConnectionState {
-    pub(crate) fn new(common: Arc<Common>, ends: Ends) -> Self {
-        let deadline = common.clock.deadline(common.limits.header_timeout);
+    pub(crate) fn new(pace: Arc<Pace>, ends: Ends) -> Self {
+        let deadline = pace.deadline(pace.header_timeout());
         ConnectionState {
-            common,
+            pace,
             ends,
             security: OnceLock::new(),
             signals: AtomicU8::new(0),
@@ -273,7 +273,7 @@ impl ConnectionState {
     pub(crate) fn has_waited_enough(&self, cx: &Context<'_>) -> bool {
         self.attend(cx.waker());
         let signals = self.signals();
-        let overdue = signals & OVERDUE != 0 && self.is_overdue(self.common.clock.now());
+        let overdue = signals & OVERDUE != 0 && self.is_overdue(self.pace.now());
         signals & (ABORT | DRAIN) != 0 || overdue
     }
 
@@ -299,17 +299,14 @@ impl ConnectionState {
 
     /// The connection has been idle for a moment and may stay so for the rest of its time.
     pub(crate) fn park(&self) {
-        let rest = self.common.limits.keep_alive_timeout.saturating_sub(PARK_AFTER);
-        self.enter(Phase::Parked, self.common.clock.deadline(rest));
+        let rest = self.pace.keep_alive_timeout().saturating_sub(PARK_AFTER);
+        self.enter(Phase::Parked, self.pace.deadline(rest));
     }
 
     /// Part of a head is here.
     pub(crate) fn begin_head(&self) {
         if self.phase() == Phase::Idle {
-            self.enter(
-                Phase::Head,
-                self.common.clock.deadline(self.common.limits.header_timeout),
-            );
+            self.enter(Phase::Head, self.pace.deadline(self.pace.header_timeout()));
         }
     }
 
@@ -323,10 +320,7 @@ impl ConnectionState {
     }
 
     pub(crate) fn begin_linger(&self) {
-        self.enter(
-            Phase::Lingering,
-            self.common.clock.deadline(self.common.limits.linger_timeout),
-        );
+        self.enter(Phase::Lingering, self.pace.deadline(self.pace.linger_timeout()));
     }
 
     // ----- TLS
@@ -334,8 +328,8 @@ impl ConnectionState {
     /// The handshake is over, or it is known that there will be none. The first request may take its time anew.
     pub(crate) fn secure(&self, security: Security) {
         let _ = self.security.set(security);
-        let timeout = self.common.limits.header_timeout;
-        self.enter(Phase::Parked, self.common.clock.deadline(timeout));
+        let timeout = self.pace.header_timeout();
+        self.enter(Phase::Parked, self.pace.deadline(timeout));
     }
 
     pub(crate) fn security(&self) -> Option<&Security> {
@@ -438,10 +432,7 @@ impl ConnectionState {
             Poll::Ready(Err(_)) => {}
             Poll::Pending => {
                 if self.phase() == Phase::Busy {
-                    self.enter(
-                        Phase::Blocked,
-                        self.common.clock.deadline(self.common.limits.send_timeout),
-                    );
+                    self.enter(Phase::Blocked, self.pace.deadline(self.pace.send_timeout()));
                 }
             }
         }
@@ -462,8 +453,8 @@ impl ConnectionState {
         let record = self.queue().finished.take();
         if let Some(record) = record {
             self.settle(record);
-            let moment = self.common.limits.keep_alive_timeout.min(PARK_AFTER);
-            self.enter(Phase::Idle, self.common.clock.deadline(moment));
+            let moment = self.pace.keep_alive_timeout().min(PARK_AFTER);
+            self.enter(Phase::Idle, self.pace.deadline(moment));
         }
     }
 

@@ -19,7 +19,6 @@ const ALPN: [&[u8]; 1] = [b"http/1.1"];
 /// TLS as it is configured, with what its files had when they were last read and sound.
 #[derive(Debug)]
 pub struct Tls {
-    settings: Settings,
     current: Mutex<Current>,
     files: Mutex<Files>,
 }
@@ -28,10 +27,12 @@ pub struct Tls {
 struct Current {
     config: Arc<ServerConfig>,
     certificates: Arc<[Certificate]>,
+    asks_clients: bool,
 }
 
 #[derive(Debug)]
 struct Files {
+    settings: Settings,
     /// When they were last read.
     read: Stamp,
     /// When they were last looked at.
@@ -61,9 +62,9 @@ impl Tls {
         let stamp = Stamp::of(settings.files());
         let current = build(&settings)?;
         Ok(Tls {
-            settings,
             current: Mutex::new(current),
             files: Mutex::new(Files {
+                settings,
                 read: stamp.clone(),
                 seen: stamp,
             }),
@@ -82,7 +83,17 @@ impl Tls {
 
     /// Whether clients are asked for certificates.
     pub fn asks_clients(&self) -> bool {
-        self.settings.clients != ClientAuth::None
+        self.current().asks_clients
+    }
+
+    /// Is configured as `other` from now on, with what that has read: connections that come get it, those that are there
+    /// keep what they have.
+    pub fn adopt(&self, other: Tls) {
+        let Tls { current, files } = other;
+        // In the order of `refresh`.
+        let mut ours = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        *ours = files.into_inner().unwrap_or_else(PoisonError::into_inner);
+        *self.current() = current.into_inner().unwrap_or_else(PoisonError::into_inner);
     }
 
     fn current(&self) -> MutexGuard<'_, Current> {
@@ -95,7 +106,7 @@ impl Tls {
     /// Sessions are not resumed across a change: an authority that is trusted no longer must not live on in tickets.
     pub fn refresh(&self) -> Refreshed {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Stamp::of(self.settings.files());
+        let now = Stamp::of(files.settings.files());
         if now == files.read {
             files.seen = now;
             return Refreshed::Unchanged;
@@ -105,7 +116,7 @@ impl Tls {
             return Refreshed::Unsettled;
         }
         files.read = now;
-        match build(&self.settings) {
+        match build(&files.settings) {
             Ok(new) => {
                 *self.current() = new;
                 Refreshed::Reloaded
@@ -150,6 +161,7 @@ fn build(settings: &Settings) -> Result<Current, LoadError> {
     Ok(Current {
         config: Arc::new(config),
         certificates: certificates.into(),
+        asks_clients: settings.clients != ClientAuth::None,
     })
 }
 
@@ -219,6 +231,23 @@ mod tests {
         copy(&new.key, &files.key);
         assert_eq!(tls.refresh(), Refreshed::Unsettled);
         assert_eq!(tls.refresh(), Refreshed::Reloaded);
+    }
+
+    #[test]
+    fn other_settings_are_adopted_and_their_files_followed() {
+        let folder = Folder::new();
+        let tls = Tls::load(Settings::new(folder.issue(Kind::Ecdsa, &["old.test"]))).expect("loaded");
+        let new = folder.issue(Kind::Ecdsa, &["new.test"]);
+        let settings = Settings {
+            clients: ClientAuth::Required(new.certificate.clone()),
+            ..Settings::new(new.clone())
+        };
+        tls.adopt(Tls::load(settings).expect("loaded"));
+        assert_eq!(names(&tls), ["new.test"]);
+        assert!(tls.asks_clients());
+        assert_eq!(tls.refresh(), Refreshed::Unchanged);
+        std::fs::remove_file(&new.key).expect("removed");
+        assert_eq!(tls.refresh(), Refreshed::Unsettled);
     }
 
     #[test]

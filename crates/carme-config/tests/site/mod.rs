@@ -63,6 +63,7 @@ impl Site {
     }
 
     /// The problems, one a line, with the folder's name made the same everywhere.
+    #[allow(dead_code, reason = "not every test looks at problems")]
     pub(crate) fn lines(&self, problems: &Problems) -> Vec<String> {
         let folder = self.path().display().to_string();
         let text = |problem: &carme_config::Problem| {

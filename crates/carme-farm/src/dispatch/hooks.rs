@@ -18,6 +18,14 @@ impl Hooks {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(app);
     }
 
+    /// It is one no more.
+    pub fn remove(&self, app: &App) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|other| !Arc::ptr_eq(&other.0, &app.0));
+    }
+
     fn each(&self, f: impl Fn(&App)) {
         self.0
             .lock()

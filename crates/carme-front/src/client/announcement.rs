@@ -2,6 +2,7 @@
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::Proxies;
 use super::proxy_protocol::{Header, Progress, Wrong, examine};
 use crate::patience::{Interrupted, attended};
 use crate::state::ConnectionState;
@@ -20,8 +21,11 @@ enum Refused {
 }
 
 /// Reads the PROXY header, if one is to come. False if the connection is to be closed; the reason is in the error log.
-pub(crate) async fn announced<S: AsyncRead + Unpin>(io: &mut S, state: &ConnectionState) -> bool {
-    let proxies = &state.common.proxies;
+pub(crate) async fn announced<S: AsyncRead + Unpin>(
+    io: &mut S,
+    state: &ConnectionState,
+    proxies: &Proxies,
+) -> bool {
     if !proxies.protocol {
         return true;
     }

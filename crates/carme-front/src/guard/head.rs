@@ -15,6 +15,9 @@ use crate::client::is_claim;
 /// Up to so many header fields are kept on the stack, here and in hyper, which has the same default.
 pub(crate) const STACK_FIELDS: usize = 100;
 
+/// A head up to this size always fits hyper's buffer.
+pub(crate) const ROOM_BYTES: usize = 64 * 1024;
+
 /// No field's name may be so long.
 const MAX_NAME_BYTES: usize = 32 * 1024;
 
@@ -24,6 +27,26 @@ pub(crate) struct HeadLimits {
     pub(crate) header_bytes: usize,
     pub(crate) header_fields: usize,
     pub(crate) target_bytes: usize,
+}
+
+impl HeadLimits {
+    /// What hyper must have room for, and has for nothing.
+    pub(crate) fn room(self) -> HeadLimits {
+        HeadLimits {
+            header_bytes: self.header_bytes.max(ROOM_BYTES),
+            header_fields: self.header_fields.max(STACK_FIELDS),
+            ..self
+        }
+    }
+
+    /// The tighter of both.
+    pub(crate) fn within(self, other: HeadLimits) -> HeadLimits {
+        HeadLimits {
+            header_bytes: self.header_bytes.min(other.header_bytes),
+            header_fields: self.header_fields.min(other.header_fields),
+            target_bytes: self.target_bytes,
+        }
+    }
 }
 
 /// How the request's body is delimited (RFC 9112 section 6).

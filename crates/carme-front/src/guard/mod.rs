@@ -36,7 +36,7 @@ pub(crate) mod fuzzing {
     pub(crate) use super::head::{HeadLimits, Verdict, examine};
 }
 
-pub(crate) use head::{Framing, HeadLimits, Notes, STACK_FIELDS};
+pub(crate) use head::{Framing, HeadLimits, Notes, ROOM_BYTES, STACK_FIELDS};
 pub(crate) use refusal::Refusal;
 pub(crate) use target::is_authority;
 
@@ -51,7 +51,8 @@ const ONE_PIECE: usize = 4 * 1024;
 pub(crate) struct Guard<S> {
     io: S,
     state: Arc<ConnectionState>,
-    limits: HeadLimits,
+    /// What hyper can take in: it is told so when it is called in, and limits may grow while it is there.
+    room: HeadLimits,
     stage: Stage,
     /// The start of a head that has not arrived completely, and what came with its end.
     held: Vec<u8>,
@@ -100,11 +101,11 @@ enum Rest {
 }
 
 impl<S> Guard<S> {
-    pub(crate) fn new(io: S, state: Arc<ConnectionState>, limits: HeadLimits) -> Self {
+    pub(crate) fn new(io: S, state: Arc<ConnectionState>) -> Self {
         Guard {
             io,
+            room: state.pace.head().room(),
             state,
-            limits,
             stage: Stage::Head,
             held: Vec::new(),
             has_line: false,
@@ -115,13 +116,23 @@ impl<S> Guard<S> {
         }
     }
 
+    /// What hyper has to be able to take in.
+    pub(crate) fn room(&self) -> HeadLimits {
+        self.room
+    }
+
+    /// What holds for the next head.
+    fn limits(&self) -> HeadLimits {
+        self.state.pace.head().within(self.room)
+    }
+
     /// Follows heads and bodies through `bytes`.
     fn judge(&mut self, bytes: &[u8]) -> Judged {
         let mut pass = 0;
         while pass < bytes.len() {
             let rest = &bytes[pass..];
             match &mut self.stage {
-                Stage::Head => match head::examine(rest, self.limits) {
+                Stage::Head => match head::examine(rest, self.state.pace.head().within(self.room)) {
                     Verdict::Complete(head) => {
                         pass += head.len;
                         self.stage = match head.framing {
@@ -184,7 +195,7 @@ impl<S> Guard<S> {
     #[cold]
     fn refuse(&mut self, refusal: Refusal, bytes: &[u8]) {
         let line = head::first_line(bytes);
-        let line = &line[..line.len().min(self.limits.target_bytes + 64)];
+        let line = &line[..line.len().min(self.limits().target_bytes + 64)];
         let method: &[u8] = if line.starts_with(b"HEAD ") {
             b"HEAD"
         } else {
@@ -208,7 +219,7 @@ impl<S> Guard<S> {
                 refusal,
                 line,
                 bytes,
-                self.limits.header_bytes,
+                self.limits().header_bytes,
             ))),
         });
     }
@@ -230,7 +241,7 @@ impl<S> Guard<S> {
     /// protocol may wait for an answer to its first line.
     fn resume(&mut self, from: usize) {
         let is_first_line = !self.has_line && head::has_line(&self.held);
-        if is_first_line || head::has_end(&self.held, from) || self.held.len() > self.limits.header_bytes {
+        if is_first_line || head::has_end(&self.held, from) || self.held.len() > self.limits().header_bytes {
             self.has_line = true;
             self.judge_held();
         }
@@ -290,6 +301,8 @@ impl<S: AsyncRead + Unpin> Guard<S> {
         let mut buf = ReadBuf::new(&mut scratch);
         match ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf)) {
             Ok(()) if !buf.filled().is_empty() => {
+                // There is no hyper yet.
+                self.room = self.state.pace.head().room();
                 self.held.extend_from_slice(buf.filled());
                 self.judge_held();
                 self.state.unpark();

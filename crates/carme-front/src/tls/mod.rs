@@ -19,9 +19,9 @@ use tokio_rustls::TlsAcceptor;
 use crate::app::Application;
 use crate::connection;
 use crate::crowd::Admission;
+use crate::current::Current;
 use crate::metrics::Handshake;
 use crate::patience::{Interrupted, attended};
-use crate::site::Site;
 use crate::state::ConnectionState;
 use stream::{Secured, Socket};
 
@@ -54,12 +54,12 @@ pub(crate) async fn run<A: Application>(
     socket: TcpStream,
     tls: Arc<Tls>,
     state: Arc<ConnectionState>,
-    site: Arc<Site<A>>,
+    current: Current<A>,
     admission: Admission,
 ) {
     let client = state.ends.client_text();
     let count = |ended| {
-        if let Some(metrics) = &site.common.metrics {
+        if let Some(metrics) = &current.site().common.metrics {
             metrics.handshake(ended);
         }
     };
@@ -77,7 +77,7 @@ pub(crate) async fn run<A: Application>(
     // Every method begins with a letter, and no record of TLS does.
     if first[0].is_ascii_uppercase() {
         state.secure(Security::MissingTls);
-        return connection::run(socket, state, site, admission).await;
+        return connection::run(socket, state, current, admission).await;
     }
     let acceptor = TlsAcceptor::from(tls.config());
     let socket = Socket::new(socket, Arc::clone(&state));
@@ -110,7 +110,7 @@ pub(crate) async fn run<A: Application>(
     if let Some(Session { facts, .. }) = state.tls() {
         tracing::debug!(client = %client, protocol = facts.protocol, cipher = facts.cipher, resumed = facts.resumed, "TLS");
     }
-    connection::run(Secured::new(stream), Arc::clone(&state), site, admission).await;
+    connection::run(Secured::new(stream), Arc::clone(&state), current, admission).await;
 }
 
 /// Scanners and clients with other ideas are everyday; clients without the right certificate are worth knowing of.

@@ -5,16 +5,17 @@ use std::process::ExitCode;
 use carme_config::Surroundings;
 
 use crate::cli::Subject;
-use crate::serve::{FirstFailure, run};
+use crate::serve::{Source, run};
 
 /// Returns when the server has ended, or at once when something is wrong.
 pub(crate) fn serve(subject: Subject, surroundings: &Surroundings) -> ExitCode {
-    let first_failure = match subject.config {
-        Some(_) => FirstFailure::IsTriedAgain,
-        None => FirstFailure::Ends,
+    let source = match &subject.config {
+        // A folder that is changed later must not change what it means.
+        Some(file) => Source::File(surroundings.directory.join(file), surroundings.clone()),
+        None => Source::Options,
     };
     match super::config(subject, surroundings) {
-        Ok(config) => run(&config, first_failure),
+        Ok(config) => run(config, source),
         Err(problems) => super::refuse(&problems),
     }
 }

@@ -3,12 +3,16 @@
 use std::ffi::OsString;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use carme_config::Config;
 use carme_farm::dispatch::{App, Hooks, Limits, NewApp};
-use carme_farm::{AppPlan, FindFiles, Workers};
+use carme_farm::{About, AppPlan, Failure, FindFiles, Roster, State, Workers};
 use carme_ring::Geometry;
 use carme_ring::control::Interface;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// Request slots of an app. Requests beyond them wait in the front, in order.
 const SLOTS: u16 = 512;
@@ -22,11 +26,56 @@ const INBOX_BYTES: u32 = 64 << 10;
 /// An app and its workers.
 pub(super) struct Running {
     pub(super) app: App,
-    pub(super) workers: Workers,
+    pub(super) plan: AppPlan,
+    pub(super) roster: Roster,
+    /// `None` once they end.
+    workers: Mutex<Option<Workers>>,
+}
+
+impl Running {
+    /// How its start has turned out; see [`Workers::first`].
+    pub(super) async fn first(&self) -> Result<About, Arc<Failure>> {
+        match &*self.workers.lock().await {
+            Some(workers) => workers.first().await,
+            None => Err(Arc::new(Failure {
+                message: "it was ended".into(),
+                traceback: String::new(),
+            })),
+        }
+    }
+
+    /// Waits until each of its workers is ready, or has failed.
+    pub(super) async fn settled(&self) {
+        let is_known =
+            |seat: carme_farm::Seat<'_>| matches!(seat.state(), State::Ready { .. } | State::Failed { .. });
+        while !self.roster.seats().all(is_known) {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Lets the workers finish what they have taken until the deadline, and returns when no process is left.
+    pub(super) async fn end(&self, deadline: Instant) {
+        if let Some(workers) = self.workers.lock().await.take() {
+            workers.drain(deadline).await;
+        }
+    }
+}
+
+/// How often it is looked whether workers are ready.
+pub(super) const LOOK: Duration = Duration::from_millis(20);
+
+/// Ends the workers of all apps, all at the same time.
+pub(super) async fn end(running: &[Arc<Running>], deadline: Instant) {
+    let mut ending = JoinSet::new();
+    for app in running {
+        let app = Arc::clone(app);
+        ending.spawn(async move { app.end(deadline).await });
+    }
+    ending.join_all().await;
 }
 
 /// Starts the workers of all apps; does not wait for them. Call it within the runtime that has the hooks.
-pub(super) fn start(config: &Config, files: &FindFiles, hooks: &Hooks) -> io::Result<Vec<Running>> {
+pub(super) fn start(config: &Config, files: &FindFiles, hooks: &Hooks) -> io::Result<Vec<Arc<Running>>> {
     let start = |(number, configured): (usize, &carme_config::App)| {
         let workers = at_most_u16(configured.workers.get());
         let geometry = Geometry {
@@ -47,8 +96,14 @@ pub(super) fn start(config: &Config, files: &FindFiles, hooks: &Hooks) -> io::Re
             limits,
         })?;
         hooks.add(app.clone());
-        let workers = Workers::start(plan(configured, workers), Arc::clone(files), &app);
-        Ok(Running { app, workers })
+        let plan = plan(configured, workers);
+        let workers = Workers::start(plan.clone(), Arc::clone(files), &app);
+        Ok(Arc::new(Running {
+            app,
+            plan,
+            roster: workers.roster(),
+            workers: Mutex::new(Some(workers)),
+        }))
     };
     config.apps.iter().enumerate().map(start).collect()
 }

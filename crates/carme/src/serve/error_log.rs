@@ -6,7 +6,7 @@
 //! buffer full is dropped.
 
 use std::fmt::{self, Write as _};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use carme_log::{Destination, OpenError, Writer, WriterOptions};
 use jiff::Zoned;
@@ -20,40 +20,58 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// The error log while it is open. Dropping it writes what is left.
-pub(crate) struct ErrorLog(Arc<Writer>);
+pub(crate) struct ErrorLog(Output);
+
+/// What the lines go to; it may be another from one line to the next.
+type Output = Arc<Mutex<Arc<Writer>>>;
+
+fn writer(output: &Output) -> Arc<Writer> {
+    Arc::clone(&output.lock().unwrap_or_else(PoisonError::into_inner))
+}
 
 impl ErrorLog {
     /// Sends all events of this process there from now on. The first one wins.
     pub(crate) fn open(destination: Destination) -> Result<Self, OpenError> {
+        let output = Arc::new(Mutex::new(Self::prepare(destination)?));
+        // Of libraries only what somebody should see.
+        let wanted = Targets::new()
+            .with_default(LevelFilter::WARN)
+            .with_target("carme", LevelFilter::INFO);
+        let lines = Lines(Arc::clone(&output)).with_filter(wanted);
+        let _ = tracing_subscriber::registry().with(lines).try_init();
+        Ok(Self(output))
+    }
+
+    /// Opens what the lines may go to.
+    pub(super) fn prepare(destination: Destination) -> Result<Arc<Writer>, OpenError> {
         // Trouble with the error log cannot be told in the error log.
         let options = WriterOptions {
             on_trouble: Some(Box::new(|_| {})),
             ..WriterOptions::default()
         };
-        let writer = Arc::new(Writer::open(destination, options)?);
-        // Of libraries only what somebody should see.
-        let wanted = Targets::new()
-            .with_default(LevelFilter::WARN)
-            .with_target("carme", LevelFilter::INFO);
-        let lines = Lines(Arc::clone(&writer)).with_filter(wanted);
-        let _ = tracing_subscriber::registry().with(lines).try_init();
-        Ok(Self(writer))
+        Ok(Arc::new(Writer::open(destination, options)?))
+    }
+
+    /// Lines go there from now on.
+    pub(super) fn redirect(&self, new: Arc<Writer>) {
+        let old = std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), new);
+        let _ = old.flush();
     }
 
     /// What its lines go to.
-    pub(crate) fn writer(&self) -> &Arc<Writer> {
-        &self.0
+    pub(crate) fn writer(&self) -> Arc<Writer> {
+        writer(&self.0)
     }
 }
 
 impl Drop for ErrorLog {
     fn drop(&mut self) {
         // A destination that blocks loses what it will not take.
-        let _ = self.0.flush();
+        let _ = self.writer().flush();
     }
 }
 
-struct Lines(Arc<Writer>);
+struct Lines(Output);
 
 impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
@@ -61,10 +79,11 @@ impl<S: Subscriber> Layer<S> for Lines {
         event.record(&mut parts);
         let mut line = String::new();
         let now = strtime::format("%Y-%m-%d %H:%M:%S%.3f", &Zoned::now()).unwrap_or_default();
+        let writer = writer(&self.0);
         parts.render(&now, *event.metadata().level(), |text| {
             line.clear();
             line.push_str(text);
-            self.0.line(line.as_bytes());
+            writer.line(line.as_bytes());
         });
     }
 }

@@ -28,19 +28,33 @@ pub(super) fn destination(
     }
 }
 
-/// Opens the access logs. Those that go to the same place share a writer.
-pub(super) fn access_logs(config: &Config, logs: &mut Logs) -> Result<Vec<AccessLog>, LogError> {
-    let mut writers: Vec<(&LogOutput, Arc<Writer>)> = Vec::new();
+/// Opens the access logs. Those that go to the same place share a writer, and one that was open before stays so.
+pub(super) fn access_logs(
+    config: &Config,
+    error: Arc<Writer>,
+    before: Option<&Logs>,
+) -> Result<(Vec<AccessLog>, Logs), LogError> {
+    let mut writers: Vec<Open> = Vec::new();
     let mut access_logs = Vec::new();
     for log in &config.access_logs {
         let format = Format::parse(&log.format)?;
-        let shared = writers.iter().find(|(output, _)| **output == log.output);
-        let writer = if let Some((_, writer)) = shared {
-            Arc::clone(writer)
+        let same_place = |open: &&Open| open.output == log.output;
+        let same = |open: &&Open| same_place(open) && open.rotation == log.rotation;
+        let writer = if let Some(open) = writers.iter().find(same_place) {
+            Arc::clone(&open.writer)
         } else {
-            let destination = destination(&log.output, log.rotation, Destination::Stdout);
-            let writer = Arc::new(Writer::open(destination, WriterOptions::default())?);
-            writers.push((&log.output, Arc::clone(&writer)));
+            let open = before.and_then(|logs| logs.access.iter().find(same));
+            let writer = if let Some(open) = open {
+                Arc::clone(&open.writer)
+            } else {
+                let destination = destination(&log.output, log.rotation, Destination::Stdout);
+                Arc::new(Writer::open(destination, WriterOptions::default())?)
+            };
+            writers.push(Open {
+                output: log.output.clone(),
+                rotation: log.rotation,
+                writer: Arc::clone(&writer),
+            });
             writer
         };
         let access_log = AccessLog::new(format, writer);
@@ -49,30 +63,33 @@ pub(super) fn access_logs(config: &Config, logs: &mut Logs) -> Result<Vec<Access
             None => access_log,
         });
     }
-    logs.access.extend(writers.into_iter().map(|(_, writer)| writer));
-    Ok(access_logs)
+    let logs = Logs {
+        error,
+        access: writers,
+    };
+    Ok((access_logs, logs))
+}
+
+/// An access log's writer, and what it was opened for.
+#[derive(Clone, Debug)]
+struct Open {
+    output: LogOutput,
+    rotation: Option<Rotation>,
+    writer: Arc<Writer>,
 }
 
 /// Every log of the server, each writer once.
 #[derive(Clone, Debug)]
 pub(crate) struct Logs {
     error: Arc<Writer>,
-    access: Vec<Arc<Writer>>,
+    access: Vec<Open>,
 }
 
 impl Logs {
-    /// The error log, to which the access logs are added.
-    pub(super) fn new(error_log: Arc<Writer>) -> Self {
-        Logs {
-            error: error_log,
-            access: Vec::new(),
-        }
-    }
-
     /// Lines written and lost so far, by the kind of log.
     pub(super) fn totals(&self) -> [(&'static str, Totals); 2] {
         let mut access = Totals { written: 0, lost: 0 };
-        for totals in self.access.iter().map(|writer| writer.totals()) {
+        for totals in self.access.iter().map(|open| open.writer.totals()) {
             access.written += totals.written;
             access.lost += totals.lost;
         }
@@ -81,50 +98,15 @@ impl Logs {
 
     /// Opens all files anew, after they were renamed or removed: what is logged from now on goes to new ones. Returns at
     /// once; what cannot be opened goes on in the old file, and the error log says so.
-    #[cfg_attr(
-        windows,
-        allow(
-            dead_code,
-            reason = "there only a command can ask for it, and there is none yet"
-        )
-    )]
     pub(crate) fn reopen(&self) {
-        for writer in std::iter::once(&self.error).chain(&self.access) {
+        for writer in std::iter::once(&self.error).chain(self.access.iter().map(|open| &open.writer)) {
             writer.reopen();
         }
-        tracing::info!("the log files are opened anew");
-    }
-
-    /// Opens all files anew whenever this process is told to, by SIGUSR1 as nginx; Windows has no such signal. To be
-    /// called within a runtime.
-    pub(super) fn reopen_on_signal(&self) -> std::io::Result<()> {
-        imp::reopen_on_signal(self.clone())
-    }
-}
-
-#[cfg(unix)]
-mod imp {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    use super::Logs;
-
-    pub(super) fn reopen_on_signal(logs: Logs) -> std::io::Result<()> {
-        let mut told = signal(SignalKind::user_defined1())?;
-        tokio::spawn(async move {
-            while told.recv().await.is_some() {
-                logs.reopen();
-            }
+        let error = Arc::clone(&self.error);
+        // Said in the new file: waited for, which must not hold up anybody.
+        tokio::task::spawn_blocking(move || {
+            let _ = error.flush();
+            tracing::info!("the log files are opened anew");
         });
-        Ok(())
-    }
-}
-
-#[cfg(windows)]
-mod imp {
-    use super::Logs;
-
-    #[allow(clippy::unnecessary_wraps, reason = "it can fail where there are signals")]
-    pub(super) fn reopen_on_signal(_: Logs) -> std::io::Result<()> {
-        Ok(())
     }
 }

@@ -7,6 +7,9 @@ mod locations;
 mod logs;
 mod look;
 mod monitor;
+mod orders;
+mod reload;
+mod server;
 mod signals;
 mod site;
 
@@ -16,15 +19,15 @@ use std::sync::Arc;
 use carme_config::Config;
 use carme_farm::dispatch::Hooks;
 use carme_farm::{Failure, FindFiles};
-use carme_front::{Drained, Shutdown};
 use carme_log::Destination;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use apps::Running;
 use error_log::ErrorLog;
-use logs::Logs;
-use monitor::Watch;
-use signals::StopSignals;
+use orders::{Inbox, Order};
+use server::{Now, Outfit, Server};
+
+pub(crate) use server::Source;
 
 /// What happens when an app does not start at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +64,8 @@ enum Ended {
 }
 
 /// Serves until it is told to stop; returns the program's exit code.
-pub(crate) fn run(config: &Config, first_failure: FirstFailure) -> ExitCode {
-    let error = match try_run(config, first_failure) {
+pub(crate) fn run(config: Config, source: Source) -> ExitCode {
+    let error = match try_run(config, source) {
         Ok(Ended::Orderly) => return ExitCode::SUCCESS,
         Ok(Ended::AtOnce) => return ExitCode::FAILURE,
         Err(error) => error,
@@ -76,12 +79,15 @@ pub(crate) fn run(config: &Config, first_failure: FirstFailure) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn try_run(config: &Config, first_failure: FirstFailure) -> Result<Ended, ServeError> {
+fn try_run(config: Config, source: Source) -> Result<Ended, ServeError> {
+    let first_failure = match source {
+        Source::File(..) => FirstFailure::IsTriedAgain,
+        Source::Options => FirstFailure::Ends,
+    };
     let server = &config.server;
     let destination = logs::destination(&server.error_log, server.error_log_rotation, Destination::Stderr);
     // Written to its end when this function returns.
     let error_log = ErrorLog::open(destination).map_err(ServeError::ErrorLog)?;
-    let logs = Logs::new(Arc::clone(error_log.writer()));
     carme_farm::raise_limit();
     let files: FindFiles = Arc::new(|| crate::worker_files::EMBEDDED.install());
     // If they cannot be had, no app will ever start.
@@ -90,91 +96,88 @@ fn try_run(config: &Config, first_failure: FirstFailure) -> Result<Ended, ServeE
     let mut builder = tokio::runtime::Builder::new_current_thread();
     hooks.install(&mut builder);
     let runtime = builder.enable_all().build()?;
-    let ended = runtime.block_on(serve(config, first_failure, &files, &hooks, logs));
+    let outfit = Outfit {
+        source: Arc::new(source),
+        files,
+        hooks,
+        error_log,
+    };
+    let ended = runtime.block_on(serve(Arc::new(config), first_failure, outfit));
     // What still runs in threads of the runtime ends with the process.
     runtime.shutdown_background();
     ended
 }
 
 async fn serve(
-    config: &Config,
+    config: Arc<Config>,
     first_failure: FirstFailure,
-    files: &FindFiles,
-    hooks: &Hooks,
-    mut logs: Logs,
+    outfit: Outfit,
 ) -> Result<Ended, ServeError> {
-    let mut signals = StopSignals::new()?;
-    let access_logs = logs::access_logs(config, &mut logs)?;
-    logs.reopen_on_signal()?;
-    let listeners = site::listen(config)?;
-    let addresses: Vec<String> = listeners.iter().map(ToString::to_string).collect();
-    let watched = monitor::listen(&config.monitor).map_err(site::ListenError::from)?;
-    let running = apps::start(config, files, hooks)?;
-    let apps: Vec<_> = running.iter().map(|running| running.app.clone()).collect();
-    let shutdown = Shutdown::new(config.server.timeouts.graceful);
-    let watch = Watch::new(config, &running, logs, &shutdown);
-    let site = Arc::new(site::site(config, access_logs, &apps, &listeners, &watch));
-    // Until all else is over: whoever watches sees the end, too.
-    let _watching = watch.serve(watched, &config.monitor);
-    let front = tokio::spawn(carme_front::serve(listeners, site, shutdown.clone()));
+    let (_orders, mut inbox) = orders::listen()?;
+    let server = Server::start(config, outfit)?;
     let told = {
-        let start = first_answers(config, first_failure, &running, &addresses);
+        let orders = obey(&server, &mut inbox);
+        tokio::pin!(orders);
         tokio::select! {
-            started = start => match started {
-                Ok(()) => signals.next().await,
+            started = first_answers(server.now(), first_failure) => match started {
+                Ok(()) => orders.await,
                 Err(error) => {
-                    end_workers(running, Instant::now()).await;
+                    server.end_apps(Instant::now()).await;
                     return Err(error);
                 }
             },
-            told = signals.next() => told,
+            told = &mut orders => told,
         }
     };
     tracing::info!("stopping after {told}");
-    let deadline = Instant::now() + config.server.timeouts.graceful;
-    shutdown.begin();
-    let orderly = async {
-        if let Ok(Drained { aborted: cut @ 1.. }) = front.await {
-            tracing::warn!("{cut} connections were cut off when graceful_timeout was over");
-        }
-        for app in &apps {
-            app.close(true);
-        }
-        end_workers(running, deadline).await;
-        watch.finish().await;
-    };
     tokio::select! {
-        () = orderly => Ok(Ended::Orderly),
-        told = signals.next() => {
+        () = server.stop() => Ok(Ended::Orderly),
+        told = inbox.stop() => {
             tracing::warn!("stopping at once after {told} again");
             Ok(Ended::AtOnce)
         }
     }
 }
 
-/// Waits for each app's first word and passes it on.
-async fn first_answers(
-    config: &Config,
-    first_failure: FirstFailure,
-    running: &[Running],
-    addresses: &[String],
-) -> Result<(), ServeError> {
-    if running.is_empty() {
-        eprintln!("{}", announce::line_without_apps(addresses));
+/// Does what the server is told, until it is to stop; returns by whom.
+async fn obey(server: &Arc<Server>, inbox: &mut Inbox) -> orders::Told {
+    // They end by themselves when the server stops.
+    let mut reloads = JoinSet::new();
+    loop {
+        match inbox.next().await {
+            Order::Stop(told) => {
+                reloads.detach_all();
+                return told;
+            }
+            Order::ReopenLogs => server.reopen_logs(),
+            Order::Reload(told) => {
+                while reloads.try_join_next().is_some() {}
+                let server = Arc::clone(server);
+                reloads.spawn(async move { server.reload(&told).await });
+            }
+        }
     }
-    for (index, Running { workers, .. }) in running.iter().enumerate() {
-        let plan = workers.plan();
-        match workers.first().await {
+}
+
+/// Waits for each app's first word and passes it on.
+async fn first_answers(now: Arc<Now>, first_failure: FirstFailure) -> Result<(), ServeError> {
+    let addresses: Vec<String> = now.doors.iter().map(|door| door.address.clone()).collect();
+    if now.apps.is_empty() {
+        eprintln!("{}", announce::line_without_apps(&addresses));
+    }
+    for (index, running) in now.apps.iter().enumerate() {
+        let plan = &running.plan;
+        match running.first().await {
             Ok(about) => {
                 let mut paths = Vec::new();
-                for location in config.places_of(index) {
+                for location in now.config.places_of(index) {
                     // Once, however many hosts it is for.
                     let path = location.path.script_name();
                     if !paths.contains(&path) {
                         paths.push(path);
                     }
                 }
-                eprintln!("{}", announce::line(&about, plan, addresses, &paths));
+                eprintln!("{}", announce::line(&about, plan, &addresses, &paths));
             }
             Err(failure) if first_failure == FirstFailure::Ends => {
                 return Err(ServeError::App {
@@ -186,13 +189,4 @@ async fn first_answers(
         }
     }
     Ok(())
-}
-
-/// Ends the workers of all apps, all at the same time.
-async fn end_workers(running: Vec<Running>, deadline: Instant) {
-    let mut ending = tokio::task::JoinSet::new();
-    for Running { workers, .. } in running {
-        ending.spawn(workers.drain(deadline));
-    }
-    ending.join_all().await;
 }

@@ -9,11 +9,11 @@ use carme_config::{Config, MonitorListener};
 use carme_farm::dispatch::App;
 use carme_farm::{Roster, State};
 use carme_front::{
-    BindError, Insight, Limits, Listener, Metrics, Monitor, Readiness, Shutdown, Site, SiteOptions, Traces,
+    BindError, Insight, Limits, Listener, Metrics, Monitor, Readiness, Server, Shutdown, Site, SiteOptions,
+    Traces,
 };
 use carme_metrics::Exposition;
 use carme_traces::{Exporter, ExporterOptions};
-use tokio::task::JoinSet;
 
 use super::apps::Running;
 use super::logs::Logs;
@@ -41,38 +41,70 @@ fn exporter(traces: &carme_config::Traces) -> Option<Exporter> {
 /// The running server, as far as it is watched.
 pub(super) struct Watch {
     apps: Vec<(App, Roster)>,
+    /// The apps and their routes, as the metrics know them.
+    named: Vec<(String, Vec<Arc<str>>)>,
     metrics: Option<Arc<Metrics>>,
     logs: Logs,
     exporter: Option<Exporter>,
+    /// Whom the exporter tells, and as whom.
+    told: Option<(Option<carme_traces::Endpoint>, String)>,
     shutdown: Shutdown,
     started: SystemTime,
 }
 
 impl Watch {
-    /// Watches these apps. Counts requests only if the configuration shows the figures to anybody.
-    pub(super) fn new(config: &Config, running: &[Running], logs: Logs, shutdown: &Shutdown) -> Arc<Self> {
+    /// Watches these apps, and goes on with what was counted before. Counts requests only if the configuration shows the figures to anybody.
+    pub(super) fn new(
+        config: &Config,
+        running: &[Arc<Running>],
+        logs: Logs,
+        shutdown: &Shutdown,
+        before: Option<&Watch>,
+    ) -> Arc<Self> {
         let apps: Vec<_> = running
             .iter()
-            .map(|running| (running.app.clone(), running.workers.roster()))
+            .map(|running| (running.app.clone(), running.roster.clone()))
             .collect();
-        let metrics = config.monitor.counts().then(|| {
-            let app = |(_, roster): &'_ (App, Roster)| {
+        let named: Vec<(String, Vec<Arc<str>>)> = apps
+            .iter()
+            .map(|(_, roster)| {
                 let routes = roster.seats().map(|seat| Arc::clone(seat.route())).collect();
                 (roster.app().to_owned(), routes)
-            };
-            let named: Vec<(String, Vec<Arc<str>>)> = apps.iter().map(app).collect();
-            Arc::new(Metrics::new(
-                named.iter().map(|(name, routes)| (name.as_str(), routes.clone())),
-            ))
+            })
+            .collect();
+        // The same figures go on as long as they are about the same workers.
+        let before_metrics = before.and_then(|watch| {
+            let metrics = watch.metrics.as_ref().filter(|_| watch.named == named)?;
+            Some(Arc::clone(metrics))
         });
+        let metrics = config.monitor.counts().then(|| {
+            before_metrics.unwrap_or_else(|| {
+                Arc::new(Metrics::new(
+                    named.iter().map(|(name, routes)| (name.as_str(), routes.clone())),
+                ))
+            })
+        });
+        let told = |traces: &carme_config::Traces| (traces.endpoint.clone(), traces.service.clone());
+        let traces = config.traces.as_ref().map(told);
+        let exporter = match before {
+            Some(before) if before.told == traces => before.exporter.clone(),
+            _ => config.traces.as_ref().and_then(exporter),
+        };
         Arc::new(Watch {
             apps,
+            named,
             metrics,
             logs,
-            exporter: config.traces.as_ref().and_then(exporter),
+            exporter,
+            told: traces,
             shutdown: shutdown.clone(),
-            started: SystemTime::now(),
+            started: before.map_or_else(SystemTime::now, |before| before.started),
         })
+    }
+
+    /// Whether both tell the same collector.
+    pub(super) fn shares_exporter(&self, other: &Self) -> bool {
+        self.told == other.told
     }
 
     /// Where the front counts.
@@ -101,23 +133,26 @@ impl Watch {
             .then(|| self.pages(config, config.public_health, config.public_metrics))
     }
 
-    /// Serves those who watch until the set of tasks is dropped.
+    /// Serves those who watch until what is returned is dropped.
     pub(super) fn serve(
         self: &Arc<Self>,
         sockets: Vec<Watched>,
         config: &carme_config::Monitor,
-    ) -> JoinSet<()> {
-        let mut serving = JoinSet::new();
-        for Watched { listener, metrics } in sockets {
+    ) -> Vec<Watching> {
+        let serve = |Watched { listener, metrics }| {
             eprintln!("{}", announcement(&listener.to_string(), config, metrics));
-            let site = Arc::new(self.site(config, metrics));
-            // Nothing of theirs has to be finished.
-            let never = Shutdown::new(Duration::ZERO);
-            serving.spawn(async move {
-                carme_front::serve(vec![listener], site, never).await;
-            });
+            let server = Server::new(Arc::new(self.site(config, metrics)));
+            server.open(listener);
+            Watching { server, metrics }
+        };
+        sockets.into_iter().map(serve).collect()
+    }
+
+    /// Serves those who watch in another's place.
+    pub(super) fn take_over(self: &Arc<Self>, watching: &[Watching], config: &carme_config::Monitor) {
+        for Watching { server, metrics } in watching {
+            server.replace(Arc::new(self.site(config, *metrics)));
         }
-        serving
     }
 
     fn site(self: &Arc<Self>, config: &carme_config::Monitor, metrics: bool) -> Site<App> {
@@ -203,6 +238,12 @@ impl Insight for Watch {
 /// A socket for those who watch, and whether they see the metrics there.
 pub(super) struct Watched {
     listener: Listener,
+    metrics: bool,
+}
+
+/// An address for those who watch. Nothing of theirs has to be finished.
+pub(super) struct Watching {
+    server: Server<App>,
     metrics: bool,
 }
 

@@ -22,25 +22,20 @@ use super::monitor::Watch;
 
 use super::locations;
 
-/// Listens everywhere that the configuration names.
-pub(super) fn listen(config: &Config) -> Result<Vec<Listener>, ListenError> {
-    let server = &config.server;
-    let tls = match &config.tls {
-        Some(tls) => Some(Arc::new(Tls::load(tls.settings.clone())?)),
-        None => None,
-    };
-    let backlog = i32::try_from(server.limits.backlog.get()).unwrap_or(i32::MAX);
-    server
-        .listen
-        .iter()
-        .map(|bind| {
-            let listener = listen_at(bind, backlog)?;
-            Ok(match (bind, &tls) {
-                (Bind::Tls(_), Some(tls)) => listener.with_tls(Arc::clone(tls)),
-                _ => listener,
-            })
-        })
-        .collect()
+/// What `https://` addresses are to be served with.
+pub(super) fn tls(config: &Config) -> Result<Option<Tls>, ListenError> {
+    let load = |tls: &carme_config::Tls| Tls::load(tls.settings.clone());
+    Ok(config.tls.as_ref().map(load).transpose()?)
+}
+
+/// Listens at one address that the configuration names.
+pub(super) fn listen(config: &Config, bind: &Bind, tls: Option<&Arc<Tls>>) -> Result<Listener, ListenError> {
+    let backlog = i32::try_from(config.server.limits.backlog.get()).unwrap_or(i32::MAX);
+    let listener = listen_at(bind, backlog)?;
+    Ok(match (bind, tls) {
+        (Bind::Tls(_), Some(tls)) => listener.with_tls(Arc::clone(tls)),
+        _ => listener,
+    })
 }
 
 /// Listens at one address, for plain HTTP.
@@ -54,12 +49,12 @@ pub(super) fn listen_at(bind: &Bind, backlog: i32) -> Result<Listener, BindError
     }
 }
 
-/// The site of these apps, in the configuration's order. Call it within the runtime that serves it.
+/// The site of these apps, in the configuration's order.
 pub(super) fn site(
     config: &Config,
     access_logs: Vec<AccessLog>,
     apps: &[App],
-    listeners: &[Listener],
+    secure_port: Option<u16>,
     watch: &Arc<Watch>,
 ) -> Site<App> {
     let (limits, timeouts) = (&config.server.limits, &config.server.timeouts);
@@ -82,7 +77,7 @@ pub(super) fn site(
         limits,
         proxies: proxies(&config.server.proxies),
         access_logs,
-        https: https(config, listeners),
+        https: https(config, secure_port),
         error_pages: error_pages(config),
         metrics: watch.metrics(),
         monitor: watch.public_pages(&config.monitor),
@@ -98,18 +93,13 @@ pub(super) fn site(
 }
 
 /// How clients are brought to TLS. A port that the system chose is known from its listener only.
-fn https(config: &Config, listeners: &[Listener]) -> Https {
+fn https(config: &Config, secure_port: Option<u16>) -> Https {
     let Some(tls) = &config.tls else {
         return Https::default();
     };
-    let chosen = || {
-        let binds = config.server.listen.iter().zip(listeners);
-        let mut secure = binds.filter(|(bind, _)| matches!(bind, Bind::Tls(_)));
-        Some(secure.next()?.1.local_addr()?.port())
-    };
     Https {
         redirect_to: match tls.redirect_to {
-            Some(0) => chosen(),
+            Some(0) => secure_port,
             port => port,
         },
         hsts: tls.hsts,

@@ -1,0 +1,100 @@
+//! What is different in the apps.
+
+use std::collections::BTreeMap;
+
+use super::{Applies, Found, What, duration, list};
+use crate::config::{App, Interface, Queue};
+
+impl Found {
+    pub(super) fn apps(&mut self, old: &[App], new: &[App]) {
+        let find = |apps: &'_ [App], name: &str| apps.iter().position(|app| app.name == name);
+        for app in old {
+            if find(new, &app.name).is_none() {
+                self.push("apps", What::Removed(app.name.clone()), &Applies::Live);
+            }
+        }
+        for app in new {
+            match find(old, &app.name) {
+                None => self.push(
+                    "apps",
+                    What::Added(app.name.clone()),
+                    &Applies::NewWorkers(app.name.clone()),
+                ),
+                Some(at) => self.app(&old[at], app),
+            }
+        }
+    }
+
+    fn app(&mut self, old: &App, new: &App) {
+        let App {
+            name,
+            target,
+            directory,
+            python,
+            interface,
+            workers,
+            threads,
+            switch_interval,
+            startup_timeout,
+            queue: Queue { limit, timeout },
+            route,
+            env,
+            sendfile,
+        } = new;
+        let (live, fresh) = (&Applies::Live, &Applies::NewWorkers(name.clone()));
+        let key = |setting: &str| format!("apps.{name}.{setting}");
+        self.plain(&key("target"), (&old.target, target), fresh);
+        let path = |path: &std::path::PathBuf| path.display().to_string();
+        self.value(&key("directory"), (&old.directory, directory), path, fresh);
+        // Who named it, and what it says of itself, change nothing.
+        self.value(&key("python"), (&old.python.path, &python.path), path, fresh);
+        let called = |interface: &Interface| {
+            match interface {
+                Interface::Auto => "auto",
+                Interface::Wsgi => "wsgi",
+            }
+            .to_owned()
+        };
+        self.value(&key("interface"), (&old.interface, interface), called, fresh);
+        self.plain(&key("workers"), (&old.workers, workers), fresh);
+        self.plain(&key("threads"), (&old.threads, threads), fresh);
+        for (setting, old, new) in [
+            ("switch_interval", &old.switch_interval, switch_interval),
+            ("startup_timeout", &old.startup_timeout, startup_timeout),
+        ] {
+            self.value(&key(setting), (old, new), duration, fresh);
+        }
+        self.plain(&key("queue.limit"), (&old.queue.limit, limit), live);
+        self.value(
+            &key("queue.timeout"),
+            (&old.queue.timeout, timeout),
+            duration,
+            live,
+        );
+        self.plain(&key("route"), (&old.route, route), fresh);
+        self.environment(&key("env"), (&old.env, env), fresh);
+        let folders = |folders: &Vec<std::path::PathBuf>| list(folders.iter().map(path));
+        self.value(&key("sendfile"), (&old.sendfile, sendfile), folders, live);
+    }
+
+    /// Names only: values are passwords as often as not.
+    fn environment(
+        &mut self,
+        key: &str,
+        (old, new): (&BTreeMap<String, String>, &BTreeMap<String, String>),
+        applies: &Applies,
+    ) {
+        let pairs = |env: &BTreeMap<String, String>| {
+            env.iter()
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect::<Vec<_>>()
+        };
+        self.elements(
+            key,
+            (&pairs(old), &pairs(new)),
+            |(name, _)| name.clone(),
+            |a, b| a == b,
+            applies,
+        );
+    }
+}

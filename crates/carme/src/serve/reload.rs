@@ -1,0 +1,350 @@
+//! A reload: the configuration is read again, the apps are started anew, and all of it is served in place of what was.
+//!
+//! It happens as a whole or not at all: whatever can fail is done first, beside what is served, and when one part fails
+//! nothing has changed. Then everything changes between two requests. What was begun before ends as it began.
+
+use std::sync::Arc;
+
+use carme_config::{Applies, Change, Config, Problems};
+use carme_farm::Failure;
+use carme_front::Retired;
+use carme_log::Destination;
+use serde::Serialize;
+use tokio::time::{Instant, sleep_until};
+
+use super::apps::{self, Running};
+use super::error_log::ErrorLog;
+use super::monitor::Watch;
+use super::server::{Now, Server};
+use super::{logs, site};
+
+/// What a reload has brought.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Reloaded {
+    /// What is different now, a line each.
+    pub(crate) changes: Vec<String>,
+    /// What the file says and only a start of the server brings.
+    pub(crate) needs_restart: Vec<String>,
+    /// The apps that have new workers, all.
+    pub(crate) apps: Vec<String>,
+}
+
+/// Why nothing has changed.
+#[derive(Debug, Clone, Serialize, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct NotReloaded {
+    /// All that is wrong; several lines if it is much.
+    pub(crate) message: String,
+    /// Python's, if an app does not start.
+    pub(crate) traceback: String,
+}
+
+impl NotReloaded {
+    fn because(reason: &dyn std::fmt::Display) -> Self {
+        NotReloaded {
+            message: reason.to_string(),
+            traceback: String::new(),
+        }
+    }
+
+    fn app(running: &Running, failure: &Failure) -> Self {
+        NotReloaded {
+            message: format!(
+                "app {} could not be started: {}",
+                running.plan.name, failure.message
+            ),
+            traceback: failure.traceback.clone(),
+        }
+    }
+}
+
+impl From<Problems> for NotReloaded {
+    fn from(problems: Problems) -> Self {
+        Self::because(&problems)
+    }
+}
+
+impl From<logs::LogError> for NotReloaded {
+    fn from(error: logs::LogError) -> Self {
+        Self::because(&error)
+    }
+}
+
+impl From<site::ListenError> for NotReloaded {
+    fn from(error: site::ListenError) -> Self {
+        Self::because(&error)
+    }
+}
+
+impl Server {
+    /// Reloads, and tells the error log and the caller what has become of it. One at a time; ends when the server stops.
+    pub(crate) async fn reload(&self, told: &str) -> Result<Reloaded, NotReloaded> {
+        let _alone = self.changing.lock().await;
+        tracing::info!("reloading after {told}");
+        let outcome = tokio::select! {
+            biased;
+            () = self.shutdown.begun() => Err(NotReloaded::because(&"the server stops")),
+            outcome = self.try_reload() => outcome,
+        };
+        match &outcome {
+            Ok(Reloaded {
+                changes,
+                needs_restart,
+                apps,
+            }) => {
+                for line in changes.iter().chain(needs_restart) {
+                    tracing::info!("{line}");
+                }
+                let settings = match changes.len() {
+                    0 => "no other settings".to_owned(),
+                    1 => "1 other setting".to_owned(),
+                    many => format!("{many} other settings"),
+                };
+                let apps = match apps.as_slice() {
+                    [] => String::new(),
+                    apps => format!(", new workers of {}", apps.join(", ")),
+                };
+                tracing::info!("reloaded: {settings}{apps}");
+            }
+            Err(NotReloaded { message, traceback }) => {
+                tracing::error!("not reloaded, all goes on as before: {message}");
+                if !traceback.is_empty() {
+                    tracing::error!("{}", traceback.trim_end());
+                }
+            }
+        }
+        outcome
+    }
+
+    async fn try_reload(&self) -> Result<Reloaded, NotReloaded> {
+        let now = self.now();
+        let source = Arc::clone(&self.outfit.source);
+        let read = tokio::task::spawn_blocking(move || source.read()).await;
+        let config = match read.map_err(|error| NotReloaded::because(&error))?? {
+            Some(config) => config,
+            None => Config::clone(&now.config),
+        };
+        let changes = now.config.changes(&config);
+        let config = Arc::new(in_effect(config, &now, &changes));
+        let prepared = self.prepare(&config, &now)?;
+        let apps = self.start_apps(&config).await?;
+        // From here on nothing can fail, and nothing waits.
+        let (retired, old) = self.apply(config, prepared, apps, &now);
+        self.retire(retired, old).await;
+        let line = |change: &Change| change.to_string();
+        let is_restart = |change: &&Change| change.applies == Applies::Restart;
+        Ok(Reloaded {
+            changes: changes.iter().filter(|c| !is_restart(c)).map(line).collect(),
+            needs_restart: changes.iter().filter(is_restart).map(line).collect(),
+            apps: self
+                .now()
+                .apps
+                .iter()
+                .map(|running| running.plan.name.to_string())
+                .collect(),
+        })
+    }
+
+    /// Opens and reads what the new configuration needs, beside what there is.
+    fn prepare(&self, config: &Config, now: &Now) -> Result<Prepared, NotReloaded> {
+        let server = &config.server;
+        let before = &now.config.server;
+        let same_error_log =
+            (&server.error_log, server.error_log_rotation) == (&before.error_log, before.error_log_rotation);
+        let error_log = if same_error_log {
+            None
+        } else {
+            let destination =
+                logs::destination(&server.error_log, server.error_log_rotation, Destination::Stderr);
+            Some(ErrorLog::prepare(destination).map_err(logs::LogError::from)?)
+        };
+        let writer = match &error_log {
+            Some(writer) => Arc::clone(writer),
+            None => self.outfit.error_log.writer(),
+        };
+        let (access_logs, logs) = logs::access_logs(config, writer, Some(&now.logs))?;
+        let fresh = site::tls(config)?;
+        // One that listeners have stays theirs, and gets what is new later.
+        let (tls, adopted) = match (&now.tls, fresh) {
+            (Some(tls), fresh) => (Some(Arc::clone(tls)), fresh),
+            (None, fresh) => (fresh.map(Arc::new), None),
+        };
+        let is_new = |bind: &&carme_config::Bind| !now.doors.iter().any(|door| door.bind == **bind);
+        let mut listeners = Vec::new();
+        for bind in server.listen.iter().filter(is_new) {
+            listeners.push((bind.clone(), site::listen(config, bind, tls.as_ref())?));
+        }
+        Ok(Prepared {
+            error_log,
+            access_logs,
+            logs,
+            tls,
+            adopted,
+            listeners,
+        })
+    }
+
+    /// Starts all apps beside those that serve, and waits until they could take over.
+    async fn start_apps(&self, config: &Config) -> Result<Vec<Arc<Running>>, NotReloaded> {
+        let hooks = &self.outfit.hooks;
+        let started = apps::start(config, &self.outfit.files, hooks);
+        let started = Started {
+            apps: started.map_err(|error| NotReloaded::because(&error))?,
+            hooks,
+        };
+        for running in &started.apps {
+            if let Err(failure) = running.first().await {
+                let refused = NotReloaded::app(running, &failure);
+                apps::end(&started.apps, Instant::now()).await;
+                return Err(refused);
+            }
+        }
+        for running in &started.apps {
+            running.settled().await;
+        }
+        Ok(started.serve())
+    }
+
+    fn apply(
+        &self,
+        config: Arc<Config>,
+        prepared: Prepared,
+        apps: Vec<Arc<Running>>,
+        before: &Now,
+    ) -> (Retired<carme_farm::dispatch::App>, Arc<Now>) {
+        let Prepared {
+            error_log,
+            access_logs,
+            logs,
+            tls,
+            adopted,
+            listeners,
+        } = prepared;
+        if let Some(writer) = error_log {
+            self.outfit.error_log.redirect(writer);
+        }
+        if let (Some(tls), Some(adopted)) = (&tls, adopted) {
+            tls.adopt(adopted);
+        }
+        self.shutdown
+            .set_graceful_timeout(config.server.timeouts.graceful);
+        let watch = Watch::new(&config, &apps, logs.clone(), &self.shutdown, Some(&before.watch));
+        let keeps = |door: &&super::server::Door| config.server.listen.contains(&door.bind);
+        let mut doors: Vec<_> = before.doors.iter().filter(keeps).cloned().collect();
+        let fresh = listeners.iter().find_map(|(bind, listener)| match bind {
+            carme_config::Bind::Tls(_) => Some(listener.local_addr()?.port()),
+            _ => None,
+        });
+        let site = site::site(
+            &config,
+            access_logs,
+            &Now::app_queues(&apps),
+            Now::secure_port(&doors).or(fresh),
+            &watch,
+        );
+        let retired = self.front.replace(Arc::new(site));
+        for (bind, listener) in listeners {
+            doors.push(Self::open(&self.front, &bind, listener));
+        }
+        watch.take_over(&self.watching, &config.monitor);
+        let old = self.set(Now {
+            config,
+            logs,
+            apps,
+            watch,
+            doors,
+            tls,
+        });
+        (retired, old)
+    }
+
+    /// Ends what is not served any more, when it has finished what it began with.
+    async fn retire(&self, retired: Retired<carme_farm::dispatch::App>, old: Arc<Now>) {
+        let now = self.now();
+        let closed: Vec<_> = old
+            .doors
+            .iter()
+            .filter(|door| !now.doors.iter().any(|other| other.id == door.id))
+            .map(|door| door.id)
+            .collect();
+        let (front, hooks) = (Arc::clone(&self.front), self.outfit.hooks.clone());
+        let deadline = Instant::now() + self.shutdown.graceful_timeout();
+        let task = async move {
+            for door in closed {
+                front.close(door).await;
+            }
+            let quiet = async {
+                retired.over().await;
+                while old.apps.iter().any(|running| running.app.streams() > 0) {
+                    tokio::time::sleep(apps::LOOK).await;
+                }
+            };
+            tokio::select! {
+                () = quiet => {}
+                () = sleep_until(deadline) => {}
+            }
+            for running in &old.apps {
+                running.app.close(true);
+            }
+            apps::end(&old.apps, deadline).await;
+            for running in &old.apps {
+                hooks.remove(&running.app);
+            }
+            if !old.watch.shares_exporter(&now.watch) {
+                old.watch.finish().await;
+            }
+        };
+        let mut retiring = self.retiring.lock().await;
+        // Those that are over are forgotten.
+        while retiring.try_join_next().is_some() {}
+        retiring.spawn(task);
+    }
+}
+
+/// The configuration without what only a start brings.
+fn in_effect(mut config: Config, now: &Now, changes: &[Change]) -> Config {
+    let needs_restart = |key: &str| {
+        changes
+            .iter()
+            .any(|change| change.key == key && change.applies == Applies::Restart)
+    };
+    let before = &now.config;
+    config.server.limits.backlog = before.server.limits.backlog;
+    config.monitor.listeners.clone_from(&before.monitor.listeners);
+    if needs_restart("server.listen") {
+        config.server.listen.clone_from(&before.server.listen);
+    }
+    config
+}
+
+/// What a new configuration needs, opened and read.
+struct Prepared {
+    /// If it is another.
+    error_log: Option<Arc<carme_log::Writer>>,
+    access_logs: Vec<carme_front::AccessLog>,
+    logs: logs::Logs,
+    tls: Option<Arc<carme_front::Tls>>,
+    /// For the TLS that is there.
+    adopted: Option<carme_front::Tls>,
+    listeners: Vec<(carme_config::Bind, carme_front::Listener)>,
+}
+
+/// Apps that are about to serve; if they do not get to it, the runtime forgets them.
+struct Started<'h> {
+    apps: Vec<Arc<Running>>,
+    hooks: &'h carme_farm::dispatch::Hooks,
+}
+
+impl Started<'_> {
+    fn serve(mut self) -> Vec<Arc<Running>> {
+        std::mem::take(&mut self.apps)
+    }
+}
+
+impl Drop for Started<'_> {
+    fn drop(&mut self) {
+        for running in &self.apps {
+            self.hooks.remove(&running.app);
+        }
+    }
+}
