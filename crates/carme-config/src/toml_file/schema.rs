@@ -70,14 +70,17 @@ pub(crate) const TLS: Keys = Keys {
         "client_auth",
         "redirect_to_https",
         "hsts",
+        "pfx",
+        "pfx_password",
+        "pfx_password_file",
     ],
-    later: &["acme", "pfx"],
+    later: &["acme"],
 };
 
 pub(crate) const CERTIFICATE: Keys = Keys {
     section: "[[tls.certificates]]",
-    known: &["certificate", "key"],
-    later: &["pfx"],
+    known: &["certificate", "key", "pfx", "pfx_password", "pfx_password_file"],
+    later: &[],
 };
 
 pub(crate) const APP: Keys = Keys {
