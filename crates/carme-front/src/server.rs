@@ -130,11 +130,12 @@ async fn accept<A: Application>(
         let attendance = connections.enter(Arc::clone(&state), permit);
         let site = Arc::clone(&site);
         let tls = listener.tls().cloned();
+        let announces = listener.announces();
         tokio::spawn(async move {
             let _attendance = attendance;
             match stream {
                 Stream::Tcp(mut stream) => {
-                    if !announced(&mut stream, &state).await {
+                    if !announced(&mut stream, &state, announces).await {
                         return;
                     }
                     match tls {
@@ -145,7 +146,7 @@ async fn accept<A: Application>(
                 }
                 #[cfg(unix)]
                 Stream::Unix(mut stream) => {
-                    if announced(&mut stream, &state).await {
+                    if announced(&mut stream, &state, announces).await {
                         connection::run(stream, state, site, admission).await;
                     }
                 }

@@ -33,8 +33,10 @@ pub(super) fn listen(config: &Config) -> Result<Vec<Listener>, ListenError> {
     server
         .listen
         .iter()
-        .map(|bind| {
-            let listener = listen_at(bind, backlog)?;
+        .enumerate()
+        .map(|(index, bind)| {
+            let announces = server.proxies.announce_at(index);
+            let listener = listen_at(bind, backlog)?.with_proxy_protocol(announces);
             Ok(match (bind, &tls) {
                 (Bind::Tls(_), Some(tls)) => listener.with_tls(Arc::clone(tls)),
                 _ => listener,
