@@ -10,7 +10,7 @@ all is there.
 Needed are Rust with cargo and one CPython from 3.9 on. Each CPython that is found gets a virtual environment with
 Flask and Django. For the Windows tests on Linux it takes the mingw linker, 64-bit Wine (on Debian and its
 derivatives they are installed, with root or a sudo that asks nothing), Rust's standard library for Windows and
-Windows CPythons from PyPI. As root on Debian it also installs Apache's program and GoAccess, which tests of the log
+Windows CPythons from PyPI. As root on Debian it also installs Apache's program, GoAccess and AWStats, which tests of the log
 compare with and read it by, and HAProxy. All of it except Debian's packages and rustup's target stays in the cache,
 `$XDG_CACHE_HOME/carme-ci` or `~/.cache/carme-ci` (`CARME_CI_CACHE` overrides it), which can be deleted at any time.
 """
@@ -138,6 +138,7 @@ def _windows(setup, install):
 PEERS = [
     ("apache2", "apache2-bin", "the comparison of log lines with Apache's"),
     ("goaccess", "goaccess", "reading the log with GoAccess"),
+    ("awstats.pl", "awstats", "reading the log with AWStats"),
     ("haproxy", "haproxy", "what comes through a real proxy"),
 ]
 
@@ -157,7 +158,8 @@ def _peers(install):
 
 
 def _program(name):
-    return shutil.which(name) or shutil.which("/usr/sbin/" + name)
+    # AWStats' program is where web servers look for such.
+    return shutil.which(name) or shutil.which("/usr/sbin/" + name) or shutil.which("/usr/lib/cgi-bin/" + name)
 
 
 def _optional():

@@ -1,4 +1,4 @@
-//! The logs of the real program: several with conditions, rotated, opened anew, and read by GoAccess.
+//! The logs of the real program: several with conditions, rotated, opened anew, and read by GoAccess and AWStats.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -214,6 +214,23 @@ fn a_log_called_none_is_refused_with_the_cure() {
     assert!(!none.exists());
 }
 
+/// Sends 40 requests, among them eight for what is missing, with agents that try to break the line.
+fn ask_as_browsers_do(server: &Server) {
+    let agents = [
+        "curl/8.5.0",
+        "\"quoted\" \\ agent",
+        "Mozilla/5.0 (X11; Linux) ä",
+        "",
+    ];
+    for (number, agent) in agents.iter().cycle().take(40).enumerate() {
+        let path = if number % 5 == 0 { "missing" } else { "a%20b" };
+        let request = format!(
+            "GET /{path}?q=%22{number} HTTP/1.1\r\nHost: x\r\nReferer: http://other/\"\r\nUser-Agent: {agent}\r\n\r\n"
+        );
+        assert!(server.request(&request).status() < 500);
+    }
+}
+
 /// What GoAccess cannot read it counts as failed.
 #[test]
 fn goaccess_reads_combined() {
@@ -229,20 +246,8 @@ fn goaccess_reads_combined() {
         "",
         "[[access_logs]]\nfile = \"access.log\"\nformat = \"combined\"\n",
     );
-    let agents = [
-        "curl/8.5.0",
-        "\"quoted\" \\ agent",
-        "Mozilla/5.0 (X11; Linux) ä",
-        "",
-    ];
-    for (number, agent) in agents.iter().cycle().take(40).enumerate() {
-        let path = if number % 5 == 0 { "missing" } else { "a%20b" };
-        let request = format!(
-            "GET /{path}?q=%22{number} HTTP/1.1\r\nHost: x\r\nReferer: http://other/\"\r\nUser-Agent: {agent}\r\n\r\n"
-        );
-        assert!(server.request(&request).status() < 500);
-    }
     let log = server.directory().join("access.log");
+    ask_as_browsers_do(&server);
     wait_until("every line is there", || lines(&log).len() == 40);
     let output = Command::new("goaccess")
         .arg(&log)
@@ -268,4 +273,54 @@ fn goaccess_reads_combined() {
     assert_eq!(general["valid_requests"], 40, "{general}");
     assert_eq!(general["failed_requests"], 0, "{general}");
     assert_eq!(general["unique_not_found"], 8, "{general}");
+}
+
+/// Its own name for the combined format is `LogFormat=1`; what comes behind is not its business.
+#[cfg(unix)]
+#[test]
+fn awstats_reads_combined_and_combined_route() {
+    let awstats = Path::new("/usr/lib/cgi-bin/awstats.pl");
+    if !awstats.exists() {
+        return println!("skipped: awstats is not installed (Debian's package awstats)");
+    }
+    for format in ["combined", "combined_route"] {
+        let logs = format!("[[access_logs]]\nfile = \"access.log\"\nformat = \"{format}\"\n");
+        let server = start("", &logs);
+        let folder = server.directory();
+        let log = folder.join("access.log");
+        ask_as_browsers_do(&server);
+        wait_until("every line is there", || lines(&log).len() == 40);
+        let (log, data) = (log.display(), folder.display());
+        let configuration = format!(
+            "LogFile=\"{log}\"\nLogFormat=1\nSiteDomain=\"x\"\nHostAliases=\"x\"\nDirData=\"{data}\"\nDNSLookup=0\n"
+        );
+        fs::write(folder.join("awstats.site.conf"), configuration).unwrap();
+        let output = Command::new(awstats)
+            .args(["-config=site", "-update", "-showcorrupted"])
+            .arg(format!("-configdir={data}"))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        for count in [
+            "0 corrupted records",
+            "0 dropped records",
+            "40 new qualified records",
+        ] {
+            assert!(said.contains(&format!("Found {count}")), "{format}: {said}");
+        }
+        let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let statistics = files
+            .filter(|path| path.file_name().unwrap().to_str().unwrap().ends_with(".site.txt"))
+            .map(|path| fs::read_to_string(path).unwrap())
+            .collect::<String>();
+        // Status, requests, bytes.
+        let missing = statistics.lines().find(|line| line.starts_with("404 "));
+        assert_eq!(
+            missing.and_then(|line| line.split(' ').nth(1)),
+            Some("8"),
+            "{statistics}"
+        );
+        assert!(statistics.contains("/a%20b"), "{statistics}");
+    }
 }

@@ -152,6 +152,39 @@ fn a_proxy_header_comes_first() {
     server.wait_for_line("the connection does not begin with a PROXY header");
 }
 
+/// Clients of this machine come directly, those of the proxy through a socket of its own.
+#[cfg(unix)]
+#[test]
+fn one_address_of_several_has_proxy_headers() {
+    use std::io::{Read, Write};
+
+    let builder = ServerBuilder::test_app("cases.py");
+    let socket = builder.directory().join("proxy.sock");
+    let file = builder.directory().join("carme.toml");
+    let text = format!(
+        "[server]\nlisten = [\"127.0.0.1:0\", {{ address = \"unix:proxy.sock\", proxy_protocol = true }}]\n\
+         trusted_proxies = [\"unix\"]\n[apps.site]\ntarget = \"app\"\nworkers = 1\npython = {:?}\n",
+        python::main().to_str().expect("a path that TOML can hold")
+    );
+    std::fs::write(&file, text).expect("the file is written");
+    let server = builder.config(&file).start();
+    let seen = ask(&mut server.connect(), "");
+    assert_eq!(seen["REMOTE_ADDR"], "127.0.0.1");
+    let mut stream = std::os::unix::net::UnixStream::connect(&socket).expect("it listens there");
+    stream
+        .write_all(
+            b"PROXY TCP4 192.0.2.1 198.51.100.1 4711 443\r\n\
+              GET /environ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        )
+        .expect("it is sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    assert!(
+        answer.contains("REMOTE_ADDR='192.0.2.1'") && answer.contains("REMOTE_PORT='4711'"),
+        "{answer}"
+    );
+}
+
 #[cfg(target_os = "linux")]
 mod haproxy {
     use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};

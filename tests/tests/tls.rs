@@ -247,3 +247,77 @@ fn check_tells_what_is_wrong_with_certificates() {
     let error = ask(server.address.port(), path, "old.test", None).expect_err("it has expired");
     assert!(error.contains("expired"), "{error}");
 }
+
+/// Made by OpenSSL, in its own way and in the old one, which is that of Windows before 2019.
+#[test]
+fn a_pfx_file_is_served_renewed_and_checked() {
+    let (folder, authority) = folder();
+    let path = folder.path();
+    let export = |password: &str, more: &[&str]| {
+        let output = Command::new("openssl")
+            .args([
+                "pkcs12",
+                "-export",
+                "-inkey",
+                "site.key",
+                "-in",
+                "site.pem",
+                "-certfile",
+                "ca.pem",
+            ])
+            .args(["-passout", &format!("pass:{password}"), "-out", "new.pfx"])
+            .args(more)
+            .current_dir(path)
+            .stdin(Stdio::null())
+            .output();
+        match output {
+            Ok(output) if output.status.success() => {
+                fs::rename(path.join("new.pfx"), path.join("site.pfx")).is_ok()
+            }
+            _ => false,
+        }
+    };
+    if !export("first", &[]) {
+        return println!("skipped: openssl is not installed");
+    }
+    let text = |password: &str| {
+        configuration("", "\"https://127.0.0.1:0\"").replace(
+            "certificate = \"site.pem\"\nkey = \"site.key\"\n",
+            &format!("pfx = \"site.pfx\"\n{password}\n"),
+        )
+    };
+    let check = |password: &str| {
+        fs::write(path.join("carme.toml"), text(password)).unwrap();
+        ServerBuilder::arguments(&["check", "-c", "carme.toml"])
+            .current_dir(path)
+            .run()
+    };
+    for (password, complaint) in [
+        ("", "which has a password"),
+        ("pfx_password = \"second\"", "`pfx_password` does not open "),
+    ] {
+        let (status, _, error) = check(password);
+        assert_eq!(status.code(), Some(2), "{error}");
+        assert!(error.contains(complaint) && error.contains("site.pfx"), "{error}");
+    }
+    fs::write(path.join("password"), "first\n").unwrap();
+    let (status, output, error) = check("pfx_password_file = \"password\"");
+    assert!(status.success(), "{error}");
+    assert!(
+        output.contains("ok: the certificate for site.test is valid until "),
+        "{output}"
+    );
+
+    let server = ServerBuilder::arguments(&["serve", "-c", "carme.toml"])
+        .current_dir(path)
+        .start();
+    let port = server.address.port();
+    let seen = ask(port, path, "site.test", None).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(seen[2], serde_json::json!(["site.test"]));
+    authority.issue(path, "site", &["site.test", "renewed.test"], |_| {});
+    assert!(export("second", &["-legacy"]), "OpenSSL 3 has its old algorithms");
+    fs::write(path.join("password"), "second\n").unwrap();
+    wait_until("the new certificate is served", || {
+        ask(port, path, "renewed.test", None).is_ok()
+    });
+}

@@ -34,7 +34,10 @@ mod toml_file;
 mod units;
 
 pub use bind::Bind;
-pub use carme_tls::{CertificateFiles, ClientAuth, MinVersion, Settings as TlsSettings};
+pub use carme_tls::{
+    CertificateFiles, CertificateSource, ClientAuth, MinVersion, PfxFile, PfxPassword,
+    Settings as TlsSettings,
+};
 pub use changes::{Applies, Change, What};
 pub use config::{AccessLog, App, Config, Interface, Limits, Queue, Server, Timeouts, Traces, defaults};
 pub use env_file::parse as parse_env_file;

@@ -176,7 +176,7 @@ impl Reader {
             return None;
         };
         let mut draft = TlsDraft::new(at("--certificate", ()));
-        draft.certificates.push(CertificateDraft {
+        draft.certificates.push(CertificateDraft::Pem {
             certificate: at("--certificate", certificate.clone()),
             key,
         });

@@ -1,9 +1,11 @@
 //! Which proxies are believed, and what.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 
+use crate::bind::Bind;
 use crate::nearest::did_you_mean;
 use crate::problem::Mistake;
 
@@ -16,8 +18,17 @@ pub struct Proxies {
     pub header: ClientHeader,
     /// `forwarded_fields`: what is believed besides the address.
     pub fields: ForwardedFields,
-    /// `proxy_protocol`: every connection begins with a PROXY header.
+    /// `proxy_protocol`: every connection begins with a PROXY header, unless its address says something else.
     pub protocol: bool,
+    /// `proxy_protocol` of single addresses, by their index in `listen`.
+    pub protocol_at: BTreeMap<usize, bool>,
+}
+
+impl Proxies {
+    /// Whether connections to this address, by its index in `listen`, begin with a PROXY header.
+    pub fn announce_at(&self, index: usize) -> bool {
+        self.protocol_at.get(&index).copied().unwrap_or(self.protocol)
+    }
 }
 
 /// An element of `trusted_proxies`.
@@ -219,6 +230,20 @@ pub(crate) fn protocol_needs_proxies(proxies: &Proxies) -> Result<(), Mistake> {
             .cure("name the proxies: trusted_proxies = [\"10.0.0.0/8\"]"));
     }
     Ok(())
+}
+
+/// The same for the PROXY protocol at one address.
+pub(crate) fn nobody_may_announce(bind: &Bind, proxies: &Proxies) -> Result<(), Mistake> {
+    let is_unix = matches!(bind, Bind::Unix(_));
+    let may_come = |proxy: &TrustedProxy| matches!(proxy, TrustedProxy::Unix) == is_unix;
+    if proxies.trusted.iter().any(may_come) {
+        return Ok(());
+    }
+    let example = if is_unix { "unix" } else { "10.0.0.0/8" };
+    Err(
+        Mistake::new(format!("is on for {bind}, and nobody may speak it there"))
+            .cure(format!("name the proxies: trusted_proxies = [\"{example}\"]")),
+    )
 }
 
 #[cfg(test)]

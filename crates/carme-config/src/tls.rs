@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use carme_tls::{Certificate, CertificateFiles, ClientAuth, LoadError, MinVersion, Role, Settings, Standing};
+use carme_tls::{
+    Certificate, CertificateFiles, CertificateSource, ClientAuth, LoadError, MinVersion, PfxFile,
+    PfxPassword, Role, Settings, Standing,
+};
 
 use crate::bind::Bind;
 use crate::draft::{At, Draft};
 use crate::nearest::did_you_mean;
 use crate::paths;
-use crate::problem::{Mistake, Problems};
+use crate::problem::{Mistake, Problem, Problems};
 use crate::surroundings::Surroundings;
 
 /// What `https://` addresses are served with, and how clients are brought there.
@@ -38,10 +41,30 @@ pub(crate) struct TlsDraft {
 
 /// One certificate.
 #[derive(Debug)]
-pub(crate) struct CertificateDraft {
-    pub(crate) certificate: At<String>,
-    /// `None`: in the same file.
-    pub(crate) key: Option<At<String>>,
+pub(crate) enum CertificateDraft {
+    Pem {
+        certificate: At<String>,
+        /// `None`: in the same file.
+        key: Option<At<String>>,
+    },
+    Pfx {
+        pfx: At<String>,
+        /// `None`: it has none.
+        password: Option<At<PasswordDraft>>,
+    },
+}
+
+/// What opens a PFX file.
+#[derive(Clone)]
+pub(crate) enum PasswordDraft {
+    Written(String),
+    File(String),
+}
+
+impl std::fmt::Debug for PasswordDraft {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a password")
+    }
 }
 
 /// `client_auth`, before it has its authorities.
@@ -103,7 +126,7 @@ impl TlsDraft {
         surroundings: &Surroundings,
         problems: &mut Problems,
     ) -> Option<Tls> {
-        let certificates: Vec<CertificateFiles> = self
+        let certificates: Vec<CertificateSource> = self
             .certificates
             .iter()
             .map(|certificate| certificate.check(draft, surroundings, problems))
@@ -170,15 +193,29 @@ impl TlsDraft {
 }
 
 impl CertificateDraft {
-    fn check(&self, draft: &Draft, surroundings: &Surroundings, problems: &mut Problems) -> CertificateFiles {
-        let key = self.key.as_ref().unwrap_or(&self.certificate);
-        let files = CertificateFiles {
-            certificate: paths::absolute(&draft.base, &self.certificate.value),
-            key: paths::absolute(&draft.base, &key.value),
+    fn check(
+        &self,
+        draft: &Draft,
+        surroundings: &Surroundings,
+        problems: &mut Problems,
+    ) -> CertificateSource {
+        let absolute = |path: &str| paths::absolute(&draft.base, path);
+        let source = match self {
+            CertificateDraft::Pem { certificate, key } => CertificateSource::Pem(CertificateFiles {
+                certificate: absolute(&certificate.value),
+                key: absolute(&key.as_ref().unwrap_or(certificate).value),
+            }),
+            CertificateDraft::Pfx { pfx, password } => CertificateSource::Pfx(PfxFile {
+                pfx: absolute(&pfx.value),
+                password: match password.as_ref().map(|password| &password.value) {
+                    None => PfxPassword::Written(String::new()),
+                    Some(PasswordDraft::Written(password)) => PfxPassword::Written(password.clone()),
+                    Some(PasswordDraft::File(file)) => PfxPassword::File(absolute(file)),
+                },
+            }),
         };
-        match Certificate::load(&files) {
-            Err(error) if error.role == Role::Key => problems.push(key.problem(mistake(error))),
-            Err(error) => problems.push(self.certificate.problem(mistake(error))),
+        match Certificate::load(&source) {
+            Err(error) => problems.push(self.problem(error)),
             Ok(certificate) => {
                 let refused = surroundings.now.filter(|now| {
                     matches!(
@@ -189,16 +226,53 @@ impl CertificateDraft {
                 if let Some(complaint) = refused.and_then(|now| certificate.complaint(now)) {
                     let mistake = Mistake::new(format!(
                         "names a certificate that clients refuse: {} {complaint}",
-                        files.certificate.display()
+                        source.certificate().display()
                     ));
                     problems.push(
-                        self.certificate
+                        self.certificate()
                             .problem(mistake.cure("renew it, or set this machine's clock")),
                     );
                 }
             }
         }
-        files
+        source
+    }
+
+    /// Where the certificate is named.
+    fn certificate(&self) -> &At<String> {
+        match self {
+            CertificateDraft::Pem { certificate, .. } => certificate,
+            CertificateDraft::Pfx { pfx, .. } => pfx,
+        }
+    }
+
+    /// What is wrong with the files, at the place that names the one.
+    fn problem(&self, error: LoadError) -> Problem {
+        match (self, error.role) {
+            (CertificateDraft::Pem { key: Some(key), .. }, Role::Key) => key.problem(mistake(error)),
+            (
+                CertificateDraft::Pfx {
+                    password: Some(at), ..
+                },
+                Role::PfxPassword,
+            ) => {
+                let what = format!("does not open {}", error.file.display());
+                at.problem(Mistake::new(what).maybe_cure(error.cure))
+            }
+            (CertificateDraft::Pfx { pfx, password: None }, Role::PfxPassword) => {
+                let what = format!("names {}, which has a password", error.file.display());
+                let cure =
+                    "add pfx_password_file = \"site.password\", a file with it that nobody else may read";
+                pfx.problem(Mistake::new(what).cure(cure))
+            }
+            (
+                CertificateDraft::Pfx {
+                    password: Some(at), ..
+                },
+                Role::PfxPasswordFile,
+            ) => at.problem(mistake(error)),
+            _ => self.certificate().problem(mistake(error)),
+        }
     }
 }
 

@@ -5,7 +5,10 @@ mod site;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use carme_config::{Bind, CertificateFiles, ClientAuth, Config, MinVersion, ServeOptions, Surroundings};
+use carme_config::{
+    Bind, CertificateFiles, CertificateSource, ClientAuth, Config, MinVersion, PfxFile, PfxPassword,
+    ServeOptions, Surroundings,
+};
 use rcgen::{CertificateParams, KeyPair};
 use site::Site;
 
@@ -27,11 +30,11 @@ fn site() -> Site {
     site
 }
 
-fn files(site: &Site, certificate: &str, key: &str) -> CertificateFiles {
-    CertificateFiles {
+fn files(site: &Site, certificate: &str, key: &str) -> CertificateSource {
+    CertificateSource::Pem(CertificateFiles {
         certificate: site.path().join(certificate),
         key: site.path().join(key),
-    }
+    })
 }
 
 const LISTEN: &str =
@@ -315,10 +318,105 @@ fn paths_are_seen_from_the_file() {
     let config = Config::from_toml(&text, Path::new("conf/carme.toml"), &site.surroundings())
         .unwrap_or_else(|problems| panic!("{problems}"));
     let tls = config.tls.expect("it was written");
-    let certificate: PathBuf = tls.settings.certificates[0].certificate.clone();
+    let certificate: PathBuf = tls.settings.certificates[0].certificate().to_owned();
     assert!(
         certificate.is_absolute() && certificate.is_file(),
         "{}",
         certificate.display()
     );
+}
+
+/// A site whose PFX file has the password `sésame`.
+fn pfx_site() -> Site {
+    let site = Site::new();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../carme-tls/src/testing/3des.pfx");
+    std::fs::copy(fixture, site.path().join("site.pfx")).expect("copied");
+    site.write("right", "sésame\r\n");
+    site.write("wrong", "Sesam");
+    site
+}
+
+#[test]
+fn pfx_files() {
+    let site = pfx_site();
+    let pfx = site.path().join("site.pfx");
+    let certificates = |lines: &str| {
+        let config = site.toml(&format!("{LISTEN}[tls]\n{lines}"));
+        let config = config.unwrap_or_else(|problems| panic!("{problems}"));
+        assert!(!format!("{config:?}").contains("sésame"));
+        config.tls.expect("it was written").settings.certificates
+    };
+    let with = |password| {
+        CertificateSource::Pfx(PfxFile {
+            pfx: pfx.clone(),
+            password,
+        })
+    };
+    let written = with(PfxPassword::Written("sésame".to_owned()));
+    let in_file = with(PfxPassword::File(site.path().join("right")));
+    assert_eq!(
+        certificates("pfx = \"site.pfx\"\npfx_password = \"sésame\"")[0],
+        written
+    );
+    assert_eq!(
+        certificates(
+            "pfx = \"site.pfx\"\npfx_password_file = \"right\"\n\
+             [[tls.certificates]]\npfx = \"site.pfx\"\npfx_password = \"sésame\""
+        ),
+        [in_file, written]
+    );
+}
+
+#[test]
+fn mistakes_with_pfx_files_are_told_with_their_places() {
+    let site = pfx_site();
+    for (lines, expected) in [
+        (
+            "pfx = \"site.pfx\"",
+            "carme.toml:6:7: `pfx` names SITE/site.pfx, which has a password | help: add pfx_password_file = \
+             \"site.password\", a file with it that nobody else may read",
+        ),
+        (
+            "pfx = \"site.pfx\"\npfx_password = \"Sesam\"",
+            "carme.toml:7:16: `pfx_password` does not open SITE/site.pfx | help: give the one that it was exported with",
+        ),
+        (
+            "pfx = \"site.pfx\"\npfx_password_file = \"wrong\"",
+            "carme.toml:7:21: `pfx_password_file` does not open SITE/site.pfx | help: give the one that it was exported \
+             with",
+        ),
+        (
+            "pfx = \"site.pfx\"\npfx_password_file = \"wrongs\"",
+            "carme.toml:7:21: `pfx_password_file` names SITE/wrongs, which does not exist | help: did you mean SITE/wrong?",
+        ),
+        (
+            "pfx = \"site.pfx\"\npfx_password_file = \"right\"\npfx_password = \"sésame\"",
+            "carme.toml:8:16: `pfx_password` is given beside `pfx_password_file` | help: keep the file",
+        ),
+        (
+            "pfx = \"site.pfx\"\npfx_password_file = \"right\"\nkey = \"a.key\"",
+            "carme.toml:8:7: `key` is given beside `pfx` | help: leave it out: a PFX file has its key inside",
+        ),
+        (
+            "pfx = \"site.pfx\"\npfx_password_file = \"right\"\ncertificate = \"a.pem\"",
+            "carme.toml:6:7: `pfx` is given beside `certificate` | help: keep one of them; a second certificate has its \
+             own [[tls.certificates]]",
+        ),
+        (
+            "certificate = \"site.pfx\"\npfx_password_file = \"right\"",
+            "carme.toml:7:21: `pfx_password_file` is for a PFX file, and there is none | help: name it by `pfx`, in the \
+             place of `certificate`",
+        ),
+        (
+            "pfx = \"right\"",
+            "carme.toml:6:7: `pfx` names SITE/right, which is not PFX (PKCS#12)",
+        ),
+    ] {
+        let problems = site.toml(&format!("{LISTEN}[tls]\n{lines}\n")).expect_err(lines);
+        let lines = site.lines(&problems);
+        assert!(
+            lines.contains(&expected.to_owned()),
+            "{lines:#?}\ninstead of\n{expected}"
+        );
+    }
 }

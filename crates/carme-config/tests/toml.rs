@@ -102,6 +102,7 @@ fn a_full_file() {
             port: false,
         },
         protocol: true,
+        ..Proxies::default()
     };
     assert_eq!(config.server.proxies, expected);
     let (limits, timeouts) = (&config.server.limits, &config.server.timeouts);
@@ -285,6 +286,12 @@ fn each_kind_of_mistake() {
         (server("forwarded_fields = [\"host\", \"host\"]"), "carme.toml:2:29: `forwarded_fields` has \"host\" twice".into()),
         (server("proxy_protocol = \"on\""), "carme.toml:2:18: `proxy_protocol` must be true or false, found the string \"on\"".into()),
         (server("proxy_protocol = true"), "carme.toml:2:18: `proxy_protocol` is on, and nobody may speak it | help: name the proxies: trusted_proxies = [\"10.0.0.0/8\"]".into()),
+        (server("listen = [{ proxy_protocol = true }]"), "carme.toml:2:11: `listen` has a table without `address` | help: write { address = \"127.0.0.1:8000\" }".into()),
+        (server("listen = [\"127.0.0.1:80\", { address = \"8000\" }]"), "carme.toml:2:39: `address` must be an address such as \"127.0.0.1:8000\", found \"8000\" | help: write \"127.0.0.1:8000\" for this machine alone, \"0.0.0.0:8000\" for everybody".into()),
+        (server("listen = { address = \":80\", proxy_protocol = \"true\" }"), "carme.toml:2:46: `proxy_protocol` must be true or false, found the string \"true\" | help: write true without quotes".into()),
+        (server("listen = [{ address = \":80\", proxy = true }]"), "carme.toml:2:30: unknown key `proxy` in `listen` | help: did you mean `proxy_protocol`? `listen` knows: address, proxy_protocol".into()),
+        (server("listen = [\":80\", { address = \":80\" }]"), "carme.toml:2:30: `address` has http://0.0.0.0:80 twice".into()),
+        (server("listen = [{ address = \":80\", proxy_protocol = true }]"), "carme.toml:2:47: `proxy_protocol` is on for http://0.0.0.0:80, and nobody may speak it there | help: name the proxies: trusted_proxies = [\"10.0.0.0/8\"]".into()),
         (server("error_log = \"logs/error.log\""), "carme.toml:2:13: `error_log` is in a folder that does not exist: SITE/logs | help: create the folder, or name another".into()),
         (app("workers = { min = 2, max = 4, ttl = \"120s\" }"), "carme.toml:11:11: `workers` asks for scaling between two numbers, which is not available yet in this version of Carme | help: write one number".into()),
         (app("workers = \"2-4\""), "carme.toml:11:11: `workers` asks for scaling between two numbers, which is not available yet in this version of Carme | help: write one number".into()),
@@ -422,5 +429,43 @@ fn files_that_cannot_be_read() {
     ] {
         let problems = Config::from_file(Path::new(name), &site.surroundings()).expect_err(name);
         assert_eq!(site.lines(&problems), [expected]);
+    }
+}
+
+#[test]
+fn addresses_say_for_themselves_whether_proxies_announce_clients() {
+    let site = Site::new();
+    let announced = |server: &str| {
+        let text = format!(
+            "[server]\n{server}\ntrusted_proxies = [\"127.0.0.1\", \"unix\"]\n[apps.site]\ntarget = \"app\"\n"
+        );
+        let config = site.toml(&text).unwrap_or_else(|problems| panic!("{problems}"));
+        let server = config.server;
+        (0..server.listen.len())
+            .map(|index| server.proxies.announce_at(index))
+            .collect::<Vec<_>>()
+    };
+    let listen = "listen = [\"127.0.0.1:80\", { address = \":81\", proxy_protocol = true }, { address = \":82\", proxy_protocol = false }]";
+    assert_eq!(announced(listen), [false, true, false]);
+    assert_eq!(
+        announced(&format!("{listen}\nproxy_protocol = true")),
+        [true, true, false]
+    );
+    assert_eq!(
+        announced("listen = { address = \":80\", proxy_protocol = true }"),
+        [true]
+    );
+    // What proxies may connect there is looked at, too.
+    if cfg!(unix) {
+        let text = "[server]\nlisten = { address = \"unix:a.sock\", proxy_protocol = true }\ntrusted_proxies = \"127.0.0.1\"\n\
+                    [apps.site]\ntarget = \"app\"\n";
+        let problems = site.toml(text).expect_err("nobody may");
+        let line = &site.lines(&problems)[0];
+        assert!(
+            line.ends_with(
+                "nobody may speak it there | help: name the proxies: trusted_proxies = [\"unix\"]"
+            ),
+            "{line}"
+        );
     }
 }

@@ -74,11 +74,12 @@ pub(crate) async fn accept<A: Application>(listener: Listener, lobby: Arc<Lobby<
             .enter(Arc::clone(&state), place, common.metrics.clone());
         let current = lobby.current.clone();
         let tls = listener.tls().cloned();
+        let announces = listener.announces();
         tokio::spawn(async move {
             let _attendance = attendance;
             match stream {
                 Stream::Tcp(mut stream) => {
-                    if !announced(&mut stream, &state, &common.proxies).await {
+                    if !announced(&mut stream, &state, &common.proxies, announces).await {
                         return;
                     }
                     match tls {
@@ -89,7 +90,7 @@ pub(crate) async fn accept<A: Application>(listener: Listener, lobby: Arc<Lobby<
                 }
                 #[cfg(unix)]
                 Stream::Unix(mut stream) => {
-                    if announced(&mut stream, &state, &common.proxies).await {
+                    if announced(&mut stream, &state, &common.proxies, announces).await {
                         connection::run(stream, state, current, admission).await;
                     }
                 }

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
 use carme_farm::dispatch::Account;
@@ -55,7 +56,9 @@ pub(crate) struct Record {
     pub(crate) status: u16,
     /// Bytes of the response's body that hyper was given.
     pub(crate) body_bytes: u64,
+    /// Head and body; of a chunked one see `chunked`.
     pub(crate) bytes_in: u64,
+    chunked: Option<Arc<AtomicU64>>,
     pub(crate) account: Option<Account>,
     /// Whose request it is, once that is known; see [`crate::Application::number`].
     pub(crate) app: Option<u16>,
@@ -130,6 +133,7 @@ impl Record {
             status: 0,
             body_bytes: 0,
             bytes_in: head.len as u64,
+            chunked: head.chunked,
             account: None,
             app: None,
             trace: None,
@@ -139,6 +143,12 @@ impl Record {
             started,
             fate: Fate::Open,
         })
+    }
+
+    /// All bytes of the request, as they came.
+    fn received(&self) -> u64 {
+        let chunked = self.chunked.as_ref().map_or(0, |count| count.load(Relaxed));
+        self.bytes_in + chunked
     }
 
     /// The response's head is on its way to the socket.
@@ -260,7 +270,7 @@ impl Record {
             } else {
                 self.body_bytes.min(written)
             },
-            bytes_in: self.bytes_in,
+            bytes_in: self.received(),
             bytes_out: written,
             start: SystemTime::now()
                 .checked_sub(duration)
@@ -314,7 +324,7 @@ impl Drop for Record {
                 account: self.account.as_ref(),
                 status: self.status,
                 duration: started.elapsed(),
-                bytes_in: self.bytes_in,
+                bytes_in: self.received(),
                 bytes_out: self.connection.written(),
                 sent: self.fate == Fate::Sent,
             });

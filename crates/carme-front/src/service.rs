@@ -180,8 +180,9 @@ async fn exchange<A: Application>(
                 record.request_trailers.as_deref_mut(),
             ))
             .await?;
-            record.bytes_in += len;
-            if framing == Framing::Chunked {
+            if framing != Framing::Chunked {
+                record.bytes_in += len;
+            } else {
                 // The application sees a body of known length.
                 record.length_is_ours = true;
                 record

@@ -175,6 +175,8 @@ pub(crate) struct NextHead {
     pub(crate) raw_target: Option<Box<[u8]>>,
     /// Set if hyper got a stand-in.
     pub(crate) refused: Option<Box<Refused>>,
+    /// Of a chunked body, so many bytes have come so far, the chunks' frames included.
+    pub(crate) chunked: Option<Arc<AtomicU64>>,
 }
 
 impl NextHead {
@@ -185,6 +187,7 @@ impl NextHead {
             notes: Notes::default(),
             raw_target: None,
             refused: None,
+            chunked: None,
         }
     }
 }

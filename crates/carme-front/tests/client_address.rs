@@ -500,3 +500,68 @@ async fn a_client_on_ipv6_is_judged_by_its_own_address() {
     let seen = seen(&mut client, "X-Forwarded-For: 192.0.2.1\r\n").await;
     assert!(seen[0].starts_with("192.0.2.1 0 asks "), "{}", seen[0]);
 }
+
+/// The front's word for everybody, and each listener's own.
+#[tokio::test]
+async fn a_listener_says_for_itself_whether_clients_are_announced() {
+    use carme_front::{Listener, Location, Shutdown, Site, SiteOptions, serve};
+    for everywhere in [false, true] {
+        let options = SiteOptions {
+            proxies: Proxies {
+                protocol: everywhere,
+                ..local()
+            },
+            ..SiteOptions::default()
+        };
+        let site = Site::new(
+            options,
+            [Location::new("/", common::app::Fake::new(&Default::default()))],
+        );
+        let any = || Listener::tcp(SocketAddr::from(([127, 0, 0, 1], 0)), 16).unwrap();
+        let listeners = vec![
+            any(),
+            any().with_proxy_protocol(true),
+            any().with_proxy_protocol(false),
+        ];
+        let addresses: Vec<SocketAddr> = listeners
+            .iter()
+            .map(|listener| listener.local_addr().unwrap())
+            .collect();
+        let shutdown = Shutdown::new(Duration::from_secs(5));
+        let server = tokio::spawn(serve(listeners, std::sync::Arc::new(site), shutdown.clone()));
+        for (address, announces) in addresses.into_iter().zip([everywhere, true, false]) {
+            let mut client = Client::connect(address).await;
+            if announces {
+                client
+                    .send("PROXY TCP4 192.0.2.1 198.51.100.1 4711 443\r\n")
+                    .await;
+            }
+            let expected = if announces {
+                "192.0.2.1 4711 "
+            } else {
+                "127.0.0.1 "
+            };
+            let seen = seen(&mut client, "").await;
+            assert!(
+                seen[0].starts_with(expected),
+                "{everywhere} {announces}: {}",
+                seen[0]
+            );
+            let mut client = Client::connect(address).await;
+            match announces {
+                true => {
+                    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+                    client.expect_end("no header where one must be").await;
+                }
+                false => {
+                    client
+                        .send("PROXY TCP4 192.0.2.1 198.51.100.1 4711 443\r\n\r\n")
+                        .await;
+                    assert_eq!(client.response("GET").await.status, 400);
+                }
+            }
+        }
+        shutdown.begin();
+        server.await.unwrap();
+    }
+}

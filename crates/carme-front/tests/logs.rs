@@ -122,3 +122,36 @@ async fn a_condition_decides_which_requests_have_a_line() {
     let (_, lines) = front.stop().await;
     assert_eq!(lines, ["404 /status/404", "200 /dump"]);
 }
+
+#[tokio::test]
+async fn a_chunked_body_is_counted_as_it_came() {
+    let front = front("%I %{X}^ti");
+    let mut client = front.connect().await;
+    let chunked = "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
+                   3;extension=1\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\nX: y\r\n\r\n";
+    let declared = "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc";
+    // Behind one another, in one piece and byte by byte: each is charged with its own bytes.
+    client.send([chunked, declared, chunked].concat()).await;
+    for text in ["abc0123456789abcdef", "abc", "abc0123456789abcdef"] {
+        assert_eq!(client.response("POST").await.text(), text);
+    }
+    for byte in chunked.bytes() {
+        client.send([byte]).await;
+    }
+    client.response("POST").await;
+    // Of a broken body, what came.
+    let broken = "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd";
+    client.send(broken).await;
+    assert_eq!(client.response("POST").await.status, 400);
+    let (whole, declared) = (format!("{} y", chunked.len()), format!("{} -", declared.len()));
+    assert_eq!(
+        front.log(5).await,
+        [
+            &*whole,
+            &*declared,
+            &*whole,
+            &*whole,
+            &*format!("{} -", broken.len())
+        ]
+    );
+}

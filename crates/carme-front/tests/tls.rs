@@ -120,8 +120,8 @@ async fn names_choose_certificates() {
     let authority = Authority::new("authority");
     let tls = Authority::load(Settings {
         certificates: vec![
-            authority.server("default", &["site.test"]),
-            authority.server("shop", &["shop.test", "*.shop.test"]),
+            authority.server("default", &["site.test"]).into(),
+            authority.server("shop", &["shop.test", "*.shop.test"]).into(),
         ],
         ..Settings::new(authority.server("unused", &["unused.test"]))
     });

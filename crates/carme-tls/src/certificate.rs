@@ -12,17 +12,23 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::error::{LoadError, Role};
 use crate::pem::PemFile;
-use crate::settings::CertificateFiles;
+use crate::pfx;
+use crate::settings::{CertificateFiles, CertificateSource};
 use crate::time::{date, moment};
 
 /// How long before its end a certificate is worth a warning.
 pub const WARNING: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
+/// What is said of keys that the one implementation does not know.
+pub(crate) const NO_SUCH_KEYS: &str = "has a key of a kind that is not supported";
+pub(crate) const USE_THESE_KEYS: &str =
+    "use RSA of 2048 bits or more, ECDSA (P-256, P-384, P-521) or Ed25519";
+
 /// A certificate that can be served, and what it says.
 #[derive(Debug, Clone)]
 pub struct Certificate {
     /// Where it comes from.
-    pub files: CertificateFiles,
+    pub source: CertificateSource,
     /// The host names that it is for, in lower case; `*.` before one stands for a label.
     pub names: Vec<String>,
     /// The addresses that it is for.
@@ -48,28 +54,22 @@ pub enum Standing {
 }
 
 impl Certificate {
-    /// Reads both files and checks that they belong together.
+    /// Reads what belongs to it and checks that it belongs together.
     ///
     /// # Errors
-    /// What is wrong with one of them.
-    pub fn load(files: &CertificateFiles) -> Result<Self, LoadError> {
-        let file = PemFile::read(&files.certificate, Role::Certificate)?;
-        let chain = file.certificates()?;
-        let key_file = PemFile::read(&files.key, Role::Key)?;
-        let provider = provider();
-        let key = provider
-            .key_provider
-            .load_private_key(key_file.key()?)
-            .map_err(|_| {
-                key_file.error(
-                    "has a key of a kind that is not supported",
-                    Some("use RSA of 2048 bits or more, ECDSA (P-256, P-384, P-521) or Ed25519".to_owned()),
-                )
-            })?;
-        let not_x509 = |error: &dyn std::fmt::Display| {
-            file.error(format!("has a certificate that cannot be read: {error}"), None)
+    /// What is wrong with one of the files.
+    pub fn load(source: &CertificateSource) -> Result<Self, LoadError> {
+        let (certified, role) = match source {
+            CertificateSource::Pem(files) => (from_pem(files)?, Role::Certificate),
+            CertificateSource::Pfx(file) => (pfx::load(file)?, Role::Pfx),
         };
-        let (_, parsed) = X509Certificate::from_der(&chain[0]).map_err(|error| not_x509(&error))?;
+        let not_x509 = |error: &dyn std::fmt::Display| LoadError {
+            file: source.certificate().to_owned(),
+            role,
+            what: format!("has a certificate that cannot be read: {error}"),
+            cure: None,
+        };
+        let (_, parsed) = X509Certificate::from_der(&certified.cert[0]).map_err(|error| not_x509(&error))?;
         let alternatives = parsed
             .subject_alternative_name()
             .map_err(|error| not_x509(&error))?;
@@ -88,14 +88,8 @@ impl Certificate {
             moment(parsed.validity().not_before),
             moment(parsed.validity().not_after),
         );
-        let certified = CertifiedKey::new(chain, key);
-        match certified.keys_match() {
-            Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
-            Err(Error::InconsistentKeys(_)) => return Err(mismatch(&certified, &file, &key_file, files)),
-            Err(error) => return Err(not_x509(&error)),
-        }
         Ok(Certificate {
-            files: files.clone(),
+            source: source.clone(),
             names,
             addresses,
             not_before,
@@ -138,6 +132,23 @@ impl Certificate {
             true => "no name".to_owned(),
             false => all.join(", "),
         }
+    }
+}
+
+/// Both files, checked against each other.
+fn from_pem(files: &CertificateFiles) -> Result<CertifiedKey, LoadError> {
+    let file = PemFile::read(&files.certificate, Role::Certificate)?;
+    let chain = file.certificates()?;
+    let key_file = PemFile::read(&files.key, Role::Key)?;
+    let key = provider()
+        .key_provider
+        .load_private_key(key_file.key()?)
+        .map_err(|_| key_file.error(NO_SUCH_KEYS, Some(USE_THESE_KEYS.to_owned())))?;
+    let certified = CertifiedKey::new(chain, key);
+    match certified.keys_match() {
+        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(certified),
+        Err(Error::InconsistentKeys(_)) => Err(mismatch(&certified, &file, &key_file, files)),
+        Err(error) => Err(file.error(format!("has a certificate that cannot be read: {error}"), None)),
     }
 }
 
@@ -191,14 +202,18 @@ mod tests {
     #[test]
     fn says_what_it_is_for_and_until_when() {
         let folder = Folder::new();
-        let certificate = Certificate::load(&folder.issue_with(
-            Kind::Ecdsa,
-            &["A.test", "*.b.test", "127.0.0.1", "::1"],
-            |params| {
-                params.not_before = rcgen::date_time_ymd(2026, 1, 1);
-                params.not_after = rcgen::date_time_ymd(2026, 12, 31);
-            },
-        ))
+        let certificate = Certificate::load(
+            &folder
+                .issue_with(
+                    Kind::Ecdsa,
+                    &["A.test", "*.b.test", "127.0.0.1", "::1"],
+                    |params| {
+                        params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+                        params.not_after = rcgen::date_time_ymd(2026, 12, 31);
+                    },
+                )
+                .into(),
+        )
         .expect("a certificate");
         assert_eq!(certificate.subject(), "a.test, *.b.test, 127.0.0.1, ::1");
         let day = Duration::from_secs(24 * 60 * 60);
@@ -241,10 +256,10 @@ mod tests {
         );
         let missing = folder.path().join("missing");
         let load = |certificate: &std::path::Path, key: &std::path::Path| {
-            Certificate::load(&CertificateFiles {
+            Certificate::load(&CertificateSource::Pem(CertificateFiles {
                 certificate: certificate.to_owned(),
                 key: key.to_owned(),
-            })
+            }))
         };
         assert_eq!(
             load(&both, &both).map(|loaded| loaded.names),

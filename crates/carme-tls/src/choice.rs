@@ -80,7 +80,7 @@ mod tests {
             (Kind::Ecdsa, &["b.test"]),
         ]
         .into_iter()
-        .map(|(kind, names)| Certificate::load(&folder.issue(kind, names)).expect("a certificate"))
+        .map(|(kind, names)| Certificate::load(&folder.issue(kind, names).into()).expect("a certificate"))
         .collect();
         let choice = Choice::new(&certificates);
         let ecdsa = [SignatureScheme::ECDSA_NISTP256_SHA256];

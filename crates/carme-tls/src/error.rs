@@ -9,6 +9,12 @@ pub enum Role {
     Certificate,
     /// A private key.
     Key,
+    /// A certificate and its key in PKCS#12.
+    Pfx,
+    /// The same, with a password that does not open it.
+    PfxPassword,
+    /// The password of such a file.
+    PfxPasswordFile,
     /// The authorities of clients' certificates.
     ClientAuthorities,
 }

@@ -11,6 +11,7 @@ mod choice;
 mod error;
 mod name;
 mod pem;
+mod pfx;
 mod server;
 mod session;
 mod settings;
@@ -21,7 +22,9 @@ pub use certificate::{Certificate, Standing, WARNING};
 pub use error::{LoadError, Role};
 pub use server::{Refreshed, Tls, certificates_of_clients};
 pub use session::{Session, session};
-pub use settings::{CertificateFiles, ClientAuth, MinVersion, Settings};
+pub use settings::{
+    CertificateFiles, CertificateSource, ClientAuth, MinVersion, PfxFile, PfxPassword, Settings,
+};
 pub use time::date;
 
 #[cfg(test)]

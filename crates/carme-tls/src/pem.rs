@@ -8,6 +8,25 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::error::{LoadError, Role};
 
+/// The whole file.
+pub(crate) fn read_bytes(path: &Path, role: Role) -> Result<Vec<u8>, LoadError> {
+    let error = |what: String, cure: Option<&str>| LoadError {
+        file: path.to_owned(),
+        role,
+        what,
+        cure: cure.map(str::to_owned),
+    };
+    std::fs::read(path).map_err(|failed| match failed.kind() {
+        io::ErrorKind::NotFound => error("does not exist".to_owned(), None),
+        _ if path.is_dir() => error("is a folder, not a file".to_owned(), None),
+        io::ErrorKind::PermissionDenied => error(
+            "may not be read".to_owned(),
+            Some("give the user that Carme runs as the right to read it"),
+        ),
+        _ => error(format!("cannot be read: {failed}"), None),
+    })
+}
+
 /// One PEM file, read.
 pub(crate) struct PemFile<'p> {
     path: &'p Path,
@@ -17,21 +36,7 @@ pub(crate) struct PemFile<'p> {
 
 impl<'p> PemFile<'p> {
     pub(crate) fn read(path: &'p Path, role: Role) -> Result<Self, LoadError> {
-        let error = |what: String, cure: Option<&str>| LoadError {
-            file: path.to_owned(),
-            role,
-            what,
-            cure: cure.map(str::to_owned),
-        };
-        let bytes = std::fs::read(path).map_err(|failed| match failed.kind() {
-            io::ErrorKind::NotFound => error("does not exist".to_owned(), None),
-            _ if path.is_dir() => error("is a folder, not a file".to_owned(), None),
-            io::ErrorKind::PermissionDenied => error(
-                "may not be read".to_owned(),
-                Some("give the user that Carme runs as the right to read it"),
-            ),
-            _ => error(format!("cannot be read: {failed}"), None),
-        })?;
+        let bytes = read_bytes(path, role)?;
         let file = PemFile { path, role, bytes };
         if file.holds("-----BEGIN ") {
             return Ok(file);
@@ -42,7 +47,7 @@ impl<'p> PemFile<'p> {
             Some(0x30) => file.error(
                 "is not PEM but DER or PFX",
                 Some(format!(
-                    "make PEM of it: openssl pkcs12 -in {0} -out site.pem -nodes, or openssl x509 -inform DER -in {0} -out site.pem",
+                    "name a PFX file by pfx = \"…\" in carme.toml, or make PEM of it: openssl pkcs12 -in {0} -out site.pem -nodes, or openssl x509 -inform DER -in {0} -out site.pem",
                     path.display()
                 )),
             ),

@@ -129,9 +129,6 @@ fn documented(name: &str, theirs: &Line, ours: &Line, pipelined: bool) -> Option
         "k" if carme.parse() == apache.parse().map(|number: u32| number + 1) && ours["X"] == "-" => {
             "Apache does not count the last request of a connection"
         }
-        "I" if ours["encoding"] == "chunked" && carme.parse::<u64>().ok() < apache.parse().ok() => {
-            "of a chunked body the chunks' frames are not counted"
-        }
         "I" if pipelined && carme.parse().ok().map(|bytes: u64| bytes + 1) == apache.parse().ok() => {
             "Apache counts the first byte of the next request that has come already"
         }

@@ -5,6 +5,7 @@
 mod apps;
 mod places;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -269,6 +270,7 @@ impl Found {
             header,
             fields,
             protocol,
+            protocol_at,
         } = new;
         let name = |proxy: &TrustedProxy| match proxy {
             TrustedProxy::Network(network) => network.to_string(),
@@ -301,6 +303,13 @@ impl Found {
         };
         self.value("server.forwarded_fields", (&old.fields, fields), believed, live);
         self.plain("server.proxy_protocol", (&old.protocol, protocol), live);
+        let single = |at: &BTreeMap<usize, bool>| list(at.iter().map(|(at, on)| format!("{}: {on}", at + 1)));
+        self.value(
+            "server.listen.proxy_protocol",
+            (&old.protocol_at, protocol_at),
+            single,
+            &Applies::Restart,
+        );
     }
 
     fn tls(&mut self, old: Option<&Tls>, new: Option<&Tls>) {
@@ -325,15 +334,15 @@ impl Found {
         self.elements(
             "tls.certificates",
             (&before.certificates, certificates),
-            |files| files.certificate.display().to_string(),
+            |files| files.certificate().display().to_string(),
             |a, b| a == b,
             live,
         );
-        let order = |files: &Vec<crate::CertificateFiles>| {
-            list(files.iter().map(|files| files.certificate.display().to_string()))
+        let order = |files: &Vec<crate::CertificateSource>| {
+            list(files.iter().map(|files| files.certificate().display().to_string()))
         };
-        let sorted = |files: &[crate::CertificateFiles]| {
-            let mut names: Vec<_> = files.iter().map(|files| files.certificate.clone()).collect();
+        let sorted = |files: &[crate::CertificateSource]| {
+            let mut names: Vec<_> = files.iter().map(|files| files.certificate().to_owned()).collect();
             names.sort();
             names
         };

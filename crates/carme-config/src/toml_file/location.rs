@@ -302,7 +302,11 @@ fn compress(section: &Section<'_>, problems: &mut Problems) -> Option<Option<Com
 }
 
 pub(super) fn flag(section: &Section<'_>, key: &str, problems: &mut Problems) -> Option<bool> {
-    let read = section.read(key, problems, |value| match value {
+    flag_at(section, key, problems).map(|at| at.value)
+}
+
+pub(super) fn flag_at(section: &Section<'_>, key: &str, problems: &mut Problems) -> Option<At<bool>> {
+    section.read(key, problems, |value| match value {
         DeValue::Boolean(switch) => Ok(*switch),
         other => {
             let mistake = Mistake::new(format!("must be true or false, found {}", describe(other)));
@@ -313,6 +317,5 @@ pub(super) fn flag(section: &Section<'_>, key: &str, problems: &mut Problems) ->
                 _ => mistake,
             })
         }
-    });
-    read.map(|at| at.value)
+    })
 }

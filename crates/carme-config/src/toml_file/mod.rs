@@ -5,6 +5,7 @@
 mod access_logs;
 pub(crate) mod bounds;
 mod document;
+mod listen;
 mod location;
 mod monitor;
 mod proxies;
@@ -128,17 +129,20 @@ fn server(top: &Section<'_>, base: &Path, problems: &mut Problems) -> Server {
     let Some(section) = top.section("server", schema::SERVER.section, &schema::SERVER, problems) else {
         return server;
     };
-    if let Some(binds) = section.texts("listen", problems, |text| Bind::parse(text, base)) {
+    let mut announced = Vec::new();
+    if let Some(addresses) = listen::listen(&section, base, problems) {
         server.listen.clear();
-        for bind in binds {
+        for listen::Listen { bind, proxy_protocol } in addresses {
             if matches!(bind.value, Bind::Tls(_)) && !top.has("tls") {
                 let cure = "add [tls] with certificate = \"site.pem\" and key = \"site.key\"";
                 problems.push(bind.problem(crate::tls::no_certificate(&bind.value, cure)));
             }
-            match server.listen.iter().any(|other| other.collides(&bind.value)) {
-                true => problems.push(bind.problem(Mistake::new(format!("has {} twice", bind.value)))),
-                false => server.listen.push(bind.value),
+            if server.listen.iter().any(|other| other.collides(&bind.value)) {
+                problems.push(bind.problem(Mistake::new(format!("has {} twice", bind.value))));
+                continue;
             }
+            announced.extend(proxy_protocol.map(|at| (server.listen.len(), bind.value.clone(), at)));
+            server.listen.push(bind.value);
         }
         // An empty list is reported; a list of mistakes has been.
         if server.listen.is_empty() {
@@ -192,7 +196,9 @@ fn server(top: &Section<'_>, base: &Path, problems: &mut Problems) -> Server {
         &mut limits.backlog,
         section.count("backlog", problems, bounds::BACKLOG),
     );
+    let before = problems.len();
     server.proxies = proxies::proxies(&section, problems);
+    listen::announce(announced, &mut server.proxies, problems.len() == before, problems);
     access_logs::error_log(&section, base, &mut server, problems);
     server.policy = location::policy(&section, problems).complete(&Policy::default());
     server

@@ -59,6 +59,12 @@ pub(crate) const SERVER: Keys = Keys {
     later: &["user", "group", "control", "http2"],
 };
 
+pub(crate) const LISTENER: Keys = Keys {
+    section: "`listen`",
+    known: &["address", "proxy_protocol"],
+    later: &[],
+};
+
 pub(crate) const TLS: Keys = Keys {
     section: "[tls]",
     known: &[
@@ -70,14 +76,17 @@ pub(crate) const TLS: Keys = Keys {
         "client_auth",
         "redirect_to_https",
         "hsts",
+        "pfx",
+        "pfx_password",
+        "pfx_password_file",
     ],
-    later: &["acme", "pfx"],
+    later: &["acme"],
 };
 
 pub(crate) const CERTIFICATE: Keys = Keys {
     section: "[[tls.certificates]]",
-    known: &["certificate", "key"],
-    later: &["pfx"],
+    known: &["certificate", "key", "pfx", "pfx_password", "pfx_password_file"],
+    later: &[],
 };
 
 pub(crate) const APP: Keys = Keys {
@@ -198,7 +207,7 @@ pub(crate) const TRACES: Keys = Keys {
 };
 
 /// All of them, for keys that stand in the wrong section.
-pub(crate) const ALL: [&Keys; 13] = [
+pub(crate) const ALL: [&Keys; 14] = [
     &TOP,
     &SERVER,
     &TLS,
@@ -212,4 +221,5 @@ pub(crate) const ALL: [&Keys; 13] = [
     &HEALTH,
     &METRICS,
     &TRACES,
+    &LISTENER,
 ];

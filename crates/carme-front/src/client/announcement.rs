@@ -20,13 +20,15 @@ enum Refused {
     Untrusted,
 }
 
-/// Reads the PROXY header, if one is to come. False if the connection is to be closed; the reason is in the error log.
+/// Reads the PROXY header, if one is to come: where the listener says so, or says nothing and all others do. False if the
+/// connection is to be closed; the reason is in the error log.
 pub(crate) async fn announced<S: AsyncRead + Unpin>(
     io: &mut S,
     state: &ConnectionState,
     proxies: &Proxies,
+    listener: Option<bool>,
 ) -> bool {
-    if !proxies.protocol {
+    if !listener.unwrap_or(proxies.protocol) {
         return true;
     }
     let outcome = if proxies.trusts(state.ends.peer.map(|peer| peer.ip())) {

@@ -15,7 +15,8 @@ pub struct Proxies {
     pub header: ClientHeader,
     /// What else is believed besides the client's address.
     pub fields: ForwardedFields,
-    /// Every connection begins with a PROXY header, and only trusted peers may connect.
+    /// Every connection begins with a PROXY header, and only trusted peers may connect, unless its listener says something
+    /// else.
     pub protocol: bool,
 }
 

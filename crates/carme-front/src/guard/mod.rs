@@ -20,6 +20,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -78,7 +79,8 @@ pub(crate) enum Awoken {
 enum Stage {
     Head,
     Body(u64),
-    Chunked(Scanner),
+    /// With the count of its bytes.
+    Chunked(Scanner, Arc<AtomicU64>),
     /// A refused head: nothing more is read as HTTP.
     Refused,
     /// A chunked body broke its framing.
@@ -135,10 +137,14 @@ impl<S> Guard<S> {
                 Stage::Head => match head::examine(rest, self.state.pace.head().within(self.room)) {
                     Verdict::Complete(head) => {
                         pass += head.len;
+                        let mut chunked = None;
                         self.stage = match head.framing {
                             Framing::Empty => Stage::Head,
                             Framing::Length(length) => Stage::Body(length),
-                            Framing::Chunked => Stage::Chunked(Scanner::new()),
+                            Framing::Chunked => {
+                                let count = chunked.insert(Arc::default());
+                                Stage::Chunked(Scanner::new(), Arc::clone(count))
+                            }
                         };
                         self.state.push_head(NextHead {
                             len: head.len,
@@ -146,6 +152,7 @@ impl<S> Guard<S> {
                             notes: head.notes,
                             raw_target: head.raw_target,
                             refused: None,
+                            chunked,
                         });
                     }
                     Verdict::Partial => {
@@ -169,13 +176,18 @@ impl<S> Guard<S> {
                         self.stage = Stage::Head;
                     }
                 }
-                Stage::Chunked(scanner) => match scanner.follow(rest) {
-                    Ok(Extent::All) => pass = bytes.len(),
+                Stage::Chunked(scanner, count) => match scanner.follow(rest) {
+                    Ok(Extent::All) => {
+                        count.fetch_add(rest.len() as u64, Relaxed);
+                        pass = bytes.len();
+                    }
                     Ok(Extent::Ends(at)) => {
+                        count.fetch_add(at as u64, Relaxed);
                         pass += at;
                         self.stage = Stage::Head;
                     }
                     Err(refusal) => {
+                        count.fetch_add(rest.len() as u64, Relaxed);
                         return Judged {
                             pass,
                             rest: Rest::Broken(refusal),
@@ -221,6 +233,7 @@ impl<S> Guard<S> {
                 bytes,
                 self.limits().header_bytes,
             ))),
+            chunked: None,
         });
     }
 
@@ -343,7 +356,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
                     }
                     this.state.begin_head();
                 }
-                Stage::Head | Stage::Body(_) | Stage::Chunked(_) => {}
+                Stage::Head | Stage::Body(_) | Stage::Chunked(..) => {}
             }
             let before = buf.filled().len();
             ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;

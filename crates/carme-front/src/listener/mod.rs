@@ -26,6 +26,8 @@ pub struct Listener {
     kind: Kind,
     /// What its clients must speak, if not plain HTTP.
     tls: Option<Arc<Tls>>,
+    /// Whether its connections begin with a PROXY header; `None`: as everywhere.
+    announces: Option<bool>,
 }
 
 enum Kind {
@@ -76,7 +78,23 @@ fn cure(address: SocketAddr, error: &io::Error) -> String {
 
 impl Listener {
     fn plain(kind: Kind) -> Self {
-        Listener { kind, tls: None }
+        Listener {
+            kind,
+            tls: None,
+            announces: None,
+        }
+    }
+
+    /// The same socket, where connections begin with a PROXY header or do not, whatever
+    /// [`Proxies::protocol`](crate::Proxies::protocol) says of the others.
+    #[must_use]
+    pub fn with_proxy_protocol(mut self, on: bool) -> Self {
+        self.announces = Some(on);
+        self
+    }
+
+    pub(crate) fn announces(&self) -> Option<bool> {
+        self.announces
     }
 
     /// The same socket for clients that speak TLS. A Unix socket stays as it is.

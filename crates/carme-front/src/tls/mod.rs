@@ -140,7 +140,7 @@ pub(crate) async fn watch(tls: Arc<Tls>) {
                     tracing::info!(
                         "the certificate for {} was read again from {}",
                         certificate.subject(),
-                        certificate.files.certificate.display()
+                        certificate.source.certificate().display()
                     );
                 }
                 remind(&tls);
@@ -165,7 +165,7 @@ fn remind(tls: &Tls) {
             tracing::warn!(
                 "the certificate for {} in {} {complaint}",
                 certificate.subject(),
-                certificate.files.certificate.display()
+                certificate.source.certificate().display()
             );
         }
     }

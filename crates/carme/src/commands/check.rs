@@ -77,7 +77,7 @@ fn certificates(config: &Config, now: SystemTime) -> String {
             format!(
                 "ok: the certificate for {} {until} ({})\n",
                 certificate.subject(),
-                certificate.files.certificate.display()
+                certificate.source.certificate().display()
             )
         })
         .collect()

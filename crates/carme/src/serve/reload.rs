@@ -169,10 +169,10 @@ impl Server {
             (Some(tls), fresh) => (Some(Arc::clone(tls)), fresh),
             (None, fresh) => (fresh.map(Arc::new), None),
         };
-        let is_new = |bind: &&carme_config::Bind| !now.doors.iter().any(|door| door.bind == **bind);
+        let is_new = |(_, bind): &(usize, &carme_config::Bind)| !now.doors.iter().any(|door| door.bind == **bind);
         let mut listeners = Vec::new();
-        for bind in server.listen.iter().filter(is_new) {
-            listeners.push((bind.clone(), site::listen(config, bind, tls.as_ref())?));
+        for (at, bind) in server.listen.iter().enumerate().filter(is_new) {
+            listeners.push((bind.clone(), site::listen(config, at, tls.as_ref())?));
         }
         Ok(Prepared {
             error_log,

@@ -96,8 +96,8 @@ impl Server {
         let (access_logs, logs) = logs::access_logs(&config, outfit.error_log.writer(), None)?;
         let tls = site::tls(&config)?.map(Arc::new);
         let mut listeners = Vec::new();
-        for bind in &config.server.listen {
-            listeners.push((bind, site::listen(&config, bind, tls.as_ref())?));
+        for (at, bind) in config.server.listen.iter().enumerate() {
+            listeners.push((bind, site::listen(&config, at, tls.as_ref())?));
         }
         let watched = monitor::listen(&config.monitor).map_err(site::ListenError::from)?;
         let apps = apps::start(&config, &outfit.files, &outfit.hooks)?;

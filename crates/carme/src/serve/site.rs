@@ -28,10 +28,14 @@ pub(super) fn tls(config: &Config) -> Result<Option<Tls>, ListenError> {
     Ok(config.tls.as_ref().map(load).transpose()?)
 }
 
-/// Listens at one address that the configuration names.
-pub(super) fn listen(config: &Config, bind: &Bind, tls: Option<&Arc<Tls>>) -> Result<Listener, ListenError> {
+/// Listens at one address that the configuration names, by its index there.
+pub(super) fn listen(config: &Config, at: usize, tls: Option<&Arc<Tls>>) -> Result<Listener, ListenError> {
     let backlog = i32::try_from(config.server.limits.backlog.get()).unwrap_or(i32::MAX);
-    let listener = listen_at(bind, backlog)?;
+    let bind = &config.server.listen[at];
+    let mut listener = listen_at(bind, backlog)?;
+    if let Some(on) = config.server.proxies.protocol_at.get(&at) {
+        listener = listener.with_proxy_protocol(*on);
+    }
     Ok(match (bind, tls) {
         (Bind::Tls(_), Some(tls)) => listener.with_tls(Arc::clone(tls)),
         _ => listener,
