@@ -339,7 +339,11 @@ impl Found {
             live,
         );
         let order = |files: &Vec<crate::CertificateSource>| {
-            list(files.iter().map(|files| files.certificate().display().to_string()))
+            list(
+                files
+                    .iter()
+                    .map(|files| files.certificate().display().to_string()),
+            )
         };
         let sorted = |files: &[crate::CertificateSource]| {
             let mut names: Vec<_> = files.iter().map(|files| files.certificate().to_owned()).collect();

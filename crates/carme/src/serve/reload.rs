@@ -107,10 +107,11 @@ impl Server {
                 tracing::info!("reloaded: {settings}{apps}");
             }
             Err(NotReloaded { message, traceback }) => {
-                tracing::error!("not reloaded, all goes on as before: {message}");
+                // The outcome comes last: whoever waits for it has seen all of it then.
                 if !traceback.is_empty() {
                     tracing::error!("{}", traceback.trim_end());
                 }
+                tracing::error!("not reloaded, all goes on as before: {message}");
             }
         }
         outcome
@@ -169,7 +170,8 @@ impl Server {
             (Some(tls), fresh) => (Some(Arc::clone(tls)), fresh),
             (None, fresh) => (fresh.map(Arc::new), None),
         };
-        let is_new = |(_, bind): &(usize, &carme_config::Bind)| !now.doors.iter().any(|door| door.bind == **bind);
+        let is_new =
+            |(_, bind): &(usize, &carme_config::Bind)| !now.doors.iter().any(|door| door.bind == **bind);
         let mut listeners = Vec::new();
         for (at, bind) in server.listen.iter().enumerate().filter(is_new) {
             listeners.push((bind.clone(), site::listen(config, at, tls.as_ref())?));
