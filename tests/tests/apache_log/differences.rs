@@ -58,6 +58,10 @@ pub(crate) fn compare(
     ours: &BTreeMap<String, Vec<Line>>,
 ) -> Differences {
     let mut found = Differences::default();
+    let exchanges: BTreeMap<&String, &Exchange> = exchanges
+        .iter()
+        .flat_map(|exchange| exchange.marks.iter().map(move |mark| (mark, exchange)))
+        .collect();
     let mut marks: Vec<&String> = theirs.keys().chain(ours.keys()).collect();
     marks.sort();
     marks.dedup();
@@ -67,12 +71,7 @@ pub(crate) fn compare(
             lines.sort();
             lines
         });
-        let exchange = exchanges.iter().find(|exchange| {
-            exchange
-                .bytes
-                .windows(mark.len())
-                .any(|part| part == mark.as_bytes())
-        });
+        let exchange = exchanges.get(mark);
         if theirs.len() != ours.len() {
             let follows = exchange.is_some_and(|exchange| exchange.follows(mark));
             if follows && (ours.is_empty() || theirs.is_empty()) {
@@ -92,12 +91,12 @@ pub(crate) fn compare(
                     found.alike += 1;
                     continue;
                 }
-                let pipelined = exchange.is_some_and(|exchange| exchange.requests > 1);
+                let pipelined = exchange.is_some_and(|exchange| exchange.marks.len() > 1);
                 match documented(name, theirs, ours, pipelined) {
                     Some(why) => *found.documented.entry(why).or_default() += 1,
                     None => {
                         let sent = exchange
-                            .map_or(&b""[..], |exchange| &exchange.bytes)
+                            .map_or(&b""[..], |exchange| exchange.bytes.as_slice())
                             .escape_ascii();
                         found
                             .others

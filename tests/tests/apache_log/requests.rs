@@ -10,41 +10,41 @@ use proptest::test_runner::TestRunner;
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) bytes: Vec<u8>,
-    pub(crate) requests: usize,
+    /// The marks of its requests, in order.
+    pub(crate) marks: Vec<String>,
 }
 
 impl Exchange {
     /// Whether a request comes after another on this connection.
     pub(crate) fn follows(&self, mark: &str) -> bool {
-        let text = String::from_utf8_lossy(&self.bytes);
-        let first = self::mark(&text).unwrap_or_default();
-        first != mark && text.contains(mark)
+        self.marks.iter().skip(1).any(|later| later == mark)
     }
 }
 
-/// The mark that a request carries in its path: `r0017`.
+/// The mark that a request carries in its path: `r000017`.
 pub(crate) fn mark(request_line: &str) -> Option<&str> {
     let at = request_line.find("/r0")?;
-    request_line.get(at + 1..at + 6)
+    request_line.get(at + 1..at + 8)
 }
 
-/// The same `count` connections every time.
+/// The same `count` connections every time, with no two requests alike.
 pub(crate) fn generate(count: usize) -> Vec<Exchange> {
     let mut runner = TestRunner::deterministic();
+    let strategy = request();
     let mut number = 0;
-    let mut next = |runner: &mut TestRunner, last: bool| {
-        let request = request().new_tree(runner).expect("a request").current();
-        number += 1;
-        request.bytes(&format!("r{number:04}"), last)
-    };
     (0..count)
         .map(|index| {
             // Every fourth is kept for a second request.
             let requests = 1 + usize::from(index % 4 == 0);
-            let bytes = (1..=requests)
-                .flat_map(|at| next(&mut runner, at == requests))
-                .collect();
-            Exchange { bytes, requests }
+            let (mut bytes, mut marks) = (Vec::new(), Vec::new());
+            for at in 1..=requests {
+                number += 1;
+                let mark = format!("r{number:06}");
+                let request = strategy.new_tree(&mut runner).expect("a request").current();
+                bytes.extend(request.bytes(&mark, at == requests));
+                marks.push(mark);
+            }
+            Exchange { bytes, marks }
         })
         .collect()
 }
