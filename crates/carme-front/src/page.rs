@@ -13,7 +13,7 @@ const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json"
 
 /// The content type and the page for this status.
 pub(crate) fn of(record: &Record, status: StatusCode) -> (HeaderValue, Bytes) {
-    if prefers_json(record.accepts().map(HeaderValue::as_bytes)) {
+    if prefers_json(record.accepts()) {
         return (PROBLEM, problem(status, &record.id));
     }
     match record.common.error_pages.page(status, reason(status), &record.id) {

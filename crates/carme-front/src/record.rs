@@ -168,9 +168,11 @@ impl Record {
         self.accept = std::mem::take(&mut self.headers).remove(header::ACCEPT);
     }
 
-    /// What the client accepts, as far as it said.
-    pub(crate) fn accepts(&self) -> impl Iterator<Item = &HeaderValue> {
-        self.headers.get_all(header::ACCEPT).iter().chain(&self.accept)
+    /// What the client accepts, as far as it said and could be understood.
+    pub(crate) fn accepts(&self) -> impl Iterator<Item = &[u8]> {
+        let sound = self.headers.get_all(header::ACCEPT).iter().chain(&self.accept);
+        let refused = self.refused.iter().flat_map(|refused| refused.values("accept"));
+        sound.map(HeaderValue::as_bytes).chain(refused)
     }
 
     /// The target as received.

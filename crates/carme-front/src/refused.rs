@@ -31,7 +31,8 @@ impl Refused {
         self.values(name).next()
     }
 
-    fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+    /// Every value of a field, in the order received.
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         self.fields.split(|&byte| byte == b'\n').filter_map(move |line| {
             let colon = memchr::memchr(b':', line)?;
             let found = line[..colon].trim_ascii_end();

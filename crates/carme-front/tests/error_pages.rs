@@ -55,16 +55,95 @@ async fn the_users_pages_take_the_place_of_ours() {
         (404, Some("45"))
     );
 
-    // A malformed request has no fields to go by.
-    client
-        .send("GET / HTTP/1.1\r\nAccept: application/json\r\n\r\n")
-        .await;
+    client.send("GET / HTTP/1.1\r\n\r\n").await;
     let response = client.response("GET").await;
     assert_eq!(response.status, 400);
     assert!(
         response.text().contains("<h1>400 Bad Request</h1>"),
         "no page is for it"
     );
+}
+
+#[tokio::test]
+async fn what_a_refused_request_accepts_counts_if_it_can_be_read() {
+    let long = "x".repeat(20_000);
+    for (status, head, is_json) in [
+        // Before and behind what is wrong.
+        (
+            400,
+            "GET / HTTP/1.1\r\nAccept: application/json\r\n\r\n".to_owned(),
+            true,
+        ),
+        (
+            400,
+            "GET / HTTP/1.1\r\nHost: a\r\nBad Name: x\r\nACCEPT:application/problem+json\r\n\r\n".to_owned(),
+            true,
+        ),
+        (
+            400,
+            "GET / HTTP/1.1\r\nAccept: text/html\r\n\r\n".to_owned(),
+            false,
+        ),
+        (
+            400,
+            "GET / HTTP/1.1\r\nX: \0\r\nAccept: application/json\r\nAccept: text/html\r\n\r\n".to_owned(),
+            false,
+        ),
+        // A body is no header.
+        (
+            400,
+            "POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\nAccept: application/json\r\n\r\n".to_owned(),
+            false,
+        ),
+        (
+            505,
+            "GET / HTTP/3.0\r\nAccept: application/json\r\n\r\n".to_owned(),
+            true,
+        ),
+        (
+            501,
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\nAccept: application/json\r\n\r\n"
+                .to_owned(),
+            true,
+        ),
+        (
+            431,
+            format!("GET / HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\nX: {long}\r\n\r\n"),
+            true,
+        ),
+        // What comes behind the limit is not read.
+        (
+            431,
+            format!("GET / HTTP/1.1\r\nHost: a\r\nX: {long}\r\nAccept: application/json\r\n\r\n"),
+            false,
+        ),
+        (
+            414,
+            format!("GET /{long} HTTP/1.1\r\nAccept: application/json\r\n\r\n"),
+            false,
+        ),
+    ] {
+        let front = Front::with_pages(pages());
+        let mut client = front.connect().await;
+        client.send(&head).await;
+        let response = client.response("GET").await;
+        let case = &head[..head.len().min(100)];
+        assert_eq!(response.status, status, "{case}");
+        let expected = match is_json {
+            true => "application/problem+json",
+            false => "text/html; charset=utf-8",
+        };
+        assert_eq!(response.header("content-type"), Some(expected), "{case}");
+        assert_eq!(response.header("vary"), Some("Accept"), "{case}");
+        assert!(
+            !is_json || response.text().contains(&format!("\"status\":{status},")),
+            "{case}: {}",
+            response.text()
+        );
+        let lines = front.log(1).await;
+        assert_eq!(lines.len(), 1, "{case}");
+        assert!(lines[0].starts_with(&format!("{status} - ")), "{case}: {lines:?}");
+    }
 }
 
 #[tokio::test]
