@@ -39,6 +39,8 @@ pub mod defaults {
     pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
     /// The least that a request body must come with, beyond what `BODY_TIMEOUT` grants.
     pub const MIN_BODY_RATE: ByteRate = ByteRate::bytes(500);
+    /// The least that a client must take of a response while it is waited for, beyond what `SEND_TIMEOUT` grants.
+    pub const MIN_SEND_RATE: ByteRate = ByteRate::bytes(500);
     /// How long a client may take nothing of its response.
     pub const SEND_TIMEOUT: Duration = Duration::from_secs(60);
     /// How long the rest of a refused request is read and dropped.
@@ -192,6 +194,9 @@ pub struct Limits {
     pub body_memory: ByteSize,
     /// `min_body_rate`: a body that is slower on average, `body_timeout` not counted, gets 408.
     pub body_rate: ByteRate,
+    /// `min_send_rate`: a client that takes a response more slowly on average while it is waited for, `send_timeout` not
+    /// counted, is cut off.
+    pub send_rate: ByteRate,
     /// `max_header`: a larger header section gets 431.
     pub header: ByteSize,
     /// `max_headers`: a request with more fields gets 431.
@@ -224,6 +229,7 @@ impl Default for Server {
                 body: defaults::MAX_BODY,
                 body_memory: defaults::BODY_MEMORY,
                 body_rate: defaults::MIN_BODY_RATE,
+                send_rate: defaults::MIN_SEND_RATE,
                 header: defaults::MAX_HEADER,
                 headers: defaults::MAX_HEADERS,
                 uri: defaults::MAX_URI,

@@ -39,6 +39,11 @@ fn each_setting_of_the_server() {
             "min_body_rate = \"1KiB/s\"",
             "server.min_body_rate: 500B/s -> 1KiB/s",
         ),
+        (
+            "",
+            "min_send_rate = \"0B/s\"",
+            "server.min_send_rate: 500B/s -> 0B/s",
+        ),
         ("", "max_header = \"32KiB\"", "server.max_header: 64KiB -> 32KiB"),
         ("", "max_headers = 50", "server.max_headers: 100 -> 50"),
         ("", "max_uri = \"4KiB\"", "server.max_uri: 8190B -> 4KiB"),

@@ -20,6 +20,7 @@ header_timeout = "10s"
 body_timeout = "1m"
 min_body_rate = "1KiB/s"
 send_timeout = "40s"
+min_send_rate = "2KiB/s"
 linger_timeout = "0s"
 max_body = "10MiB"
 body_memory = "64KiB"
@@ -107,6 +108,7 @@ fn a_full_file() {
     assert_eq!(config.server.proxies, expected);
     let (limits, timeouts) = (&config.server.limits, &config.server.timeouts);
     assert_eq!(limits.body_rate.as_u64(), 1024);
+    assert_eq!(limits.send_rate.as_u64(), 2048);
     assert_eq!((limits.headers.get(), limits.uri), (50, ByteSize::kib(4)));
     assert_eq!(limits.connections.get(), 500);
     assert_eq!(limits.connections_per_address.map(usize::from), Some(20));
@@ -226,7 +228,7 @@ fn each_kind_of_mistake() {
     let rest = |text: &str| with(&site, "", TARGET, text);
     let mut failures = Vec::new();
     const SERVER_KEYS: &str = "[server] knows: listen, graceful_timeout, keep_alive_timeout, header_timeout, \
-                               body_timeout, min_body_rate, send_timeout, linger_timeout, max_body, body_memory, \
+                               body_timeout, min_body_rate, send_timeout, min_send_rate, linger_timeout, max_body, body_memory, \
                                max_header, max_headers, max_uri, max_connections, max_connections_per_address, \
                                response_buffer, backlog, compress, request_headers, response_headers, trusted_proxies, forwarded, forwarded_fields, proxy_protocol, \
                                error_log, error_log_rotate";
@@ -268,6 +270,7 @@ fn each_kind_of_mistake() {
         (server("max_connections_per_address = 0"), "carme.toml:2:31: `max_connections_per_address` must be a whole number from 1 to 1000000, found 0".into()),
         (server("min_body_rate = 500"), "carme.toml:2:17: `min_body_rate` must be a string, found the number 500 | help: write bytes a second, such as \"500B/s\" or \"1KiB/s\"".into()),
         (server("min_body_rate = \"500B\""), "carme.toml:2:17: `min_body_rate` must be a rate such as \"500B/s\", found \"500B\" | help: write \"500B/s\"".into()),
+        (server("min_send_rate = \"500\""), "carme.toml:2:17: `min_send_rate` must be a rate such as \"500B/s\", found \"500\" | help: write bytes a second, such as \"500B/s\" or \"1KiB/s\"".into()),
         (server("send_timeout = \"0s\""), "carme.toml:2:16: `send_timeout` must be longer than nothing, found \"0s\"".into()),
         (rest("[error_pages]\n200 = \"errors/404.html\""), "carme.toml:22:1: `200` must be a status such as 404, or 4xx or 5xx, found \"200\"".into()),
         (rest("[error_pages]\n404 = \"errors/405.html\""), "carme.toml:22:7: `404` names a file that does not exist: SITE/errors/405.html | help: did you mean SITE/errors/404.html?".into()),

@@ -98,7 +98,11 @@ where
                     Phase::Idle if signals & DRAIN == 0 => return Poll::Ready(Ended::Idle),
                     Phase::Head => state.give_up_head(),
                     Phase::Blocked => {
-                        tracing::info!(client = %state.ends.client_text(), "the client takes nothing of its response");
+                        let how = match state.takes_too_slowly() {
+                            true => "takes its response too slowly",
+                            false => "takes nothing of its response",
+                        };
+                        tracing::info!(client = %state.ends.client_text(), "the client {how}");
                         return Poll::Ready(Ended::Over(Ok(())));
                     }
                     Phase::Lingering => return Poll::Ready(Ended::Over(Ok(()))),

@@ -13,6 +13,7 @@ pub(crate) struct Pace {
     header: AtomicU64,
     keep_alive: AtomicU64,
     send: AtomicU64,
+    send_rate: AtomicU64,
     linger: AtomicU64,
     header_bytes: AtomicUsize,
     header_fields: AtomicUsize,
@@ -26,6 +27,7 @@ impl Pace {
             header: AtomicU64::default(),
             keep_alive: AtomicU64::default(),
             send: AtomicU64::default(),
+            send_rate: AtomicU64::default(),
             linger: AtomicU64::default(),
             header_bytes: AtomicUsize::default(),
             header_fields: AtomicUsize::default(),
@@ -45,6 +47,7 @@ impl Pace {
         ] {
             kept.store(millis(new), Relaxed);
         }
+        self.send_rate.store(limits.send_rate, Relaxed);
         let head = limits.head();
         self.header_bytes.store(head.header_bytes, Relaxed);
         self.header_fields.store(head.header_fields, Relaxed);
@@ -75,6 +78,17 @@ impl Pace {
 
     pub(crate) fn send_timeout(&self) -> Duration {
         Duration::from_millis(self.send.load(Relaxed))
+    }
+
+    /// For how long in all a client may be waited for that has taken `taken` bytes of its response.
+    pub(crate) fn send_allowance(&self, taken: u64) -> Duration {
+        match self.send_rate.load(Relaxed) {
+            0 => Duration::MAX,
+            rate => {
+                let earned = Duration::from_millis(taken.saturating_mul(1000) / rate);
+                self.send_timeout().saturating_add(earned)
+            }
+        }
     }
 
     pub(crate) fn linger_timeout(&self) -> Duration {

@@ -46,6 +46,9 @@ pub struct Limits {
     pub keep_alive_timeout: Duration,
     /// How long a client may take nothing of a response; the connection is cut off then.
     pub send_timeout: Duration,
+    /// Bytes a second that a client must take of a response on average, while it is waited for and `send_timeout` not
+    /// counted; slower is cut off. 0: no matter how slowly.
+    pub send_rate: u64,
     /// How long the rest of a refused request is read and dropped, so that the client can read why.
     pub linger_timeout: Duration,
 }
@@ -65,6 +68,7 @@ impl Default for Limits {
             body_rate: 500,
             keep_alive_timeout: Duration::from_secs(75),
             send_timeout: Duration::from_secs(60),
+            send_rate: 500,
             linger_timeout: Duration::from_secs(2),
         }
     }

@@ -202,6 +202,10 @@ pub(crate) struct ConnectionState {
     deadline: AtomicU64,
     /// Bytes sent since the exchange began.
     written: AtomicU64,
+    /// Milliseconds since the exchange began in which the client did not take what was being sent, and when the last of
+    /// them began.
+    blocked: AtomicU64,
+    blocked_since: AtomicU64,
     exchanges: AtomicU32,
     finished: AtomicBool,
     waker: OnceLock<Waker>,
@@ -232,6 +236,8 @@ impl ConnectionState {
             phase: AtomicU8::new(Phase::Parked as u8),
             deadline: AtomicU64::new(deadline),
             written: AtomicU64::new(0),
+            blocked: AtomicU64::new(0),
+            blocked_since: AtomicU64::new(0),
             exchanges: AtomicU32::new(0),
             finished: AtomicBool::new(false),
             waker: OnceLock::new(),
@@ -364,6 +370,7 @@ impl ConnectionState {
         }
         self.enter(Phase::Busy, NO_DEADLINE);
         self.written.store(0, Relaxed);
+        self.blocked.store(0, Relaxed);
         let before = self.exchanges.load(Relaxed);
         self.exchanges.store(before.wrapping_add(1), Relaxed);
         (head, before)
@@ -429,16 +436,36 @@ impl ConnectionState {
         match polled {
             Poll::Ready(Ok(_)) => {
                 if self.phase() == Phase::Blocked {
+                    self.blocked.store(self.blocked(), Relaxed);
                     self.enter(Phase::Busy, NO_DEADLINE);
                 }
             }
             Poll::Ready(Err(_)) => {}
             Poll::Pending => {
                 if self.phase() == Phase::Busy {
-                    self.enter(Phase::Blocked, self.pace.deadline(self.pace.send_timeout()));
+                    self.blocked_since.store(self.pace.now(), Relaxed);
+                    let patience = self.pace.send_timeout().min(self.send_allowance_left());
+                    self.enter(Phase::Blocked, self.pace.deadline(patience));
                 }
             }
         }
+    }
+
+    /// Milliseconds in which the client has been waited for, while it is.
+    fn blocked(&self) -> u64 {
+        let since = self.pace.now().saturating_sub(self.blocked_since.load(Relaxed));
+        self.blocked.load(Relaxed).saturating_add(since)
+    }
+
+    fn send_allowance_left(&self) -> Duration {
+        self.pace
+            .send_allowance(self.written())
+            .saturating_sub(Duration::from_millis(self.blocked()))
+    }
+
+    /// Whether a client that is waited for takes something, and yet too little.
+    pub(crate) fn takes_too_slowly(&self) -> bool {
+        self.send_allowance_left().is_zero()
     }
 
     /// hyper has the whole response; it counts as sent once the socket has taken it.

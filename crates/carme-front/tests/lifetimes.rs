@@ -7,7 +7,7 @@ use std::time::Duration;
 use carme_front::Limits;
 use common::Front;
 use common::reasons::Reasons;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
 fn seconds(from: Instant) -> f64 {
@@ -21,6 +21,7 @@ fn limits() -> Limits {
         body_rate: 0,
         keep_alive_timeout: Duration::from_secs(30),
         send_timeout: Duration::from_secs(40),
+        send_rate: 0,
         ..Limits::default()
     }
 }
@@ -229,6 +230,65 @@ async fn a_client_that_takes_nothing_is_cut_off() {
     }
     assert!(seconds(begun) > 40.0, "{}", seconds(begun));
     assert_eq!(front.log(1).await, ["200 X"]);
+}
+
+/// Takes a megabyte every five seconds, and says how long it could; at most for 200 s.
+async fn take_slowly(limits: Limits, target: &str) -> (f64, Vec<String>) {
+    let front = Front::with(limits, "%>s %X");
+    let mut client = front.connect().await;
+    let begun = Instant::now();
+    client
+        .send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"))
+        .await;
+    let mut megabyte = vec![0; 1 << 20];
+    while front.events.withdrawn() == 0 && seconds(begun) < 200.0 {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let _ = client.stream.read_exact(&mut megabyte).await;
+    }
+    let time = seconds(begun);
+    (time, front.log(if time < 200.0 { 1 } else { 0 }).await)
+}
+
+/// Never silent for long, and yet too slow. Buffers of the system take megabytes, so the rates are high.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_its_response_too_slowly_is_cut_off() {
+    let reasons = Reasons::listen_to(tracing::Level::INFO);
+    let limits = |send_rate| Limits {
+        send_rate,
+        ..limits()
+    };
+    let (time, lines) = take_slowly(limits(10 << 20), "/endless").await;
+    assert!((40.0..80.0).contains(&time), "{time}");
+    assert_eq!(lines, ["200 X"]);
+    let told = reasons.take();
+    assert!(
+        told.iter()
+            .any(|reason| reason.contains("the client takes its response too slowly")),
+        "{told:?}"
+    );
+    for send_rate in [0, 100 << 10] {
+        let (time, lines) = take_slowly(limits(send_rate), "/endless").await;
+        assert!(time >= 200.0, "{send_rate}: {time}");
+        assert_eq!(lines, [""; 0]);
+    }
+}
+
+/// Only the time in which the client is waited for counts.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_the_application_is_not_slow() {
+    let limits = Limits {
+        send_rate: 10 << 20,
+        ..limits()
+    };
+    let front = Front::with(limits, "%>s %X");
+    let mut client = front.connect().await;
+    client
+        .send("GET /typed-held-stream/begun/done HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await;
+    tokio::time::sleep(Duration::from_secs(1000)).await;
+    front.events.release();
+    assert_eq!(client.response("GET").await.text(), "begundone");
+    assert_eq!(front.log(1).await, ["200 +"]);
 }
 
 #[tokio::test]

@@ -234,6 +234,7 @@ impl Found {
             body,
             body_memory,
             body_rate,
+            send_rate,
             header,
             headers,
             uri,
@@ -245,6 +246,7 @@ impl Found {
         self.plain("server.max_body", (&old.body, body), live);
         self.plain("server.body_memory", (&old.body_memory, body_memory), live);
         self.plain("server.min_body_rate", (&old.body_rate, body_rate), live);
+        self.plain("server.min_send_rate", (&old.send_rate, send_rate), live);
         self.plain("server.max_header", (&old.header, header), live);
         self.plain("server.max_headers", (&old.headers, headers), live);
         self.plain("server.max_uri", (&old.uri, uri), live);

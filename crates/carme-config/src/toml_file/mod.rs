@@ -176,6 +176,8 @@ fn server(top: &Section<'_>, base: &Path, problems: &mut Problems) -> Server {
     set(&mut limits.body_memory, size(&section, "body_memory", problems));
     let rate = section.text("min_body_rate", problems, str::parse);
     set(&mut limits.body_rate, rate.map(|at| at.value));
+    let rate = section.text("min_send_rate", problems, str::parse);
+    set(&mut limits.send_rate, rate.map(|at| at.value));
     set(&mut limits.header, header_size(&section, problems));
     set(
         &mut limits.headers,

@@ -36,6 +36,7 @@ pub(crate) const SERVER: Keys = Keys {
         "body_timeout",
         "min_body_rate",
         "send_timeout",
+        "min_send_rate",
         "linger_timeout",
         "max_body",
         "body_memory",

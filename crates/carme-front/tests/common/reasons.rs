@@ -15,31 +15,36 @@ pub struct Reasons {
 
 impl Reasons {
     pub fn listen() -> Self {
+        Self::listen_to(Level::WARN)
+    }
+
+    /// From this level on.
+    pub fn listen_to(level: Level) -> Self {
         let messages = Arc::<Mutex<Vec<String>>>::default();
-        let listener = Listener(Arc::clone(&messages));
+        let listener = Listener(level, Arc::clone(&messages));
         Reasons {
             messages,
             _listening: tracing::subscriber::set_default(listener),
         }
     }
 
-    /// The warnings and errors since the last call.
+    /// What was told since the last call.
     pub fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.messages.lock().unwrap())
     }
 }
 
-struct Listener(Arc<Mutex<Vec<String>>>);
+struct Listener(Level, Arc<Mutex<Vec<String>>>);
 
 impl Subscriber for Listener {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::WARN && metadata.target().starts_with("carme_front")
+        *metadata.level() <= self.0 && metadata.target().starts_with("carme_front")
     }
 
     fn event(&self, event: &Event<'_>) {
         let mut text = Text(String::new());
         event.record(&mut text);
-        self.0.lock().unwrap().push(text.0);
+        self.1.lock().unwrap().push(text.0);
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {

@@ -75,6 +75,7 @@ pub(super) fn site(
         body_timeout: timeouts.body,
         keep_alive_timeout: timeouts.keep_alive,
         send_timeout: timeouts.send,
+        send_rate: limits.send_rate.as_u64(),
         linger_timeout: timeouts.linger,
     };
     let options = SiteOptions {
