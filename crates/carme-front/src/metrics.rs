@@ -59,7 +59,7 @@ impl Cause {
 
     fn of(failure: &Failure) -> Self {
         match failure {
-            Failure::QueueFull => Cause::QueueFull,
+            Failure::QueueFull { .. } => Cause::QueueFull,
             Failure::QueueTimeout => Cause::QueueTimeout,
             Failure::Stopping => Cause::Stopping,
             Failure::TooLarge => Cause::TooLarge,
@@ -514,8 +514,12 @@ mod tests {
     fn failures_and_own_answers_have_their_causes() {
         let metrics = Metrics::new([("site", vec!["site_1".into()])]);
         for failure in [
-            Failure::QueueFull,
-            Failure::QueueFull,
+            Failure::QueueFull {
+                longest: Duration::ZERO,
+            },
+            Failure::QueueFull {
+                longest: Duration::ZERO,
+            },
             Failure::QueueTimeout,
             Failure::Stopping,
             Failure::TooLarge,

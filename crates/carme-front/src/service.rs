@@ -213,11 +213,11 @@ async fn exchange<A: Application>(
             _ => Ok(Outcome::Answered(exchange, answer)),
         },
         (record, exchange, Err(failure)) => {
-            record.account = Some(exchange.account());
             if let Some(metrics) = &site.common.metrics {
                 metrics.failed(record.app, &failure);
             }
-            Err(failure.into())
+            let account = record.account.insert(exchange.account());
+            Err(Fault::in_farm(failure, account))
         }
     }
 }

@@ -44,7 +44,7 @@ async fn the_users_pages_take_the_place_of_ours() {
     let response = get(&mut client, "/app/fails/full", "*/*").await;
     assert_eq!(response.status, 503);
     assert_eq!(response.header("content-type"), Some("text/plain; charset=utf-8"));
-    assert_eq!(response.header("retry-after"), Some("1"));
+    assert_eq!(response.header("retry-after"), Some("12"));
     assert_eq!(response.text(), "Service Unavailable, sorry");
 
     // For HEAD there is the length alone.

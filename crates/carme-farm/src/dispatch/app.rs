@@ -154,8 +154,8 @@ impl App {
         if state.stopping {
             return Exchange::refused(self.clone(), Failure::Stopping);
         }
-        if state.queue_is_full() {
-            return Exchange::refused(self.clone(), Failure::QueueFull);
+        if let Some(longest) = state.wait_in_full_queue() {
+            return Exchange::refused(self.clone(), Failure::QueueFull { longest });
         }
         let (bytes, file) = match body {
             RequestBody::Empty => (Bytes::new(), None),
@@ -210,14 +210,15 @@ impl App {
 }
 
 impl State {
-    fn queue_is_full(&mut self) -> bool {
+    /// How long the request that has waited longest has, if as many wait as may.
+    fn wait_in_full_queue(&mut self) -> Option<Duration> {
         let in_ring = self
             .ring
             .as_mut()
             .and_then(|ring| ring.queued().ok())
             .unwrap_or(0) as usize;
         if in_ring + self.backlog.len() < self.limits.queue {
-            return false;
+            return None;
         }
         // Withdrawn requests may still have their entries: count exactly, and keep none in the front.
         self.collect_all();
@@ -227,18 +228,18 @@ impl State {
                 .get(next.id)
                 .is_some_and(|s| matches!(s.phase, Phase::Backlogged))
         });
-        self.waiting() >= self.limits.queue
-    }
-
-    /// Requests that nobody has taken, as far as it was looked.
-    pub(super) fn waiting(&self) -> usize {
-        let waits = |id: &StreamId| {
-            matches!(
-                self.streams.get(*id).map(|s| &s.phase),
-                Some(Phase::Submitted(_) | Phase::Backlogged)
-            )
-        };
-        self.streams.ids().iter().filter(|id| waits(id)).count()
+        let waiting = self.streams.ids();
+        let waiting = waiting
+            .iter()
+            .filter_map(|id| self.streams.get(*id))
+            .filter(|stream| matches!(stream.phase, Phase::Submitted(_) | Phase::Backlogged));
+        let (mut count, now) = (0, carme_ring::clock::now());
+        let mut first = now;
+        for stream in waiting {
+            count += 1;
+            first = first.min(stream.submitted_at);
+        }
+        (count >= self.limits.queue).then(|| Duration::from_nanos(now - first))
     }
 
     fn enqueue(&mut self, id: StreamId, head: Vec<u8>, body: Bytes) -> Result<(), Failure> {

@@ -87,7 +87,10 @@ pub enum AnswerBody {
 pub enum Failure {
     /// As many requests wait as may.
     #[error("the queue is full")]
-    QueueFull,
+    QueueFull {
+        /// How long the one that has waited longest has.
+        longest: Duration,
+    },
     /// It waited as long as it may, and no worker took it.
     #[error("no worker was free in time")]
     QueueTimeout,

@@ -20,7 +20,7 @@ fn requests_are_answered_by_whoever_is_free_and_accounted_for() {
             .map(|i| submit(&app, &i.to_string(), RequestBody::Memory(vec![b'x'; i].into())))
             .collect();
         assert!(
-            matches!(exchanges[100].response().await, Err(Failure::QueueFull)),
+            matches!(exchanges[100].response().await, Err(Failure::QueueFull { .. })),
             "100 may wait"
         );
         let (one, _keep) = attach(&app, 0);
@@ -52,9 +52,16 @@ fn a_request_waits_as_long_as_it_may_and_its_client_may_leave() {
     };
     front(limits, async |app| {
         let mut first = submit(&app, "1", RequestBody::Empty);
+        tokio::time::sleep(Duration::from_millis(20)).await;
         let second = submit(&app, "2", RequestBody::Empty);
         let mut third = submit(&app, "3", RequestBody::Empty);
-        assert_eq!(third.response().await.unwrap_err(), Failure::QueueFull);
+        let Failure::QueueFull { longest } = third.response().await.unwrap_err() else {
+            panic!("two may wait");
+        };
+        assert!(
+            longest >= Duration::from_millis(20),
+            "the first one's wait: {longest:?}"
+        );
         drop(second);
         let mut fourth = submit(&app, "4", RequestBody::Empty);
         assert_eq!(first.response().await.unwrap_err(), Failure::QueueTimeout);

@@ -274,7 +274,9 @@ impl FakeExchange {
                 whole(200, &[], "released")
             }
             ["fails", how] => Err(match how {
-                "full" => Failure::QueueFull,
+                "full" => Failure::QueueFull {
+                    longest: Duration::from_millis(12_300),
+                },
                 "late" => Failure::QueueTimeout,
                 "died" => Failure::WorkerDied,
                 "raised" => Failure::AppRaised("ValueError: secret".into()),
