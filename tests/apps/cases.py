@@ -210,6 +210,11 @@ def never(environ, start_response):
     return [b"without start_response"]
 
 
+def announces(environ, start_response):
+    start_response("200 OK", [("Content-Length", "5")])
+    return []
+
+
 def bad_header(environ, start_response):
     start_response("200 OK", [("X-Bad", "a\r\nX-Injected: yes")])
     return []
@@ -242,7 +247,7 @@ def head_body(environ, start_response):
 
 
 for function in (
-    writes, too_long, too_short, twice, never, bad_header, bad_status, hop_by_hop, not_bytes, one_item, head_body,
+    writes, too_long, too_short, twice, never, announces, bad_header, bad_status, hop_by_hop, not_bytes, one_item, head_body,
 ):
     CASES[function.__name__] = function
 

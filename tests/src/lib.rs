@@ -3,10 +3,12 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod logged;
 pub mod process;
 pub mod prometheus;
 pub mod python;
 pub mod server;
 
 pub use client::{Client, Response};
+pub use logged::LoggedServer;
 pub use server::{Server, ServerBuilder, wait_until};

@@ -5,63 +5,7 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use carme_tests::server::repository;
-use carme_tests::{Client, Response, Server, ServerBuilder, python, wait_until};
-
-/// A server of `cases.py` with one worker of one thread, its folder and its access log.
-struct Limited {
-    server: Server,
-    folder: tempfile::TempDir,
-}
-
-impl Limited {
-    fn start(server: &str, app: &str, rest: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let source = fs::read_to_string(repository("tests/apps/cases.py")).unwrap();
-        fs::write(folder.path().join("app.py"), source).unwrap();
-        fs::create_dir(folder.path().join("errors")).unwrap();
-        fs::write(
-            folder.path().join("errors/404.html"),
-            "<p>{status} {reason}: {request_id}</p>",
-        )
-        .unwrap();
-        let toml = format!(
-            "[server]\nlisten = [\"127.0.0.1:0\"]\n{server}\n\
-             [apps.site]\ntarget = \"app\"\npython = {python:?}\nworkers = 1\nthreads = 1\n{app}\n\
-             [[locations]]\npath = \"/site\"\napp = \"site\"\n\
-             [[access_logs]]\nfile = \"access.log\"\nformat = '%>s %X \"%r\" %{{REQUEST_ID}}e'\n{rest}\n",
-            python = python::main().to_str().unwrap()
-        );
-        let file = folder.path().join("carme.toml");
-        fs::write(&file, toml).unwrap();
-        let server = ServerBuilder::arguments(&["serve", "-c", file.to_str().unwrap()]).start();
-        Limited { server, folder }
-    }
-
-    /// The access log, once it has so many lines.
-    fn log(&self, lines: usize) -> Vec<String> {
-        let read = || {
-            let text = fs::read_to_string(self.folder.path().join("access.log")).unwrap_or_default();
-            text.lines().map(str::to_owned).collect::<Vec<_>>()
-        };
-        wait_until("the access log is written", || read().len() >= lines);
-        read()
-    }
-
-    /// Asserts that the answer is in both logs, once each.
-    fn expect_logged(&self, response: &Response, what: &str) {
-        let id = response.header("x-request-id").expect("an id").to_owned();
-        let reason = self.server.wait_for_line(&id);
-        assert!(
-            reason.contains(&format!("status={}", response.status())),
-            "{what}: {reason}"
-        );
-        assert_eq!(self.server.output().matches(&id).count(), 1, "{what}");
-        wait_until("the access log has the line", || {
-            self.log(0).iter().any(|line| line.ends_with(&id))
-        });
-    }
-}
+use carme_tests::{Client, LoggedServer, Response, wait_until};
 
 /// Sends a byte now and then until there is an answer.
 fn drip(client: &mut Client, first: &str) -> Response {
@@ -80,25 +24,9 @@ fn drip(client: &mut Client, first: &str) -> Response {
     response
 }
 
-/// One request each: it gets this answer and the connection's end, and each log has one line for it.
-fn expect_refusals(limited: &Limited, cases: &[(u16, String)]) {
-    for (at, (status, bytes)) in cases.iter().enumerate() {
-        let line = bytes.lines().next().expect("a request line");
-        let mut client = limited.server.connect();
-        client.send(bytes).unwrap();
-        let response = client.response("GET").unwrap();
-        assert_eq!(response.status(), *status, "{line}");
-        assert_eq!(response.header("connection"), Some("close"), "{line}");
-        assert!(client.is_closed(), "{line}");
-        limited.expect_logged(&response, line);
-        let log = limited.log(at + 1);
-        assert!(log[at].starts_with(&format!("{status} - \"{line}\" ")), "{log:?}");
-    }
-}
-
 #[test]
 fn each_limit_has_its_answer_and_one_line_in_each_log() {
-    let limited = Limited::start(
+    let limited = LoggedServer::start(
         "max_uri = \"100B\"\nmax_header = \"1KiB\"\nmax_headers = 5\nmax_body = \"1000B\"",
         "",
         "",
@@ -108,22 +36,19 @@ fn each_limit_has_its_answer_and_one_line_in_each_log() {
     let many = "X: y\r\n".repeat(5);
     let post = "POST /site/echo HTTP/1.1\r\nHost: a\r\n";
     let get = "GET /site/pid HTTP/1.1\r\nHost: a\r\n";
-    expect_refusals(
-        &limited,
-        &[
-            (414, format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n")),
-            (431, format!("{get}{field}\r\n")),
-            (431, format!("{get}{many}\r\n")),
-            (413, format!("{post}Content-Length: 1001\r\n\r\n")),
-            (400, format!("{post}Content-Length: 5, 5\r\n\r\nhello")),
-        ],
-    );
+    limited.expect_refusals(&[
+        (414, format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n")),
+        (431, format!("{get}{field}\r\n")),
+        (431, format!("{get}{many}\r\n")),
+        (413, format!("{post}Content-Length: 1001\r\n\r\n")),
+        (400, format!("{post}Content-Length: 5, 5\r\n\r\nhello")),
+    ]);
     assert_eq!(limited.server.get("/site/pid").status(), 200);
 }
 
 #[test]
 fn each_timeout_has_its_answer_and_one_line_in_each_log() {
-    let limited = Limited::start(
+    let limited = LoggedServer::start(
         "header_timeout = \"700ms\"\nbody_timeout = \"1s\"\nmin_body_rate = \"1KiB/s\"",
         "",
         "",
@@ -131,13 +56,10 @@ fn each_timeout_has_its_answer_and_one_line_in_each_log() {
     let post = "POST /site/echo HTTP/1.1\r\nHost: a\r\n";
     let get = "GET /site/pid HTTP/1.1\r\nHost: a\r\n";
     // By silence.
-    expect_refusals(
-        &limited,
-        &[
-            (408, get.to_owned()),
-            (408, format!("{post}Content-Length: 10\r\n\r\nhello")),
-        ],
-    );
+    limited.expect_refusals(&[
+        (408, get.to_owned()),
+        (408, format!("{post}Content-Length: 10\r\n\r\nhello")),
+    ]);
     // By dripping.
     for (at, first) in [
         "GET /site/pid HTTP/1.1\r\nHost: a\r\nX: ".to_owned(),
@@ -158,7 +80,7 @@ fn each_timeout_has_its_answer_and_one_line_in_each_log() {
 
 #[test]
 fn an_address_has_as_many_connections_as_it_may_have() {
-    let limited = Limited::start("max_connections_per_address = 3", "", "");
+    let limited = LoggedServer::start("max_connections_per_address = 3", "", "");
     let mut clients: Vec<_> = (0..3).map(|_| limited.server.connect()).collect();
     for client in &mut clients {
         assert_eq!(client.get("/site/pid").unwrap().status(), 200);
@@ -192,7 +114,7 @@ fn an_address_has_as_many_connections_as_it_may_have() {
 
 #[test]
 fn the_queues_limit_and_timeout_say_when_to_come_again() {
-    let limited = Limited::start("", "queue = { limit = 1, timeout = \"1s\" }", "");
+    let limited = LoggedServer::start("", "queue = { limit = 1, timeout = \"1s\" }", "");
     let mut clients: Vec<_> = (0..3).map(|_| limited.server.connect()).collect();
     for client in &mut clients {
         client
@@ -228,7 +150,7 @@ fn the_queues_limit_and_timeout_say_when_to_come_again() {
 
 #[test]
 fn error_pages_are_the_users_own_and_the_apps_errors_its_own() {
-    let limited = Limited::start("", "", "[error_pages]\n404 = \"errors/404.html\"");
+    let limited = LoggedServer::start("", "", "[error_pages]\n404 = \"errors/404.html\"");
     let response = limited.server.get("/nowhere");
     assert_eq!(response.status(), 404);
     let id = response.header("x-request-id").unwrap();
@@ -242,6 +164,6 @@ fn error_pages_are_the_users_own_and_the_apps_errors_its_own() {
         .request("GET /nowhere HTTP/1.1\r\nHost: a\r\nAccept: application/json, text/plain, */*\r\n\r\n");
     assert_eq!(response.header("content-type"), Some("application/problem+json"));
     // Read at the start: what happens to the file later is nobody's error.
-    fs::remove_file(limited.folder.path().join("errors/404.html")).unwrap();
+    fs::remove_file(limited.folder().join("errors/404.html")).unwrap();
     assert!(limited.server.get("/nowhere").text().starts_with("<p>404"));
 }
