@@ -202,7 +202,12 @@ fn a_server_without_any_app() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("public")).unwrap();
     std::fs::write(folder.path().join("public/index.html"), "<p>here</p>").unwrap();
-    let server = serve(folder.path(), "[[locations]]\npath = \"/\"\nfiles = \"public\"\n");
+    std::fs::write(folder.path().join("public/a.model"), "a model").unwrap();
+    let server = serve(
+        folder.path(),
+        "[[locations]]\npath = \"/\"\nfiles = \"public\"\nmedia_types = { \".model\" = \"model/x-own\" }\n",
+    );
     assert_eq!(server.get("/").text(), "<p>here</p>");
+    assert_eq!(server.get("/a.model").header("content-type"), Some("model/x-own"));
     assert_eq!(server.get("/none").status(), 404);
 }

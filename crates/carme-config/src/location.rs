@@ -1,5 +1,6 @@
 //! What answers at a host and a path, and what else holds there.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -64,6 +65,8 @@ pub struct Files {
     pub cache: Option<String>,
     /// `immutable`: patterns of paths that never change.
     pub immutable: Vec<String>,
+    /// `media_types`: `Content-Type` by the end of a file's name, which begins with a dot.
+    pub media_types: BTreeMap<String, String>,
 }
 
 /// What is done to requests and responses on their way.

@@ -34,6 +34,7 @@ hidden = true
 precompressed = true
 cache = "1h30m"
 immutable = ["assets/*"]
+media_types = { ".glb" = "model/gltf-binary", ".Log.1" = "text/plain; charset=utf-8" }
 
 [[locations]]
 path = "/old"
@@ -79,6 +80,18 @@ respond = { status = 410, body = "none", content_type = "text/html" }
     assert_eq!(files.fallback.as_deref(), Some("spa/index.html"));
     assert_eq!(files.cache.as_deref(), Some("max-age=5400"));
     assert_eq!(files.immutable, ["assets/*"]);
+    let types: Vec<_> = files
+        .media_types
+        .iter()
+        .map(|(ending, kind)| (ending.as_str(), kind.as_str()))
+        .collect();
+    assert_eq!(
+        types,
+        [
+            (".Log.1", "text/plain; charset=utf-8"),
+            (".glb", "model/gltf-binary")
+        ]
+    );
     let redirect = |status, target: &str| {
         Some(Answer::Redirect {
             status,
@@ -223,6 +236,13 @@ fn each_mistake_has_its_place_and_its_cure() {
         ("files = \"shop\"\nfallback = 'a\\b'", "9:12: `fallback` must be a path below `files`, with slashes, such as \"index.html\", found \"a\\\\b\""),
         ("files = \"shop\"\nhidden = \"true\"", "9:10: `hidden` must be true or false, found the string \"true\" | help: write true without quotes"),
         ("files = \"shop\"\ncache = \"private\"", "9:9: `cache` must be a duration, \"no-cache\" or \"no-store\", found \"private\" | help: write \"1h\"; everything else is said by response_headers = [{ set = \"Cache-Control\", value = \"…\" }]"),
+        ("app = \"site\"\nmedia_types = {}", "9:15: `media_types` goes with `files`, and here is `app`"),
+        ("files = \"shop\"\nmedia_types = \".glb\"", "9:15: `media_types` must be a table, found the string \".glb\""),
+        ("files = \"shop\"\nmedia_types = { glb = \"model/gltf-binary\" }", "9:23: `glb` must be the end of a file's name, with its dot, such as \".glb\" | help: write \".glb\""),
+        ("files = \"shop\"\nmedia_types = { \"a/.glb\" = \"model/gltf-binary\" }", "9:28: `a/.glb` must be the end of a file's name, with its dot, such as \".glb\""),
+        ("files = \"shop\"\nmedia_types = { \".glb\" = \"model\" }", "9:26: `.glb` must be a media type such as \"model/gltf-binary\" or \"text/plain; charset=utf-8\", found \"model\""),
+        ("files = \"shop\"\nmedia_types = { \".glb\" = \"model/x\\ny\" }", "9:26: `.glb` must be a media type such as \"model/gltf-binary\" or \"text/plain; charset=utf-8\", found \"model/x\\ny\""),
+        ("files = \"shop\"\nmedia_types = { \".glb\" = 5 }", "9:26: `.glb` must be a string, found the number 5 | help: write it in quotes: \"5\""),
         ("redirect = \"example.com\"", "8:12: `redirect` must be an address or a path, found \"example.com\" | help: begin with https://, http:// or one slash"),
         ("redirect = \"//example.com\"", "8:12: `redirect` must be an address or a path, found \"//example.com\" | help: begin with https://, http:// or one slash"),
         ("redirect = \"/a b\"", "8:12: `redirect` must be an address, without ' ', found \"/a b\" | help: percent-encode it"),

@@ -196,3 +196,46 @@ pub(crate) fn read_part(mut file: &File, at: u64, len: usize) -> io::Result<Byte
         _ => Ok(Bytes::from(piece)),
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::Write;
+
+    use rustix::fs::{Advice, fadvise};
+
+    use super::*;
+    use crate::pace::Pace;
+    use crate::site::Limits;
+    use crate::state::Ends;
+
+    #[tokio::test]
+    async fn only_what_is_in_the_systems_cache_is_left_to_the_socket() {
+        let connection = ConnectionState::new(Arc::new(Pace::new(&Limits::default())), Ends::default());
+        connection.send_files();
+        let content = vec![7; 600_000];
+        // Beside the test's program, and not where temporary files may be kept in memory alone.
+        let program = std::env::current_exe().expect("a path");
+        let mut file = tempfile::tempfile_in(program.parent().expect("a folder")).expect("a file");
+        file.write_all(&content).expect("written");
+        let mut body = FileBody::new(file.try_clone().expect("again"), 0, 600_000);
+        let piece = poll_fn(|cx| body.poll_piece(cx, Some(&connection))).await;
+        assert!(matches!(piece, Some(Ok(Piece::Blank(transport::LONGEST)))));
+        let part = connection.part().expect("it is left there");
+        assert_eq!((part.at, part.len), (0, transport::LONGEST));
+        connection.part_sent(part.len);
+
+        file.sync_all().expect("on the disk");
+        fadvise(&file, 0, None, Advice::DontNeed).expect("forgotten");
+        if page_cache::holds(&file, 0, content.len()) {
+            return println!("skipped: this file system forgets nothing");
+        }
+        let mut body = FileBody::new(file, 0, 600_000);
+        let piece = poll_fn(|cx| body.poll_piece(cx, Some(&connection))).await;
+        match piece {
+            Some(Ok(Piece::Bytes(bytes))) => assert!(content.starts_with(&bytes) && !bytes.is_empty()),
+            other => panic!("{other:?}"),
+        }
+        assert!(connection.part().is_none());
+    }
+}

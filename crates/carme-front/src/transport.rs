@@ -206,3 +206,62 @@ mod tests {
         assert!(!is_blank(Piece::Bytes(Bytes::from_static(&[0; 10])).chunk()));
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod linux_tests {
+    use std::future::poll_fn;
+    use std::io::Write;
+
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+    use tokio::io::AsyncReadExt;
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    /// A socket in the mode for appending is one that `sendfile` refuses, as it refuses files of some file systems.
+    #[tokio::test]
+    async fn what_the_system_does_not_send_is_read_and_sent() {
+        let content: Vec<u8> = (0..300_000_u32).map(|at| (at % 251) as u8).collect();
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(&content).expect("written");
+        let file = Arc::new(file);
+        for is_refused in [false, true] {
+            let (mut ours, mut theirs) = UnixStream::pair().expect("a pair");
+            if is_refused {
+                let flags = fcntl_getfl(&ours).expect("its flags");
+                fcntl_setfl(&ours, flags | OFlags::APPEND).expect("its flags are set");
+                let refused = rustix::fs::sendfile(&ours, &*file, Some(&mut 0), 1);
+                assert_eq!(refused, Err(rustix::io::Errno::INVAL));
+            }
+            let received = tokio::spawn(async move {
+                let mut received = Vec::new();
+                theirs.read_to_end(&mut received).await.expect("received");
+                received
+            });
+            let mut part = FilePart {
+                file: Arc::clone(&file),
+                at: 1_000,
+                len: 250_000,
+            };
+            while part.len > 0 {
+                let sent = poll_fn(|cx| ours.poll_send_file(cx, &part)).await.expect("sent");
+                assert!((1..=part.len).contains(&sent), "{sent}");
+                part.at += sent as u64;
+                part.len -= sent;
+            }
+            // Nothing is left of a file that is shorter than it was.
+            let beyond = FilePart {
+                at: content.len() as u64,
+                len: 1,
+                ..part
+            };
+            let sent = poll_fn(|cx| ours.poll_send_file(cx, &beyond)).await;
+            assert_eq!(sent.expect("an end"), 0);
+            drop(ours);
+            assert!(
+                received.await.expect("no panic") == content[1_000..251_000],
+                "{is_refused}"
+            );
+        }
+    }
+}

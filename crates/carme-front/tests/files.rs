@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use carme_front::{FileOptions, Files, Location, Policy};
 use common::Front;
 use common::app::Fake;
+use common::reasons::Reasons;
 
 const LARGE: usize = 700_000;
 
@@ -410,6 +411,45 @@ async fn caches_are_told_how_long_and_of_what_for_ever() {
 }
 
 #[tokio::test]
+async fn names_have_the_media_types_that_the_user_gives_them() {
+    let kind = |ending: &str, kind: &'static str| (ending.to_owned(), http::HeaderValue::from_static(kind));
+    let (directory, front) = serve(FileOptions {
+        media_types: vec![
+            kind(".glb", "model/gltf-binary"),
+            kind(".js", "text/ecmascript"),
+            kind(".Map.js", "application/json"),
+        ],
+        hidden: true,
+        precompressed: true,
+        ..FileOptions::default()
+    });
+    let root = directory.path().join("root");
+    for (name, expected) in [
+        ("own/a.glb", "model/gltf-binary"),
+        ("own/B.GLB", "model/gltf-binary"),
+        ("own/a.js", "text/ecmascript"),
+        ("own/a.map.js", "application/json"),
+        ("own/.glb", "model/gltf-binary"),
+        ("own/glb", "application/octet-stream"),
+        ("own/a.css", "text/css; charset=utf-8"),
+        ("own/a.glb.txt", "text/plain; charset=utf-8"),
+    ] {
+        write(&root, name, "x");
+        let response = front.ask("GET", &format!("/static/{name}"), "").await;
+        assert_eq!(response.header("content-type"), Some(expected), "{name}");
+    }
+    // A variant has the type of the file that it is one of.
+    write(&root, "own/a.glb.gz", "zipped");
+    let response = front
+        .ask("GET", "/static/own/a.glb", "Accept-Encoding: gzip")
+        .await;
+    assert_eq!(
+        (response.header("content-type"), response.text().as_str()),
+        (Some("model/gltf-binary"), "zipped")
+    );
+}
+
+#[tokio::test]
 async fn a_fallback_answers_for_what_is_not_there_but_not_for_what_may_not_be() {
     let (_directory, front) = serve(FileOptions {
         fallback: Some("index.html".into()),
@@ -428,21 +468,60 @@ async fn a_fallback_answers_for_what_is_not_there_but_not_for_what_may_not_be() 
     }
 }
 
+/// What is in the system's cache goes another way than what has to be read from the disk.
 #[tokio::test]
 async fn a_file_that_shrinks_while_it_is_sent_cuts_the_connection() {
+    let reasons = Reasons::listen();
+    for is_cached in [false, true] {
+        let (directory, front) = serve(FileOptions::default());
+        let path = directory.path().join("root/huge.bin");
+        let file = match is_cached {
+            true => {
+                std::fs::write(&path, vec![b'x'; 64 << 20]).expect("written");
+                std::fs::File::options().write(true).open(&path).expect("opened")
+            }
+            // Nothing of it was ever read.
+            false => std::fs::File::create(&path).expect("created"),
+        };
+        file.set_len(64 << 20).expect("made long");
+        let mut client = front.connect().await;
+        client
+            .send("GET /static/huge.bin HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await;
+        // The head and some more have come, and most of the file is still to be sent.
+        assert!(client.fill().await);
+        file.set_len(1 << 20).expect("made short");
+        let response = client.response("GET").await;
+        assert!(response.truncated, "{} bytes came", response.body.len());
+        assert_eq!(front.log(1).await, [r#"200 X "GET /static/huge.bin HTTP/1.1""#]);
+        let told = reasons.take();
+        assert!(
+            told.iter()
+                .any(|reason| reason.contains("it is shorter than it was")),
+            "{told:?}"
+        );
+    }
+}
+
+/// The first time from the disk, then from the cache.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_file_is_the_same_whether_the_system_has_it_in_memory_or_not() {
     let (directory, front) = serve(FileOptions::default());
-    let path = directory.path().join("root/huge.bin");
-    let file = std::fs::File::create(&path).expect("created");
-    file.set_len(64 << 20).expect("made long");
-    let mut client = front.connect().await;
-    client
-        .send("GET /static/huge.bin HTTP/1.1\r\nHost: a\r\n\r\n")
-        .await;
-    // The socket is full by now, and most of the file still to be read.
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    file.set_len(1 << 20).expect("made short");
-    let response = client.response("GET").await;
-    assert!(response.truncated, "{} bytes came", response.body.len());
+    let content = content(3_000_001);
+    let path = directory.path().join("root/larger.bin");
+    std::fs::write(&path, &content).expect("written");
+    let file = std::fs::File::open(&path).expect("opened");
+    file.sync_all().expect("on the disk");
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("forgotten");
+    for _ in 0..2 {
+        let response = front.ask("GET", "/static/larger.bin", "").await;
+        assert!(response.body == content);
+        let range = front
+            .ask("GET", "/static/larger.bin", "Range: bytes=2500000-")
+            .await;
+        assert!(range.body == content[2_500_000..]);
+    }
 }
 
 /// On Linux these go from the system's cache to the socket past hyper, among what goes through it.

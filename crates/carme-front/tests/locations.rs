@@ -293,6 +293,48 @@ async fn suitable_answers_are_compressed() {
     );
 }
 
+/// The log counts what the client gets, once.
+#[tokio::test]
+async fn a_compressed_body_counts_as_what_is_sent() {
+    let directory = tempfile::tempdir().expect("a folder");
+    std::fs::write(
+        directory.path().join("large.css"),
+        "p { color: red }\n".repeat(20_000),
+    )
+    .expect("written");
+    let folder = directory.path().to_owned();
+    let front = Front::serving_as("%B %O", |events| {
+        vec![
+            Location::new("/", Fake::new(events)).with_policy(compressing()),
+            Location::files("/static", Files::new(folder, FileOptions::default())).with_policy(compressing()),
+        ]
+    });
+    let mut count = 0;
+    for coding in ["gzip", "br", "zstd", "identity"] {
+        for target in [
+            "/answer/content-type=text|html/5000",
+            "/answer/content-type=text|html/200000",
+            "/typed-stream/one/two/three",
+            "/typed-aborts",
+            "/static/large.css",
+        ] {
+            let answer = front
+                .ask("GET", target, &format!("Accept-Encoding: {coding}"))
+                .await;
+            let encoding = answer.header("content-encoding");
+            assert_eq!(encoding, (coding != "identity").then_some(coding), "{target}");
+            count += 1;
+            let lines = front.log(count).await;
+            let (body, all) = lines[count - 1].split_once(' ').expect("two numbers");
+            assert_eq!(body, answer.body.len().to_string(), "{coding} {target}");
+            assert!(
+                all.parse::<usize>().expect("a number") > answer.body.len(),
+                "{coding} {target}"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_an_application_streams_comes_through_while_it_pauses() {
     let front = Front::serving(Policy::default(), |events| {

@@ -18,7 +18,7 @@ use crate::{config::defaults, paths};
 const ANSWERS: [&str; 4] = ["app", "files", "redirect", "respond"];
 
 /// The keys that mean something only beside `files`.
-const WITH_FILES: [&str; 7] = [
+const WITH_FILES: [&str; 8] = [
     "index",
     "fallback",
     "follow_links",
@@ -26,6 +26,7 @@ const WITH_FILES: [&str; 7] = [
     "precompressed",
     "cache",
     "immutable",
+    "media_types",
 ];
 
 const REDIRECT_STATUSES: [u16; 5] = [301, 302, 303, 307, 308];
@@ -151,7 +152,35 @@ fn files(section: &Section<'_>, base: &Path, problems: &mut Problems) -> Option<
         precompressed: flag(section, "precompressed", problems).unwrap_or_default(),
         cache: cache.map(|at| at.value),
         immutable: immutable.map(values).unwrap_or_default(),
+        media_types: section
+            .pairs("media_types", problems, media_type)
+            .into_iter()
+            .collect(),
     }))
+}
+
+/// The media type of files whose names end like this.
+fn media_type(ending: &str, text: &str) -> Result<String, Mistake> {
+    if !ending.starts_with('.') || ending.len() == 1 || ending.contains(['/', '\\']) {
+        let mistake = Mistake::new("must be the end of a file's name, with its dot, such as \".glb\"");
+        return Err(match ending.contains(['.', '/', '\\']) {
+            true => mistake,
+            false => mistake.cure(format!("write \".{ending}\"")),
+        });
+    }
+    let essence = text.split(';').next().unwrap_or_default().trim_end();
+    let is_token = |part: &str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
+    };
+    match essence.split_once('/') {
+        Some((kind, sub)) if is_token(kind) && is_token(sub) => rules::value(text),
+        _ => Err(Mistake::new(format!(
+            "must be a media type such as \"model/gltf-binary\" or \"text/plain; charset=utf-8\", found {text:?}"
+        ))),
+    }
 }
 
 /// A path below the folder.

@@ -333,27 +333,11 @@ fn app(name: At<String>, title: &str, section: &Section<'_>, problems: &mut Prob
         app.queue_limit = queue.count("limit", problems, bounds::QUEUE_LIMIT);
         app.queue_timeout = positive(&queue, "timeout", problems);
     }
-    for (key, value) in section.entries("env", problems) {
-        let checked = env_file::check_key(&key.value).and_then(|()| {
-            text(value.get_ref(), |text| {
-                env_file::check_value(text).map(|()| text.to_owned())
-            })
-        });
-        match checked {
-            Ok(value) => drop(app.env.insert(key.value, value)),
-            Err(mistake) => {
-                let place = section.document.place(&value.span());
-                problems.push(
-                    At {
-                        value: (),
-                        subject: key.subject,
-                        place,
-                    }
-                    .problem(mistake),
-                );
-            }
-        }
-    }
+    let variables = section.pairs("env", problems, |key, value| {
+        env_file::check_key(key)?;
+        env_file::check_value(value).map(|()| value.to_owned())
+    });
+    app.env.extend(variables);
     app.env_files = section
         .texts("env_files", problems, |text| Ok(text.to_owned()))
         .unwrap_or_default();

@@ -140,6 +140,7 @@ pub(crate) const LOCATION: Keys = Keys {
         "precompressed",
         "cache",
         "immutable",
+        "media_types",
         "compress",
         "request_headers",
         "response_headers",

@@ -175,6 +175,31 @@ impl<'d> Section<'d> {
         entries
     }
 
+    /// A table of strings: its keys are the user's. A mistake in either is reported at the value.
+    pub(super) fn pairs<T>(
+        &self,
+        key: &str,
+        problems: &mut Problems,
+        mut parse: impl FnMut(&str, &str) -> Result<T, Mistake>,
+    ) -> Vec<(String, T)> {
+        let mut pairs = Vec::new();
+        for (name, value) in self.entries(key, problems) {
+            match text(value.get_ref(), |text| parse(&name.value, text)) {
+                Ok(value) => pairs.push((name.value, value)),
+                Err(mistake) => {
+                    let place = self.document.place(&value.span());
+                    let at = At {
+                        value: (),
+                        subject: name.subject,
+                        place,
+                    };
+                    problems.push(at.problem(mistake));
+                }
+            }
+        }
+        pairs
+    }
+
     /// A table with known keys, opened.
     pub(super) fn section(
         &self,

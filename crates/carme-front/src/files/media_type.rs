@@ -2,6 +2,18 @@
 
 use http::HeaderValue;
 
+/// The first of these types whose ending this name has.
+pub(crate) fn among(types: &[(String, HeaderValue)], name: &str) -> Option<HeaderValue> {
+    let name = name.as_bytes();
+    let ends = |ending: &str| {
+        name.len()
+            .checked_sub(ending.len())
+            .is_some_and(|at| name[at..].eq_ignore_ascii_case(ending.as_bytes()))
+    };
+    let (_, kind) = types.iter().find(|(ending, _)| ends(ending))?;
+    Some(kind.clone())
+}
+
 /// The type of what has this name; text is said to be UTF-8, which every tool writes today.
 pub(crate) fn of(name: &str) -> HeaderValue {
     let extension = match name.rsplit('/').next().unwrap_or(name).rsplit_once('.') {

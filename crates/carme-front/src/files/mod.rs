@@ -49,6 +49,9 @@ pub struct FileOptions {
     /// Paths below the folder, with `*` and `?`, of files that never change under their name: they are kept for a year
     /// without asking again.
     pub immutable: Vec<String>,
+    /// `Content-Type` of files whose names end like this, a dot first, in whatever case; of several the longest counts,
+    /// and all of them before what is known anyway.
+    pub media_types: Vec<(String, HeaderValue)>,
 }
 
 impl Default for FileOptions {
@@ -61,6 +64,7 @@ impl Default for FileOptions {
             precompressed: false,
             cache: None,
             immutable: Vec::new(),
+            media_types: Vec::new(),
         }
     }
 }
@@ -98,7 +102,10 @@ enum Found {
 
 impl Files {
     /// What is below `folder`.
-    pub fn new(folder: PathBuf, options: FileOptions) -> Self {
+    pub fn new(folder: PathBuf, mut options: FileOptions) -> Self {
+        options
+            .media_types
+            .sort_by_key(|(ending, _)| std::cmp::Reverse(ending.len()));
         Files {
             immutable: options
                 .immutable
@@ -222,7 +229,11 @@ impl Files {
         wait: Wait,
     ) -> Result<Found, OpenError> {
         let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, media_type::of(below));
+        let kind = media_type::among(&self.options.media_types, below);
+        headers.insert(
+            header::CONTENT_TYPE,
+            kind.unwrap_or_else(|| media_type::of(below)),
+        );
         if self.immutable.iter().any(|pattern| pattern.matches(below)) {
             headers.insert(header::CACHE_CONTROL, IMMUTABLE);
         } else if let Some(cache) = &self.options.cache {

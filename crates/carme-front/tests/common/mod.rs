@@ -73,6 +73,11 @@ impl Front {
         Self::assemble(options, LINE, None, None, locations)
     }
 
+    /// The same, with another log.
+    pub fn serving_as(format: &str, locations: impl FnOnce(&Arc<Events>) -> Vec<Location<Fake>>) -> Self {
+        Self::assemble(SiteOptions::default(), format, None, None, locations)
+    }
+
     /// With proxies before it.
     pub fn behind(proxies: Proxies, limits: Limits, format: &str) -> Self {
         let options = SiteOptions {

@@ -57,6 +57,11 @@ fn options(files: &carme_config::Files) -> FileOptions {
         precompressed: files.precompressed,
         cache: files.cache.as_deref().map(value),
         immutable: files.immutable.clone(),
+        media_types: files
+            .media_types
+            .iter()
+            .map(|(ending, kind)| (ending.clone(), value(kind)))
+            .collect(),
     }
 }
 
