@@ -11,6 +11,7 @@ use crate::mount::MountPath;
 use crate::nearest::did_you_mean;
 use crate::problem::{Mistake, Problem, Problems};
 use crate::route::RoutePattern;
+use crate::scale::Workers;
 use crate::surroundings::Surroundings;
 use crate::target::{self, Found, Target};
 use crate::{env_file, paths, probe};
@@ -112,10 +113,13 @@ fn complete(
         directory,
         python: python?,
         interface: app.interface.unwrap_or_default(),
-        workers: app.workers.unwrap_or_else(defaults::workers),
+        workers: workers(app),
+        surge: app.surge.unwrap_or(defaults::SURGE),
         threads: app.threads.unwrap_or(defaults::THREADS),
         switch_interval: app.switch_interval.unwrap_or(defaults::SWITCH_INTERVAL),
         startup_timeout: app.startup_timeout.unwrap_or(defaults::STARTUP_TIMEOUT),
+        drain_timeout: app.drain_timeout.unwrap_or(defaults::DRAIN_TIMEOUT),
+        recycle: app.recycle,
         queue: Queue {
             limit: app.queue_limit.unwrap_or(defaults::QUEUE_LIMIT),
             timeout: app.queue_timeout.unwrap_or(defaults::QUEUE_TIMEOUT),
@@ -313,13 +317,16 @@ fn no_location(name: &str) -> Mistake {
     ))
 }
 
+fn workers(app: &AppDraft) -> Workers {
+    app.workers.unwrap_or_else(|| Workers::fixed(defaults::workers()))
+}
+
 /// No two workers may have the same name: sticky requests and log lines go by it.
 fn check_routes(apps: &[AppDraft], problems: &mut Problems) {
     let mut owners: HashMap<String, &AppDraft> = HashMap::new();
     for app in apps {
         let pattern = route(app);
-        let workers = app.workers.unwrap_or_else(defaults::workers).get();
-        for number in 1..=workers {
+        for number in 1..=workers(app).max.get() {
             let route = pattern.route(number);
             let Some(other) = owners
                 .insert(route.clone(), app)

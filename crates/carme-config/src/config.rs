@@ -15,6 +15,7 @@ use crate::log_output::LogOutput;
 use crate::monitor::Monitor;
 use crate::proxies::Proxies;
 use crate::route::RoutePattern;
+use crate::scale::{Recycle, Workers};
 use crate::target::Target;
 use crate::tls::Tls;
 use crate::units::{ByteRate, ByteSize};
@@ -65,6 +66,14 @@ pub mod defaults {
     pub const WORKERS_AT_LEAST: usize = 2;
     /// Most workers by default: each costs the memory of a whole application.
     pub const WORKERS_AT_MOST: usize = 8;
+    /// A worker that is not needed stays for so long, where the number is between two.
+    pub const WORKERS_TTL: Duration = Duration::from_secs(120);
+    /// Workers beyond the configured while some are replaced.
+    pub const SURGE: NonZeroUsize = NonZeroUsize::MIN;
+    /// How long a worker that is replaced may take to finish what it has.
+    pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
+    /// So that workers that began together do not end together.
+    pub const RECYCLE_JITTER: f64 = 0.1;
     /// Threads of one worker, created as they are needed.
     pub const THREADS: NonZeroUsize = NonZeroUsize::new(10).unwrap();
     /// Python's switch interval: as Python has it, from measurement (design notes).
@@ -260,13 +269,19 @@ pub struct App {
     /// How the app is called.
     pub interface: Interface,
     /// How many worker processes.
-    pub workers: NonZeroUsize,
+    pub workers: Workers,
+    /// `surge`: so many more while some are replaced.
+    pub surge: NonZeroUsize,
     /// How many threads a worker may create.
     pub threads: NonZeroUsize,
     /// `sys.setswitchinterval`.
     pub switch_interval: Duration,
     /// How long a worker may take to become ready.
     pub startup_timeout: Duration,
+    /// `drain_timeout`: how long a worker that is replaced may take to finish what it has.
+    pub drain_timeout: Duration,
+    /// When workers are replaced although nothing is wrong with them.
+    pub recycle: Recycle,
     /// Where requests wait for a free worker.
     pub queue: Queue,
     /// The workers' names.

@@ -12,6 +12,7 @@ use crate::monitor::Monitor;
 use crate::mount::MountPath;
 use crate::problem::{Mistake, Place, Problem};
 use crate::route::RoutePattern;
+use crate::scale::{Recycle, Workers};
 use crate::tls::TlsDraft;
 
 /// A value, the name under which it was given and the place where.
@@ -61,10 +62,13 @@ pub(crate) struct AppDraft {
     pub(crate) directory: Option<At<String>>,
     pub(crate) python: Option<At<String>>,
     pub(crate) interface: Option<Interface>,
-    pub(crate) workers: Option<NonZeroUsize>,
+    pub(crate) workers: Option<Workers>,
+    pub(crate) surge: Option<NonZeroUsize>,
     pub(crate) threads: Option<NonZeroUsize>,
     pub(crate) switch_interval: Option<Duration>,
     pub(crate) startup_timeout: Option<Duration>,
+    pub(crate) drain_timeout: Option<Duration>,
+    pub(crate) recycle: Recycle,
     pub(crate) queue_limit: Option<NonZeroUsize>,
     pub(crate) queue_timeout: Option<Duration>,
     pub(crate) route: Option<At<RoutePattern>>,
@@ -83,9 +87,12 @@ impl AppDraft {
             python: None,
             interface: None,
             workers: None,
+            surge: None,
             threads: None,
             switch_interval: None,
             startup_timeout: None,
+            drain_timeout: None,
+            recycle: Recycle::default(),
             queue_limit: None,
             queue_timeout: None,
             route: None,

@@ -77,7 +77,7 @@ fn every_option() {
     assert_eq!(config.server.timeouts.graceful, Duration::ZERO);
     assert_eq!(config.server.proxies.trusted.len(), 2);
     assert_eq!(
-        (app.workers.get(), app.threads.get(), app.queue.limit.get()),
+        (app.workers.max.get(), app.threads.get(), app.queue.limit.get()),
         (3, 5, 7)
     );
     assert_eq!(
@@ -124,10 +124,10 @@ fn each_mistake() {
         ),
         (
             ServeOptions {
-                workers: some("2-4"),
+                workers: some("4-2"),
                 ..serve("app")
             },
-            "command line: --workers asks for scaling between two numbers, which is not available yet in this version of Carme | help: write one number",
+            "command line: --workers has a least number, 4, that is above the greatest, 2 | help: did you mean 2-4?",
         ),
         (
             ServeOptions {

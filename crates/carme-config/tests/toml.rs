@@ -2,12 +2,13 @@
 
 mod site;
 
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::time::Duration;
 
 use carme_config::{
     Answer, Bind, ByteSize, ClientHeader, Config, ForwardedFields, Interface, LogOutput, Markup, Origin,
-    Proxies, TrustedProxy, defaults,
+    Proxies, Recycle, TrustedProxy, Workers, defaults,
 };
 use site::Site;
 
@@ -46,6 +47,9 @@ workers = 3
 threads = 4
 switch_interval = "2ms"
 startup_timeout = "2m"
+drain_timeout = "5m"
+surge = 2
+recycle = { requests = 1000, age = "1d", jitter = 0, memory = "512MiB", idle = "30m" }
 queue = { limit = 50, timeout = "5s" }
 route = "www_{n}"
 env_files = ["site.env"]
@@ -146,8 +150,20 @@ fn a_full_file() {
         (site.python().as_path(), Origin::Named)
     );
     assert_eq!(www.interface, Interface::Wsgi);
-    assert_eq!((www.workers.get(), www.threads.get()), (3, 4));
+    assert_eq!((www.workers.max.get(), www.threads.get()), (3, 4));
     assert_eq!(www.switch_interval, Duration::from_millis(2));
+    assert_eq!(
+        (www.drain_timeout, www.surge.get()),
+        (Duration::from_secs(300), 2)
+    );
+    let recycle = Recycle {
+        requests: NonZeroU64::new(1000),
+        age: Some(Duration::from_secs(86_400)),
+        jitter: 0.0,
+        memory: Some(ByteSize::mib(512)),
+        idle: Some(Duration::from_secs(1800)),
+    };
+    assert_eq!(www.recycle, recycle);
     assert_eq!(
         (www.queue.limit.get(), www.queue.timeout),
         (50, Duration::from_secs(5))
@@ -191,7 +207,7 @@ fn the_least_file() {
     assert_eq!(config.server.limits.body_memory, defaults::BODY_MEMORY);
     assert_eq!(config.server.limits.connections_per_address, None);
     assert_eq!(config.error_pages, []);
-    assert_eq!(config.apps[0].workers, defaults::workers());
+    assert_eq!(config.apps[0].workers, Workers::fixed(defaults::workers()));
     assert_eq!(
         config
             .location("any", b"/any")
@@ -232,8 +248,8 @@ fn each_kind_of_mistake() {
                                max_header, max_headers, max_uri, max_connections, max_connections_per_address, \
                                response_buffer, backlog, compress, request_headers, response_headers, trusted_proxies, forwarded, forwarded_fields, proxy_protocol, \
                                error_log, error_log_rotate";
-    const APP_KEYS: &str = "[apps.site] knows: target, directory, python, interface, workers, threads, \
-                            switch_interval, startup_timeout, queue, route, env, env_files, sendfile";
+    const APP_KEYS: &str = "[apps.site] knows: target, directory, python, interface, workers, surge, threads, \
+                            switch_interval, startup_timeout, drain_timeout, recycle, queue, route, env, env_files, sendfile";
     for (result, expected) in [
         // Keys.
         (server("lisen = []"), format!("carme.toml:2:1: unknown key `lisen` in [server] | help: did you mean `listen`? {SERVER_KEYS}")),
@@ -296,8 +312,13 @@ fn each_kind_of_mistake() {
         (server("listen = [\":80\", { address = \":80\" }]"), "carme.toml:2:30: `address` has http://0.0.0.0:80 twice".into()),
         (server("listen = [{ address = \":80\", proxy_protocol = true }]"), "carme.toml:2:47: `proxy_protocol` is on for http://0.0.0.0:80, and nobody may speak it there | help: name the proxies: trusted_proxies = [\"10.0.0.0/8\"]".into()),
         (server("error_log = \"logs/error.log\""), "carme.toml:2:13: `error_log` is in a folder that does not exist: SITE/logs | help: create the folder, or name another".into()),
-        (app("workers = { min = 2, max = 4, ttl = \"120s\" }"), "carme.toml:11:11: `workers` asks for scaling between two numbers, which is not available yet in this version of Carme | help: write one number".into()),
-        (app("workers = \"2-4\""), "carme.toml:11:11: `workers` asks for scaling between two numbers, which is not available yet in this version of Carme | help: write one number".into()),
+        (app("workers = { min = 4, max = 2 }"), "carme.toml:11:11: `workers` has a least number, 4, that is above the greatest, 2 | help: did you mean 2-4?".into()),
+        (app("workers = { min = 4 }"), "carme.toml:11:11: `workers` needs both `min` and `max` | help: write { min = 2, max = 4 }, or one number".into()),
+        (app("workers = \"4-2\""), "carme.toml:11:11: `workers` has a least number, 4, that is above the greatest, 2 | help: did you mean 2-4?".into()),
+        (app("workers = \"-4\""), "carme.toml:11:11: `workers` must be a whole number from 1 to 256, found -4".into()),
+        (app("recycle = { request = 5 }"), "carme.toml:11:13: unknown key `request` in [apps.site.recycle] | help: did you mean `requests`? [apps.NAME.recycle] knows: requests, age, jitter, memory, idle".into()),
+        (app("recycle = { memory = \"5kB\" }"), "carme.toml:11:22: `memory` must be a size from 1MiB to 1TiB, found 5000B".into()),
+        (app("recycle = { jitter = 1.5 }"), "carme.toml:11:22: `jitter` must be a number from 0 to 1, found the number 1.5".into()),
         (app("workers = 0"), "carme.toml:11:11: `workers` must be a whole number from 1 to 256, found 0".into()),
         (app("workers = -0x10"), "carme.toml:11:11: integers with a radix cannot be signed, expected nothing".into()),
         (app("interface = \"asgi\""), "carme.toml:11:13: `interface` asks for ASGI, which is not available yet in this version of Carme | help: serve a WSGI application".into()),

@@ -1,4 +1,4 @@
-//! The dispatcher, as the workers' side of the farm needs it.
+//! The dispatcher, as the workers' side of the farm needs it: the workers' desk, and the queue that their steward sees.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -35,10 +35,34 @@ pub(crate) trait Desk: Clone + Send + Sync + 'static {
         offset: u64,
         length: u64,
     );
-    /// Waits until the region is damaged; says how.
+}
+
+/// The dispatcher, as the workers' steward needs it.
+pub(crate) trait Queue: Send + Sync + 'static {
+    /// What there is to do.
+    fn load(&self) -> Load;
+    /// Waits until the region is damaged; says how. Cancel safe.
     fn damaged(&self) -> impl Future<Output = String> + Send;
     /// Makes a new region in place of a damaged one. No worker is alive.
     fn renew(&self) -> std::io::Result<()>;
+}
+
+/// What there is to do, and who does it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Load {
+    /// Requests that nobody has taken.
+    pub(crate) queued: usize,
+    /// By the workers' places.
+    pub(crate) places: Vec<PlaceLoad>,
+}
+
+/// What one worker does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PlaceLoad {
+    /// Requests that it has.
+    pub(crate) in_flight: u32,
+    /// Requests that it has finished.
+    pub(crate) answered: u64,
 }
 
 impl Desk for App {
@@ -78,6 +102,23 @@ impl Desk for App {
         length: u64,
     ) {
         self.file_from_worker(place, stream, file, offset, length);
+    }
+}
+
+impl Queue for App {
+    fn load(&self) -> Load {
+        let census = self.census();
+        let mut places = vec![PlaceLoad::default(); usize::from(self.geometry().workers)];
+        for worker in &census.workers {
+            places[worker.place.get()] = PlaceLoad {
+                in_flight: worker.in_flight,
+                answered: worker.answered,
+            };
+        }
+        Load {
+            queued: census.queued,
+            places,
+        }
     }
 
     async fn damaged(&self) -> String {

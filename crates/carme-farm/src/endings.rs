@@ -20,11 +20,25 @@ pub enum Cause {
     Broken,
     /// The memory that it shared with the front was damaged.
     Damaged,
+    /// It had answered as many requests as it may (`recycle.requests`).
+    Requests,
+    /// It was as old as it may be (`recycle.age`).
+    Age,
+    /// It had more memory than it may (`recycle.memory`).
+    Memory,
+    /// It had had nothing to do for long (`recycle.idle`).
+    Idle,
+    /// A request held it longer than any may.
+    Hung,
+    /// New code or new settings.
+    Reload,
+    /// Somebody told it to restart.
+    Restart,
 }
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Cause; 7] = [
+    pub const ALL: [Cause; 14] = [
         Cause::NotStarted,
         Cause::ImportFailed,
         Cause::StartupTimeout,
@@ -32,7 +46,34 @@ impl Cause {
         Cause::Signal,
         Cause::Broken,
         Cause::Damaged,
+        Cause::Requests,
+        Cause::Age,
+        Cause::Memory,
+        Cause::Idle,
+        Cause::Hung,
+        Cause::Reload,
+        Cause::Restart,
     ];
+
+    /// As it is told in a log, in brackets.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Cause::NotStarted => "it could not be started",
+            Cause::ImportFailed => "its app could not be imported",
+            Cause::StartupTimeout => "startup_timeout",
+            Cause::Exited => "it exited",
+            Cause::Signal => "it was killed",
+            Cause::Broken => "it broke the protocol",
+            Cause::Damaged => "damaged memory",
+            Cause::Requests => "recycle.requests",
+            Cause::Age => "recycle.age",
+            Cause::Memory => "recycle.memory",
+            Cause::Idle => "recycle.idle",
+            Cause::Hung => "hung",
+            Cause::Reload => "reload",
+            Cause::Restart => "restart",
+        }
+    }
 
     /// As it is called in metrics.
     pub fn as_str(self) -> &'static str {
@@ -44,6 +85,13 @@ impl Cause {
             Cause::Signal => "signal",
             Cause::Broken => "broken",
             Cause::Damaged => "damaged",
+            Cause::Requests => "requests",
+            Cause::Age => "age",
+            Cause::Memory => "memory",
+            Cause::Idle => "idle",
+            Cause::Hung => "hung",
+            Cause::Reload => "reload",
+            Cause::Restart => "restart",
         }
     }
 }
@@ -73,6 +121,6 @@ mod tests {
             (0..=at).for_each(|_| endings.count(cause));
         }
         let counts = Cause::ALL.map(|cause| endings.get(cause));
-        assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(counts.to_vec(), (1..=Cause::ALL.len() as u64).collect::<Vec<_>>());
     }
 }

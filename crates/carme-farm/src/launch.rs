@@ -6,20 +6,20 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use carme_ring::StreamId;
 use carme_ring::control::{AppSettings, Hello, Interface, ToFront, ToWorker, Welcome};
 use carme_ring::link::{ControlReceiver, ControlSender, FrontLink, Invitation, LinkError};
 use carme_ring::os::{OwnedHandle, ordinary_file};
-use carme_ring::{StreamId, WorkerIndex};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout_at;
 
 use crate::desk::Desk;
 use crate::dispatch::Identity;
 use crate::embedded::{FindFiles, InstallError};
-use crate::output::{self, LastLine, Source, Stream};
+use crate::output::{self, LastLines, Source, Stream};
 use crate::plan::AppPlan;
 use crate::process::{self, Child, Exit, Peer, Spawned};
-use crate::supervisor::{About, Event, Launch, Worker};
+use crate::supervisor::{About, Event, Launch, Post, Worker};
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -33,30 +33,25 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// The oldest Python that the worker library can be loaded by.
 const OLDEST_PYTHON: (u8, u8) = (3, 9);
 
-/// Starts the workers of one place.
+/// Starts the workers of an app.
 pub(crate) struct Launcher<D> {
-    pub(crate) plan: Arc<AppPlan>,
     pub(crate) files: FindFiles,
     pub(crate) desk: D,
-    pub(crate) place: WorkerIndex,
-    pub(crate) route: Arc<str>,
     /// Set when a worker has said hello: the interpreter can be served.
     pub(crate) greeted: watch::Sender<bool>,
 }
 
-impl<D: Desk> Launcher<D> {
-    /// The interpreter with its place and its environment; what it runs is still missing.
-    fn command(&self) -> Command {
-        let mut command = Command::new(&self.plan.python);
-        command.current_dir(&self.plan.directory);
-        for (name, value) in &self.plan.environment {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        command
+/// The interpreter with its place and its environment; what it runs is still missing.
+fn command(plan: &AppPlan) -> Command {
+    let mut command = Command::new(&plan.python);
+    command.current_dir(&plan.directory);
+    for (name, value) in &plan.environment {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
     }
+    command
 }
 
 /// Why no process came to be.
@@ -74,16 +69,16 @@ impl From<std::io::Error> for NotStarted {
 impl<D: Desk> Launch for Launcher<D> {
     type Worker = LiveWorker<D>;
 
-    async fn launch(&self) -> Result<LiveWorker<D>, String> {
-        let mut command = self.command();
-        let route = Arc::clone(&self.route);
+    async fn launch(&self, post: Post) -> Result<LiveWorker<D>, String> {
+        let mut command = command(&post.plan);
+        let route = Arc::clone(&post.route);
         // The supervisor's own deadline comes first, and its words are better.
-        let deadline = Instant::now() + self.plan.startup_timeout + Duration::from_secs(1);
+        let deadline = Instant::now() + post.plan.startup_timeout + Duration::from_secs(1);
         let (news, events) = mpsc::channel(64);
         let own_news = news.clone();
-        let app = Arc::clone(&self.plan.name);
-        let last_line = LastLine::default();
-        let last = last_line.clone();
+        let app = Arc::clone(&post.plan.name);
+        let last_lines = LastLines::default();
+        let last = last_lines.clone();
         let files = Arc::clone(&self.files);
         let started = tokio::task::spawn_blocking(move || -> Result<Child, NotStarted> {
             let files = files().map_err(NotStarted::Files)?;
@@ -127,18 +122,16 @@ impl<D: Desk> Launch for Launcher<D> {
         let child = match started.await {
             Ok(Ok(child)) => child,
             Ok(Err(NotStarted::Files(error))) => return Err(error.to_string()),
-            Ok(Err(NotStarted::System(error))) => return Err(self.cannot_start(&error)),
+            Ok(Err(NotStarted::System(error))) => return Err(cannot_start(&post.plan, &error)),
             Err(panic) => return Err(format!("a worker could not be started: {panic}")),
         };
         Ok(LiveWorker {
-            plan: Arc::clone(&self.plan),
+            post,
             desk: self.desk.clone(),
-            place: self.place,
-            route: Arc::clone(&self.route),
             greeted: self.greeted.clone(),
             child,
             events,
-            last_line,
+            last_lines,
             outputs: 2,
             link: Link::Awaited,
             python: String::new(),
@@ -150,15 +143,13 @@ impl<D: Desk> Launch for Launcher<D> {
     }
 }
 
-impl<D> Launcher<D> {
-    fn cannot_start(&self, error: &std::io::Error) -> String {
-        let python = self.plan.python.display();
-        let directory = self.plan.directory.display();
-        if self.plan.directory.is_dir() {
-            format!("{python} could not be started: {error}")
-        } else {
-            format!("{python} could not be started: the app's directory {directory} is not there")
-        }
+fn cannot_start(plan: &AppPlan, error: &std::io::Error) -> String {
+    let python = plan.python.display();
+    let directory = plan.directory.display();
+    if plan.directory.is_dir() {
+        format!("{python} could not be started: {error}")
+    } else {
+        format!("{python} could not be started: the app's directory {directory} is not there")
     }
 }
 
@@ -231,14 +222,12 @@ enum Link {
 
 /// A worker's process and its link.
 pub(crate) struct LiveWorker<D> {
-    plan: Arc<AppPlan>,
+    post: Post,
     desk: D,
-    place: WorkerIndex,
-    route: Arc<str>,
     greeted: watch::Sender<bool>,
     child: Child,
     events: mpsc::Receiver<News>,
-    last_line: LastLine,
+    last_lines: LastLines,
     /// Streams of output that are still open.
     outputs: u8,
     link: Link,
@@ -272,8 +261,8 @@ impl<D: Desk> Worker for LiveWorker<D> {
             .map_or_else(|| self.child.id(), |peer| peer.pid())
     }
 
-    fn last_words(&self) -> String {
-        self.last_line.get()
+    fn last_lines(&self) -> Vec<String> {
+        self.last_lines.get()
     }
 
     async fn event(&mut self) -> Event {
@@ -300,9 +289,15 @@ impl<D: Desk> Worker for LiveWorker<D> {
         }
     }
 
+    fn serve(&mut self) {
+        if matches!(self.link, Link::Open(_)) {
+            self.desk.serving(self.post.place, true);
+        }
+    }
+
     fn drain(&mut self) {
         if matches!(self.link, Link::Open(_)) {
-            self.desk.serving(self.place, false);
+            self.desk.serving(self.post.place, false);
         }
         self.say(&ToWorker::Drain);
     }
@@ -326,8 +321,8 @@ impl<D: Desk> LiveWorker<D> {
             && let Err(error) = control.send(message)
         {
             tracing::debug!(
-                app = &*self.plan.name,
-                route = &*self.route,
+                app = &*self.post.plan.name,
+                route = &*self.post.route,
                 "{message:?} was not sent: {error}"
             );
         }
@@ -395,7 +390,7 @@ impl<D: Desk> LiveWorker<D> {
             let peer =
                 Arc::new(Peer::open(&link.peer).map_err(|e| format!("its process cannot be opened: {e}"))?);
             let (waiting, news) = (Arc::clone(&peer), self.news.clone());
-            thread(format!("end {}", self.route), move || {
+            thread(format!("end {}", self.post.route), move || {
                 waiting.wait();
                 let _ = news.blocking_send(News::PeerEnded);
             })
@@ -404,31 +399,33 @@ impl<D: Desk> LiveWorker<D> {
         }
         let (region, geometry) = self
             .desk
-            .region_for(self.place)
+            .region_for(self.post.place)
             .ok_or("the shared memory is damaged")?;
         let handle = region.handle().ok_or("the region has no handle")?;
         let welcome = Welcome {
-            index: self.place,
+            index: self.post.place,
             geometry,
             app: AppSettings {
-                target: self.plan.target.clone(),
-                import_root: self.plan.import_root.clone(),
-                interface: self.plan.interface,
-                threads: self.plan.threads,
-                switch_interval_us: u32::try_from(self.plan.switch_interval.as_micros()).unwrap_or(u32::MAX),
-                route: self.route.to_string(),
-                multiprocess: self.plan.workers > 1,
+                target: self.post.plan.target.clone(),
+                import_root: self.post.plan.import_root.clone(),
+                interface: self.post.plan.interface,
+                threads: self.post.plan.threads,
+                switch_interval_us: u32::try_from(self.post.plan.switch_interval.as_micros())
+                    .unwrap_or(u32::MAX),
+                route: self.post.route.to_string(),
+                multiprocess: *self.post.plan.workers.range.end() > 1,
             },
         };
         link.welcome(welcome, handle)
             .map_err(|e| format!("it could not be welcomed: {e}"))?;
         let FrontLink { sender, bells, .. } = link;
         let identity = Identity {
-            route: Arc::clone(&self.route),
+            route: Arc::clone(&self.post.route),
             pid: self.pid(),
+            seat: self.post.seat,
         };
         self.desk
-            .attach(self.place, identity, bells, sender.clone())
+            .attach(self.post.place, identity, bells, sender.clone())
             .map_err(|e| format!("it could not be attached: {e}"))?;
         self.link = Link::Open(sender);
         self.greeted.send_replace(true);
@@ -439,7 +436,6 @@ impl<D: Desk> LiveWorker<D> {
         match message {
             ToFront::Hello(_) => Some(Event::Broken("it said hello twice".to_owned())),
             ToFront::Ready { interface, title, .. } => {
-                self.desk.serving(self.place, true);
                 let interface = match interface {
                     Interface::Asgi => "ASGI",
                     Interface::Wsgi | Interface::Auto => "WSGI",
@@ -452,7 +448,7 @@ impl<D: Desk> LiveWorker<D> {
             }
             ToFront::ImportFailed { message, traceback } => Some(Event::ImportFailed { message, traceback }),
             ToFront::NeedFile { stream } => {
-                self.desk.need_file(self.place, StreamId(stream));
+                self.desk.need_file(self.post.place, StreamId(stream));
                 None
             }
             ToFront::File {
@@ -465,7 +461,7 @@ impl<D: Desk> LiveWorker<D> {
                 match file {
                     Ok(file) => {
                         self.desk
-                            .file_from_worker(self.place, StreamId(stream), file, offset, length);
+                            .file_from_worker(self.post.place, StreamId(stream), file, offset, length);
                         None
                     }
                     Err(error) => Some(Event::Broken(format!("what it sent as a file is none: {error}"))),
@@ -488,7 +484,7 @@ impl<D: Desk> LiveWorker<D> {
     /// The process is dead and has said all that it had to say.
     fn gone(&mut self, exit: Exit) -> Event {
         if matches!(self.link, Link::Open(_) | Link::Ended { attached: true }) {
-            self.desk.died(self.place);
+            self.desk.died(self.post.place);
         }
         self.link = Link::Ended { attached: false };
         Event::Exited(exit)

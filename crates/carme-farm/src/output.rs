@@ -2,6 +2,7 @@
 //!
 //! Each stream is read by a thread of its own, so that a worker never waits for the front to log.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,19 +27,28 @@ pub(crate) struct Source {
     pub(crate) pid: u32,
 }
 
-/// The last line that a worker printed: often why it ended.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LastLine(Arc<Mutex<String>>);
+/// So many lines of a worker's errors are kept.
+const KEPT: usize = 20;
 
-impl LastLine {
-    pub(crate) fn get(&self) -> String {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+/// The last lines that a worker printed to its standard error: often why it ended.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LastLines(Arc<Mutex<VecDeque<String>>>);
+
+impl LastLines {
+    pub(crate) fn get(&self) -> Vec<String> {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().cloned().collect()
     }
 
-    fn set(&self, line: &str) {
-        if !line.trim().is_empty() {
-            line.clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    fn push(&self, line: &str) {
+        if line.trim().is_empty() {
+            return;
         }
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == KEPT {
+            lines.pop_front();
+        }
+        lines.push_back(line.to_owned());
     }
 }
 
@@ -47,7 +57,7 @@ pub(crate) fn follow(
     from: File,
     stream: Stream,
     source: Source,
-    last: LastLine,
+    last: LastLines,
     at_end: impl FnOnce() + Send + 'static,
 ) -> io::Result<()> {
     let Source { app, route, pid } = source;
@@ -55,7 +65,7 @@ pub(crate) fn follow(
     let run = move || {
         lines(from, |line| {
             if stream == Stream::Error {
-                last.set(line);
+                last.push(line);
             }
             match stream {
                 Stream::Output => tracing::info!(app = &*app, route = &*route, pid, "{line}"),
@@ -113,6 +123,16 @@ mod tests {
         let mut all = Vec::new();
         lines(bytes, |line| all.push(line.to_owned()));
         all
+    }
+
+    #[test]
+    fn the_last_lines_are_kept() {
+        let last = LastLines::default();
+        (0..50).for_each(|n| last.push(&n.to_string()));
+        last.push(" ");
+        let kept = last.get();
+        assert_eq!(kept.len(), KEPT);
+        assert_eq!((kept[0].as_str(), kept[KEPT - 1].as_str()), ("30", "49"));
     }
 
     #[test]

@@ -1,35 +1,31 @@
 //! An app's workers as they are seen from outside: where each is in its life, and how often it was replaced.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::SystemTime;
 
-use tokio::sync::watch;
+use crate::endings::Cause;
+use crate::supervisor::{Failure, Shared, State};
 
-use crate::endings::{Cause, Endings};
-use crate::supervisor::State;
-
-/// An app's places. Clones are cheap; they outlive the workers, which are all stopped then.
+/// An app's seats. Clones are cheap; they outlive the workers, which are all stopped then.
 #[derive(Clone, Debug)]
 pub struct Roster {
     app: Arc<str>,
-    places: Arc<[Entry]>,
+    seats: Arc<[Arc<Shared>]>,
 }
 
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) route: Arc<str>,
-    pub(crate) state: watch::Receiver<State>,
-    pub(crate) endings: Arc<Endings>,
-}
-
-/// One place of a [`Roster`].
+/// One seat of a [`Roster`]: a route, and the worker that has it.
 #[derive(Clone, Copy, Debug)]
-pub struct Seat<'r>(&'r Entry);
+pub struct Seat<'r> {
+    number: u16,
+    shared: &'r Shared,
+}
 
 impl Roster {
-    pub(crate) fn new(app: Arc<str>, places: impl Iterator<Item = Entry>) -> Self {
+    pub(crate) fn new(app: Arc<str>, seats: impl Iterator<Item = Arc<Shared>>) -> Self {
         Roster {
             app,
-            places: places.collect(),
+            seats: seats.collect(),
         }
     }
 
@@ -38,25 +34,58 @@ impl Roster {
         &self.app
     }
 
-    /// The places in their order.
-    pub fn seats(&self) -> impl ExactSizeIterator<Item = Seat<'_>> {
-        self.places.iter().map(Seat)
+    /// The seats in which there is to be a worker or still is one, and those that were drained by hand, in their order.
+    pub fn seats(&self) -> impl Iterator<Item = Seat<'_>> {
+        self.all().filter(|seat| seat.shared.used.load(Relaxed))
+    }
+
+    /// All seats, those too that are kept for more workers than there are.
+    pub fn all(&self) -> impl Iterator<Item = Seat<'_>> {
+        self.seats.iter().enumerate().map(|(number, shared)| Seat {
+            number: u16::try_from(number).unwrap_or(u16::MAX),
+            shared,
+        })
     }
 }
 
 impl<'r> Seat<'r> {
-    /// The route of its workers.
-    pub fn route(&self) -> &'r Arc<str> {
-        &self.0.route
+    /// Which seat it is, from 0.
+    pub fn number(&self) -> u16 {
+        self.number
     }
 
-    /// Where it is in its life.
+    /// The route of its workers.
+    pub fn route(&self) -> &'r Arc<str> {
+        &self.shared.route
+    }
+
+    /// Where its worker is in its life.
     pub fn state(&self) -> State {
-        self.0.state.borrow().clone()
+        self.shared.state.borrow().clone()
+    }
+
+    /// Somebody has drained it, and it stays empty until it is enabled.
+    pub fn is_drained(&self) -> bool {
+        self.shared.drained.load(Relaxed)
+    }
+
+    /// Which generation of the app its worker belongs to: 1 at the start, one more with each reload; 0 without a worker.
+    pub fn generation(&self) -> u64 {
+        self.shared.generation.load(Relaxed)
+    }
+
+    /// When its worker became ready.
+    pub fn ready_since(&self) -> Option<SystemTime> {
+        self.shared.times().ready
+    }
+
+    /// When and why one of its workers failed last.
+    pub fn last_failure(&self) -> Option<(SystemTime, Arc<Failure>)> {
+        self.shared.times().failed
     }
 
     /// How often its worker was replaced for this cause.
     pub fn restarts(&self, cause: Cause) -> u64 {
-        self.0.endings.get(cause)
+        self.shared.endings.get(cause)
     }
 }

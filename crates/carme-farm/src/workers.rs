@@ -1,114 +1,110 @@
-//! All the workers of one app: a place for each, and a task that keeps it filled.
+//! All the workers of one app, as a value: what can be done with them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use carme_ring::WorkerIndex;
-use tokio::sync::{mpsc, watch};
-use tokio::task::{AbortHandle, JoinHandle, JoinSet};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
-use crate::desk::Desk;
+use crate::desk::{Desk, Queue};
 use crate::dispatch::App;
 use crate::embedded::FindFiles;
-use crate::endings::Endings;
 use crate::launch::Launcher;
 use crate::plan::AppPlan;
-use crate::roster::{self, Roster};
-use crate::supervisor::{About, Command, Failure, Place, State};
-
-/// Between attempts to make a new region.
-const RENEWAL_PAUSE: Duration = Duration::from_secs(1);
+use crate::roster::Roster;
+use crate::supervisor::{About, Command, Failure, Shared, State, Steward, Unreplaced};
 
 /// The workers of one app. Dropping this ends them.
 pub struct Workers {
-    plan: Arc<AppPlan>,
-    places: Vec<Seat>,
+    app: Arc<str>,
+    seats: Vec<Arc<Shared>>,
+    commands: mpsc::UnboundedSender<Command>,
     begun: Arc<AtomicBool>,
     /// Lets the other workers follow the first.
     greeted: watch::Sender<bool>,
-    renewal: AbortHandle,
+    /// `None` once somebody waits for its end.
+    steward: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Drop for Workers {
-    fn drop(&mut self) {
-        self.renewal.abort();
-    }
-}
-
-/// A place, as it is seen from outside.
-struct Seat {
-    route: Arc<str>,
-    state: watch::Receiver<State>,
-    commands: mpsc::UnboundedSender<Command>,
-    endings: Arc<Endings>,
-    task: JoinHandle<()>,
+/// Why an order to an app's workers was not followed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Refused {
+    /// There is no such route.
+    #[error("app {app} has no worker {route}; its routes are {}", known.join(", "))]
+    NoSuchRoute {
+        /// The app.
+        app: Arc<str>,
+        /// What was asked for.
+        route: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// Nobody would be left to take requests.
+    #[error(
+        "{route} is the only worker of app {app} that takes requests, so it is not drained: \
+         restart it, or let others take requests first (carme scale, carme enable)"
+    )]
+    LastOne {
+        /// The app.
+        app: Arc<str>,
+        /// Its only worker.
+        route: Arc<str>,
+    },
+    /// There is no room for so many.
+    #[error(
+        "app {app} can have 1 to {most} workers while it runs, not {asked}; for more, change workers in the \
+         configuration and reload"
+    )]
+    OutOfRange {
+        /// The app.
+        app: Arc<str>,
+        /// How many were asked for.
+        asked: u16,
+        /// How many there can be.
+        most: u16,
+    },
+    /// The workers end.
+    #[error("app {app} is being stopped")]
+    Stopping {
+        /// The app.
+        app: Arc<str>,
+    },
 }
 
 impl Workers {
     /// Starts all workers of an app, and returns without waiting for them. Call it within the front's runtime.
     pub fn start(plan: AppPlan, files: FindFiles, app: &App) -> Self {
-        Self::keep(plan, files, app)
+        Self::keep(plan, files, app, app.geometry().workers)
     }
 
-    pub(crate) fn keep<D: Desk>(plan: AppPlan, files: FindFiles, desk: &D) -> Self {
-        let plan = Arc::new(plan);
+    pub(crate) fn keep<D: Desk + Queue>(plan: AppPlan, files: FindFiles, desk: &D, capacity: u16) -> Self {
         let begun = Arc::new(AtomicBool::new(false));
-        let (gate_sender, gate) = watch::channel(true);
         let (greeted, follow) = watch::channel(false);
-        let places = (0..plan.workers).map(WorkerIndex).map(|place| {
-            let route = plan.route(place);
-            let (state_sender, state) = watch::channel(State::Starting);
-            let (commands, receiver) = mpsc::unbounded_channel();
-            let launch = Launcher {
-                plan: Arc::clone(&plan),
-                files: Arc::clone(&files),
-                desk: desk.clone(),
-                place,
-                route: Arc::clone(&route),
-                greeted: greeted.clone(),
-            };
-            // The first goes ahead as far as its hello: what is wrong with the interpreter is found out, and told, once.
-            let gates = if place.0 == 0 {
-                vec![gate.clone()]
-            } else {
-                vec![follow.clone(), gate.clone()]
-            };
-            let endings = Arc::<Endings>::default();
-            let place = Place {
-                launch,
-                gates,
-                app: Arc::clone(&plan.name),
-                route: Arc::clone(&route),
-                startup_timeout: plan.startup_timeout,
-                state: state_sender,
-                commands: receiver,
-                begun: Arc::clone(&begun),
-                endings: Arc::clone(&endings),
-            };
-            Seat {
-                route,
-                state,
-                commands,
-                endings,
-                task: tokio::spawn(place.keep()),
-            }
-        });
-        let places: Vec<Seat> = places.collect();
-        let commands = places.iter().map(|place| place.commands.downgrade()).collect();
-        let renewal = tokio::spawn(renew_when_damaged(
-            Arc::clone(&plan),
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let launcher = Launcher {
+            files,
+            desk: desk.clone(),
+            greeted: greeted.clone(),
+        };
+        let app = Arc::clone(&plan.name);
+        let steward = Steward::new(
+            launcher,
             desk.clone(),
-            commands,
-            gate_sender,
-        ));
+            Arc::new(plan),
+            capacity,
+            receiver,
+            follow,
+            Arc::clone(&begun),
+        );
+        let seats = steward.shared().collect();
         Self {
-            plan,
-            places,
+            app,
+            seats,
+            commands,
             begun,
             greeted,
-            renewal: renewal.abort_handle(),
+            steward: Mutex::new(Some(tokio::spawn(steward.keep()))),
         }
     }
 
@@ -117,17 +113,14 @@ impl Workers {
     /// Until this has been told, failures do not go to the error log, where each worker would repeat them.
     pub async fn first(&self) -> Result<About, Arc<Failure>> {
         let mut waiting = JoinSet::new();
-        for place in &self.places {
-            let mut state = place.state.clone();
+        for seat in &self.seats {
+            let mut state = seat.state.subscribe();
             waiting.spawn(async move {
                 let known = |s: &State| matches!(s, State::Ready { .. } | State::Failed { .. });
                 state.wait_for(known).await.map(|s| s.clone())
             });
         }
-        let mut outcome = Err(Arc::new(Failure {
-            message: "the app has no workers".into(),
-            traceback: String::new(),
-        }));
+        let mut outcome = Err(Arc::new(Failure::new("the app has no workers")));
         while let Some(joined) = waiting.join_next().await {
             match joined {
                 Ok(Ok(State::Ready { about, .. })) => outcome = Ok(about),
@@ -141,71 +134,168 @@ impl Workers {
         outcome
     }
 
-    /// The app's plan.
-    pub fn plan(&self) -> &AppPlan {
-        &self.plan
-    }
-
-    /// Where each worker is in its life, by route.
-    pub fn states(&self) -> impl Iterator<Item = (&Arc<str>, State)> {
-        self.places
-            .iter()
-            .map(|place| (&place.route, place.state.borrow().clone()))
-    }
-
-    /// Them as they are seen from outside, for whoever watches them.
+    /// Where each worker is in its life, for whoever watches.
     pub fn roster(&self) -> Roster {
-        let entry = |place: &Seat| roster::Entry {
-            route: Arc::clone(&place.route),
-            state: place.state.clone(),
-            endings: Arc::clone(&place.endings),
+        Roster::new(Arc::clone(&self.app), self.seats.iter().map(Arc::clone))
+    }
+
+    /// How many workers there can be at most.
+    pub fn most(&self) -> u16 {
+        u16::try_from(self.seats.len()).unwrap_or(u16::MAX)
+    }
+
+    fn tell(&self, command: Command) -> Result<(), Refused> {
+        let app = Arc::clone(&self.app);
+        self.commands.send(command).map_err(|_| Refused::Stopping { app })
+    }
+
+    /// Starts one worker by another plan, beside those that serve, and waits until it could serve.
+    ///
+    /// # Errors
+    /// It does not start; nothing has changed then.
+    pub async fn prepare(&self, plan: AppPlan) -> Result<Prepared, Arc<Failure>> {
+        let (asked_by, outcome) = oneshot::channel();
+        let stops = |_| Arc::new(Failure::new("the app is being stopped"));
+        self.tell(Command::Prepare(Arc::new(plan), asked_by))
+            .map_err(|refused| Arc::new(Failure::new(refused.to_string())))?;
+        // From here on it is forgotten if nobody waits any more.
+        let prepared = Prepared {
+            commands: Some(self.commands.clone()),
         };
-        Roster::new(Arc::clone(&self.plan.name), self.places.iter().map(entry))
+        outcome.await.map_err(stops)??;
+        Ok(prepared)
+    }
+
+    fn seat(&self, route: &str) -> Result<usize, Refused> {
+        let at = self.seats.iter().position(|seat| &*seat.route == route);
+        at.filter(|at| self.seats[*at].used.load(Ordering::Relaxed))
+            .ok_or_else(|| Refused::NoSuchRoute {
+                app: Arc::clone(&self.app),
+                route: route.to_owned(),
+                known: self
+                    .roster()
+                    .seats()
+                    .map(|seat| seat.route().to_string())
+                    .collect(),
+            })
+    }
+
+    /// Replaces the worker with this route, or all, one after another, and waits until that is done. Returns those that
+    /// stay because no other starts.
+    ///
+    /// # Errors
+    /// There is no such route.
+    pub async fn restart(&self, route: Option<&str>) -> Result<Vec<Unreplaced>, Refused> {
+        let seat = route.map(|route| self.seat(route)).transpose()?;
+        let (asked_by, outcome) = mpsc::unbounded_channel();
+        self.tell(Command::Restart(seat, asked_by))?;
+        Ok(all(outcome).await)
+    }
+
+    /// Lets the worker with this route finish what it has, and keeps its seat empty; waits until it is.
+    ///
+    /// # Errors
+    /// There is no such route, or it is the only one that takes requests.
+    pub async fn drain(&self, route: &str) -> Result<(), Refused> {
+        let at = self.seat(route)?;
+        let serves = |seat: &Arc<Shared>| matches!(&*seat.state.borrow(), State::Ready { .. });
+        let mut others = self.seats.iter().enumerate().filter(|(other, _)| *other != at);
+        if !others.any(|(_, seat)| serves(seat)) {
+            return Err(Refused::LastOne {
+                app: Arc::clone(&self.app),
+                route: Arc::clone(&self.seats[at].route),
+            });
+        }
+        let (done, is_done) = oneshot::channel();
+        self.tell(Command::Drain(at, done))?;
+        // Its end says it.
+        let _ = is_done.await;
+        Ok(())
+    }
+
+    /// Fills a seat again that was drained, and waits until its worker serves or has failed.
+    ///
+    /// # Errors
+    /// There is no such route.
+    pub async fn enable(&self, route: &str) -> Result<(), Refused> {
+        let at = self.seat(route)?;
+        self.tell(Command::Enable(at))?;
+        let mut state = self.seats[at].state.subscribe();
+        let known = |s: &State| matches!(s, State::Ready { .. } | State::Failed { .. });
+        let _ = state.wait_for(known).await;
+        Ok(())
+    }
+
+    /// Has so many workers from now on, until the next reload.
+    ///
+    /// # Errors
+    /// There is no room for so many.
+    pub fn scale(&self, workers: u16) -> Result<(), Refused> {
+        if workers == 0 || workers > self.most() {
+            return Err(Refused::OutOfRange {
+                app: Arc::clone(&self.app),
+                asked: workers,
+                most: self.most(),
+            });
+        }
+        self.tell(Command::Scale(workers))
     }
 
     /// Lets the workers finish what they have taken until the deadline, ends those that have not, and returns when no
     /// process is left.
-    pub async fn drain(mut self, deadline: Instant) {
-        for place in &self.places {
-            let _ = place.commands.send(Command::Drain(deadline));
-        }
-        for place in std::mem::take(&mut self.places) {
-            if let Err(error) = place.task.await {
-                tracing::error!(
-                    app = &*self.plan.name,
-                    route = &*place.route,
-                    "its supervisor failed: {error}"
-                );
-            }
+    pub async fn end(&self, deadline: Instant) {
+        let _ = self.tell(Command::Stop(deadline));
+        let Some(steward) = self.steward.lock().await.take() else {
+            return;
+        };
+        if let Err(error) = steward.await {
+            tracing::error!(app = &*self.app, "its supervisor failed: {error}");
         }
     }
 }
 
-/// Whenever the region is damaged: ends all workers, makes a new region when they are dead, and lets others start.
-async fn renew_when_damaged<D: Desk>(
-    plan: Arc<AppPlan>,
-    desk: D,
-    places: Vec<mpsc::WeakUnboundedSender<Command>>,
-    gate: watch::Sender<bool>,
-) {
-    loop {
-        let reason = desk.damaged().await;
-        tracing::error!(app = &*plan.name, "{reason}; all its workers are replaced");
-        gate.send_replace(false);
-        let (dead, mut all_dead) = mpsc::channel(1);
-        for place in places.iter().filter_map(mpsc::WeakUnboundedSender::upgrade) {
-            // A place that has ended has no worker.
-            let _ = place.send(Command::Replace {
-                reason: reason.clone(),
-                dead: dead.clone(),
-            });
+/// Another plan for an app's workers, which works: one worker of it waits to serve. Dropping this ends that worker.
+#[must_use = "the worker that waits is ended without"]
+pub struct Prepared {
+    commands: Option<mpsc::UnboundedSender<Command>>,
+}
+
+impl Prepared {
+    /// The plan is the plan from now on: its worker serves, and all others are replaced, one after another.
+    pub fn commit(mut self) -> Rolling {
+        let (asked_by, outcome) = mpsc::unbounded_channel();
+        if let Some(commands) = self.commands.take() {
+            // Without a steward there is nothing to replace.
+            let _ = commands.send(Command::Commit(asked_by));
         }
-        drop(dead);
-        while all_dead.recv().await.is_some() {}
-        while let Err(error) = desk.renew() {
-            tracing::error!(app = &*plan.name, "no new shared memory can be had: {error}");
-            tokio::time::sleep(RENEWAL_PAUSE).await;
-        }
-        gate.send_replace(true);
+        Rolling { outcome }
     }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        if let Some(commands) = &self.commands {
+            let _ = commands.send(Command::Forget);
+        }
+    }
+}
+
+/// Workers that are being replaced. It goes on when this is dropped.
+pub struct Rolling {
+    outcome: mpsc::UnboundedReceiver<Unreplaced>,
+}
+
+impl Rolling {
+    /// Waits until all are replaced; returns those that stay because no other starts.
+    pub async fn over(self) -> Vec<Unreplaced> {
+        all(self.outcome).await
+    }
+}
+
+async fn all(mut outcome: mpsc::UnboundedReceiver<Unreplaced>) -> Vec<Unreplaced> {
+    let mut unreplaced = Vec::new();
+    while let Some(one) = outcome.recv().await {
+        unreplaced.push(one);
+    }
+    unreplaced
 }

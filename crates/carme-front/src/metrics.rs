@@ -108,7 +108,7 @@ impl Handshake {
 #[derive(Debug)]
 struct AppSeries {
     name: String,
-    /// By the worker's place; the last is for requests that no worker took.
+    /// By the worker's seat; the last is for requests that no worker took.
     routes: Vec<RouteSeries>,
     bytes: Bytes,
     failures: [Counter; Cause::ALL.len()],
@@ -153,7 +153,7 @@ fn classes() -> Vec<ClassSeries> {
 }
 
 impl Metrics {
-    /// Figures for these apps, in the order of their numbers: the name, and the routes in the order of their places.
+    /// Figures for these apps, in the order of their numbers: the name, and the routes in the order of their seats.
     pub fn new<'a>(apps: impl IntoIterator<Item = (&'a str, Vec<Arc<str>>)>) -> Self {
         let series = |route| RouteSeries {
             route,
@@ -186,8 +186,8 @@ impl Metrics {
         let classes = match app {
             None => &self.front,
             Some(app) => {
-                let place = account.and_then(|account| account.place);
-                let route = place.and_then(|place| app.routes.get(place.get()));
+                let worker = account.and_then(|account| account.worker.as_ref());
+                let route = worker.and_then(|worker| app.routes.get(usize::from(worker.seat)));
                 // There is always the last.
                 let Some(route) = route.or(app.routes.last()) else {
                     return;
@@ -435,8 +435,8 @@ mod tests {
             worker: Some(Identity {
                 route: "whoever".into(),
                 pid: 1,
+                seat: place,
             }),
-            place: Some(WorkerIndex(place)),
             queued: Duration::from_millis(1),
             worked: Duration::from_millis(2),
         };

@@ -2,8 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{Applies, Found, What, duration, list};
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use super::{Applies, Found, What, duration, list, or_none};
 use crate::config::{App, Interface, Queue};
+use crate::scale::Recycle;
+use crate::units::ByteSize;
 
 impl Found {
     pub(super) fn apps(&mut self, old: &[App], new: &[App]) {
@@ -33,9 +38,12 @@ impl Found {
             python,
             interface,
             workers,
+            surge,
             threads,
             switch_interval,
             startup_timeout,
+            drain_timeout,
+            recycle,
             queue: Queue { limit, timeout },
             route,
             env,
@@ -57,13 +65,42 @@ impl Found {
         };
         self.value(&key("interface"), (&old.interface, interface), called, fresh);
         self.plain(&key("workers"), (&old.workers, workers), fresh);
+        self.value(
+            &key("workers.ttl"),
+            (&old.workers.ttl, &workers.ttl),
+            duration,
+            live,
+        );
+        self.plain(&key("surge"), (&old.surge, surge), live);
         self.plain(&key("threads"), (&old.threads, threads), fresh);
         for (setting, old, new) in [
             ("switch_interval", &old.switch_interval, switch_interval),
             ("startup_timeout", &old.startup_timeout, startup_timeout),
+            ("drain_timeout", &old.drain_timeout, drain_timeout),
         ] {
             self.value(&key(setting), (old, new), duration, fresh);
         }
+        let Recycle {
+            requests,
+            age,
+            jitter,
+            memory,
+            idle,
+        } = recycle;
+        let before = &old.recycle;
+        let count = |requests: &Option<NonZeroU64>| or_none(requests.as_ref(), ToString::to_string);
+        self.value(
+            &key("recycle.requests"),
+            (&before.requests, requests),
+            count,
+            fresh,
+        );
+        let time = |time: &Option<Duration>| or_none(time.as_ref(), duration);
+        self.value(&key("recycle.age"), (&before.age, age), time, fresh);
+        self.value(&key("recycle.idle"), (&before.idle, idle), time, fresh);
+        self.plain(&key("recycle.jitter"), (&before.jitter, jitter), fresh);
+        let size = |size: &Option<ByteSize>| or_none(size.as_ref(), ToString::to_string);
+        self.value(&key("recycle.memory"), (&before.memory, memory), size, fresh);
         self.plain(&key("queue.limit"), (&old.queue.limit, limit), live);
         self.value(
             &key("queue.timeout"),

@@ -3,13 +3,16 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::config::Interface;
+use crate::config::{Interface, defaults};
 use crate::nearest::did_you_mean;
 use crate::number::AtMost;
 use crate::problem::Mistake;
+use crate::scale::Workers;
 use crate::units::ByteSize;
 
 pub(crate) const WORKERS: AtMost = AtMost(256);
+pub(crate) const SURGE: AtMost = AtMost(256);
+pub(crate) const RECYCLE_REQUESTS: AtMost = AtMost(u32::MAX);
 pub(crate) const THREADS: AtMost = AtMost(1024);
 pub(crate) const QUEUE_LIMIT: AtMost = AtMost(1_000_000);
 pub(crate) const BACKLOG: AtMost = AtMost(65_535);
@@ -35,21 +38,27 @@ pub(crate) fn size(text: &str, least: ByteSize, most: ByteSize) -> Result<ByteSi
     }
 }
 
-/// A number of workers; a range, which other versions will take, gets its own sentence.
-pub(crate) fn workers_text(text: &str) -> Result<NonZeroUsize, Mistake> {
-    let is_range = text
-        .split_once('-')
-        .is_some_and(|(min, max)| min.trim().parse::<u32>().is_ok() && max.trim().parse::<u32>().is_ok());
-    if is_range {
-        Err(no_scaling())
-    } else {
-        WORKERS.parse(text)
+/// A number of workers, or two with a dash between them.
+pub(crate) fn workers_text(text: &str) -> Result<Workers, Mistake> {
+    match text.split_once('-') {
+        Some((min, max)) if !min.trim().is_empty() => scaled(
+            WORKERS.parse(min.trim())?,
+            WORKERS.parse(max.trim())?,
+            defaults::WORKERS_TTL,
+        ),
+        _ => WORKERS.parse(text).map(Workers::fixed),
     }
 }
 
-pub(crate) fn no_scaling() -> Mistake {
-    Mistake::new("asks for scaling between two numbers, which is not available yet in this version of Carme")
-        .cure("write one number")
+/// Between two numbers of workers.
+pub(crate) fn scaled(min: NonZeroUsize, max: NonZeroUsize, ttl: Duration) -> Result<Workers, Mistake> {
+    match min <= max {
+        true => Ok(Workers { min, max, ttl }),
+        false => Err(Mistake::new(format!(
+            "has a least number, {min}, that is above the greatest, {max}"
+        ))
+        .cure(format!("did you mean {max}-{min}?"))),
+    }
 }
 
 pub(crate) fn interface(text: &str) -> Result<Interface, Mistake> {

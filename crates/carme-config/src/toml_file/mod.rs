@@ -14,13 +14,14 @@ mod schema;
 mod section;
 mod tls;
 mod traces;
+mod workers;
 
 use std::path::Path;
 
 use toml::de::DeValue;
 
 use self::document::Document;
-use self::section::{Section, describe, number, text};
+use self::section::{Section, describe, text};
 use crate::assemble::assemble;
 use crate::bind::Bind;
 use crate::config::{Config, Server};
@@ -317,19 +318,18 @@ fn app(name: At<String>, title: &str, section: &Section<'_>, problems: &mut Prob
     app.interface = section
         .text("interface", problems, bounds::interface)
         .map(|at| at.value);
-    app.workers = section
-        .read("workers", problems, |value| match value {
-            DeValue::Table(_) => Err(bounds::no_scaling()),
-            DeValue::String(text) if text.contains('-') => bounds::workers_text(text),
-            other => number(other, bounds::WORKERS),
-        })
-        .map(|at| at.value);
+    let inner = |key: &str| format!("{}.{key}]", title.trim_end_matches(']'));
+    app.workers = workers::workers(section, &inner("workers"), problems);
+    app.surge = section.count("surge", problems, bounds::SURGE);
     app.threads = section.count("threads", problems, bounds::THREADS);
     app.switch_interval = positive(section, "switch_interval", problems);
     app.startup_timeout = positive(section, "startup_timeout", problems);
+    app.drain_timeout = positive(section, "drain_timeout", problems);
     app.route = section.text("route", problems, RoutePattern::parse);
-    let queue_title = format!("{}.queue]", title.trim_end_matches(']'));
-    if let Some(queue) = section.section("queue", &queue_title, &schema::QUEUE, problems) {
+    if let Some(recycle) = section.section("recycle", &inner("recycle"), &schema::RECYCLE, problems) {
+        app.recycle = workers::recycle(&recycle, problems);
+    }
+    if let Some(queue) = section.section("queue", &inner("queue"), &schema::QUEUE, problems) {
         app.queue_limit = queue.count("limit", problems, bounds::QUEUE_LIMIT);
         app.queue_timeout = positive(&queue, "timeout", problems);
     }

@@ -98,9 +98,12 @@ pub(crate) const APP: Keys = Keys {
         "python",
         "interface",
         "workers",
+        "surge",
         "threads",
         "switch_interval",
         "startup_timeout",
+        "drain_timeout",
+        "recycle",
         "queue",
         "route",
         "env",
@@ -110,11 +113,22 @@ pub(crate) const APP: Keys = Keys {
     later: &[
         "request_timeout",
         "idle_timeout",
-        "recycle",
         "reload",
         "sticky",
         "max_in_flight",
     ],
+};
+
+pub(crate) const WORKERS: Keys = Keys {
+    section: "[apps.NAME.workers]",
+    known: &["min", "max", "ttl"],
+    later: &[],
+};
+
+pub(crate) const RECYCLE: Keys = Keys {
+    section: "[apps.NAME.recycle]",
+    known: &["requests", "age", "jitter", "memory", "idle"],
+    later: &[],
 };
 
 pub(crate) const QUEUE: Keys = Keys {

@@ -112,6 +112,23 @@ impl<'d> Section<'d> {
             .map(|at| at.value)
     }
 
+    /// A part of a whole: a number from 0 to 1.
+    pub(super) fn fraction(&self, key: &str, problems: &mut Problems) -> Option<f64> {
+        let fraction = self.read(key, problems, |value| {
+            let number = match value {
+                DeValue::Integer(number) => number.as_str().parse::<f64>().ok(),
+                DeValue::Float(number) => number.as_str().parse::<f64>().ok(),
+                _ => None,
+            };
+            number
+                .filter(|number| (0.0..=1.0).contains(number))
+                .ok_or_else(|| {
+                    Mistake::new(format!("must be a number from 0 to 1, found {}", describe(value)))
+                })
+        });
+        fraction.map(|at| at.value)
+    }
+
     /// A list, or one value as a list of one; each has its own place.
     pub(super) fn list<T>(
         &self,

@@ -1,9 +1,7 @@
 //! `[traces]`.
 
-use toml::de::DeValue;
-
 use super::schema;
-use super::section::{Section, describe};
+use super::section::Section;
 use super::set;
 use crate::config::Traces;
 use crate::problem::{Mistake, Problems};
@@ -22,16 +20,6 @@ pub(super) fn traces(top: &Section<'_>, problems: &mut Problems) -> Option<Trace
         name => Ok(name.to_owned()),
     });
     set(&mut traces.service, service.map(|at| at.value));
-    let sample = section.read("sample", problems, |value| {
-        let number = match value {
-            DeValue::Integer(number) => number.as_str().parse::<f64>().ok(),
-            DeValue::Float(number) => number.as_str().parse::<f64>().ok(),
-            _ => None,
-        };
-        number
-            .filter(|number| (0.0..=1.0).contains(number))
-            .ok_or_else(|| Mistake::new(format!("must be a number from 0 to 1, found {}", describe(value))))
-    });
-    set(&mut traces.sample, sample.map(|at| at.value));
+    set(&mut traces.sample, section.fraction("sample", problems));
     Some(traces)
 }

@@ -129,6 +129,11 @@ impl App {
         Ok(app)
     }
 
+    /// From now on it may hold as much as this.
+    pub fn set_limits(&self, limits: Limits) {
+        self.lock().limits = limits;
+    }
+
     /// Which of the server's apps it is, from 0.
     pub fn number(&self) -> u16 {
         self.0.number

@@ -16,8 +16,25 @@ pub struct Census {
     pub in_flight: usize,
     /// Requests that may wait.
     pub queue_limit: usize,
-    /// How long the threads of each worker, by its place, have waited for the GIL when they were called.
-    pub gil_waits: Vec<Duration>,
+    /// The workers that there are, in the order of their places.
+    pub workers: Vec<WorkerCensus>,
+}
+
+/// What one worker does. One that is replaced and the one that replaces it have the same seat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerCensus {
+    /// Which of the app's seats it has, from 0.
+    pub seat: u16,
+    /// Its process.
+    pub pid: u32,
+    /// Its place in the ring.
+    pub place: WorkerIndex,
+    /// Requests that it has and has not finished.
+    pub in_flight: u32,
+    /// Requests that it has finished.
+    pub answered: u64,
+    /// How long its threads have waited for the GIL when they were called.
+    pub gil_wait: Duration,
 }
 
 impl App {
@@ -36,17 +53,38 @@ impl State {
             queue_limit: self.limits.queue,
             ..Census::default()
         };
-        if let Some(ring) = &self.ring {
-            let places = (0..self.workers.len()).map(|place| WorkerIndex(place as u16));
-            census.gil_waits = places.map(|worker| ring.gil_wait(worker)).collect();
-        }
+        let mut in_flight = vec![0; self.workers.len()];
         for id in self.streams.ids() {
-            match self.streams.get(id).map(|stream| &stream.phase) {
-                Some(Phase::Backlogged | Phase::Submitted(_)) => census.queued += 1,
-                Some(Phase::InFlight | Phase::Answering) => census.in_flight += 1,
-                Some(Phase::Ended) | None => {}
+            let Some(stream) = self.streams.get(id) else {
+                continue;
+            };
+            match &stream.phase {
+                Phase::Backlogged | Phase::Submitted(_) => census.queued += 1,
+                Phase::InFlight | Phase::Answering => {
+                    census.in_flight += 1;
+                    if let Some((worker, _)) = &stream.worker {
+                        in_flight[worker.get()] += 1;
+                    }
+                }
+                Phase::Ended => {}
             }
         }
+        let Some(ring) = &self.ring else { return census };
+        let workers = self.workers.iter().zip(in_flight).enumerate();
+        census.workers = workers
+            .filter_map(|(place, (attached, in_flight))| {
+                let attached = attached.as_ref()?;
+                let place = WorkerIndex(place as u16);
+                Some(WorkerCensus {
+                    seat: attached.identity.seat,
+                    pid: attached.identity.pid,
+                    place,
+                    in_flight,
+                    answered: attached.answered,
+                    gil_wait: ring.gil_wait(place),
+                })
+            })
+            .collect();
         census
     }
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use carme_ring::{StreamId, WorkerIndex};
+use carme_ring::StreamId;
 use http::{HeaderMap, StatusCode};
 
 use super::app::App;
@@ -36,6 +36,8 @@ pub struct Identity {
     pub route: Arc<str>,
     /// Its process.
     pub pid: u32,
+    /// Which of the app's seats it has, from 0: the one of its route.
+    pub seat: u16,
 }
 
 /// What the log wants to know of a request's way through the farm.
@@ -43,8 +45,6 @@ pub struct Identity {
 pub struct Account {
     /// Who took it, if anyone did.
     pub worker: Option<Identity>,
-    /// The place of that worker among its app's.
-    pub place: Option<WorkerIndex>,
     /// From the submission until a worker took it, or until it was over untaken.
     pub queued: Duration,
     /// From there until its last byte had come from the worker, or until now.

@@ -23,6 +23,6 @@ mod workers;
 
 pub use app::{App, Limits, NewApp};
 pub use body::Aborted;
-pub use census::Census;
+pub use census::{Census, WorkerCensus};
 pub use exchange::{Account, Answer, AnswerBody, Exchange, Failure, Identity, RequestBody};
 pub use hooks::Hooks;

@@ -60,6 +60,11 @@ impl State {
             return Err(poisoned("a record belongs to another worker's request"));
         }
         let received = stream.take_in(record, now).map_err(poisoned)?;
+        if matches!(stream.phase, Phase::Ended)
+            && let Some(Some(attached)) = self.workers.get_mut(worker.get())
+        {
+            attached.answered += 1;
+        }
         if stream.abandoned {
             if matches!(stream.phase, Phase::Ended) {
                 self.streams.remove(id);

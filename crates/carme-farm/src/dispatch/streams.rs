@@ -92,7 +92,6 @@ impl Stream {
         };
         Account {
             worker: self.worker.as_ref().map(|(_, identity)| identity.clone()),
-            place: self.worker.as_ref().map(|(place, _)| *place),
             queued: Duration::from_nanos(taken - self.submitted_at.min(taken)),
             worked: Duration::from_nanos(end - taken),
         }

@@ -22,6 +22,8 @@ pub(super) struct Attached {
     inbox: Ringer,
     control: ControlSender,
     pub(super) bell: FrontBell,
+    /// Requests that it has finished.
+    pub(super) answered: u64,
     /// Messages that found no room in its inbox.
     owed: VecDeque<InboxMessage>,
 }
@@ -68,6 +70,7 @@ impl App {
             inbox: bells.inbox,
             control,
             bell,
+            answered: 0,
             owed: VecDeque::new(),
         };
         self.lock().workers[worker.get()] = Some(attached);

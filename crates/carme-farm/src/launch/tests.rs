@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use carme_ring::link::FrontBells;
-use carme_ring::{Geometry, Region};
+use carme_ring::{Geometry, Region, WorkerIndex};
 
 use super::*;
+use crate::desk::{Load, Queue};
 use crate::embedded::WorkerFiles;
+use crate::plan::{Recycle, Scale};
 use crate::supervisor::{Failure, State};
 use crate::workers::Workers;
 
@@ -79,6 +81,12 @@ impl Desk for Notebook {
         file.take(length).read_to_string(&mut text).unwrap();
         self.note(format!("file {place} {} {text}", stream.0));
     }
+}
+
+impl Queue for Notebook {
+    fn load(&self) -> Load {
+        Load::default()
+    }
 
     async fn damaged(&self) -> String {
         self.damage.notified().await;
@@ -118,11 +126,14 @@ fn plan(role: &str, directory: PathBuf) -> AppPlan {
         environment: [("CARME_TEST_ROLE", role), ("CARME_TEST_EXTRA", "ü")]
             .map(|(name, value)| (name.into(), Some(value.into())))
             .into(),
-        workers: 1,
+        workers: Scale::fixed(1),
+        surge: 1,
         threads: 1,
         switch_interval: Duration::from_millis(1),
         route: "site_{n}".into(),
         startup_timeout: Duration::from_secs(60),
+        drain_timeout: Duration::from_secs(60),
+        recycle: Recycle::default(),
     }
 }
 
@@ -146,7 +157,7 @@ fn trial_of(change: impl FnOnce(&mut AppPlan), role: &str) -> Trial {
         start,
     };
     Trial {
-        workers: Workers::keep(plan, Arc::new(move || Ok(files.clone())), &desk),
+        workers: Workers::keep(plan, Arc::new(move || Ok(files.clone())), &desk, GEOMETRY.workers),
         notes,
         damage,
         _folder: folder,
@@ -171,7 +182,7 @@ impl Trial {
 
     async fn end(self) {
         self.workers
-            .drain(tokio::time::Instant::now() + Duration::from_secs(60))
+            .end(tokio::time::Instant::now() + Duration::from_secs(60))
             .await;
     }
 }
@@ -187,8 +198,9 @@ async fn a_worker_serves_and_is_drained() {
     assert!(about.python.starts_with("CPython 3."), "{}", about.python);
     let states: Vec<_> = trial
         .workers
-        .states()
-        .map(|(route, state)| (route.to_string(), state))
+        .roster()
+        .seats()
+        .map(|seat| (seat.route().to_string(), seat.state()))
         .collect();
     assert!(
         matches!(&states[..], [(route, State::Ready { .. })] if route == "site_1"),
@@ -202,7 +214,7 @@ async fn a_worker_serves_and_is_drained() {
         ..
     } = trial;
     workers
-        .drain(tokio::time::Instant::now() + Duration::from_secs(60))
+        .end(tokio::time::Instant::now() + Duration::from_secs(60))
         .await;
     assert_eq!(notes.recv().await.as_deref(), Some("serving 0 false"));
     assert_eq!(notes.recv().await.as_deref(), Some("died 0"));
@@ -223,7 +235,7 @@ async fn a_worker_behind_a_launcher_is_known_by_its_own_pid() {
 
 #[tokio::test]
 async fn a_damaged_region_is_replaced_when_all_who_had_it_are_dead() {
-    let mut trial = trial_of(|plan| plan.workers = 2, "serve");
+    let mut trial = trial_of(|plan| plan.workers = Scale::fixed(2), "serve");
     let mut notes = Vec::new();
     for count in [4, 3, 4] {
         for _ in 0..count {
@@ -246,7 +258,7 @@ async fn a_damaged_region_is_replaced_when_all_who_had_it_are_dead() {
 
 #[tokio::test]
 async fn several_workers_have_places_and_routes_of_their_own() {
-    let mut trial = trial_of(|plan| plan.workers = 2, "serve");
+    let mut trial = trial_of(|plan| plan.workers = Scale::fixed(2), "serve");
     let mut notes = Vec::new();
     for _ in 0..4 {
         notes.push(trial.notes.recv().await.unwrap());

@@ -1,11 +1,21 @@
-//! Places whose workers are made up, in time that is made up.
+//! Seats whose workers are made up, in time that is made up.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use tokio::time::sleep;
+use carme_ring::control::Interface;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::*;
+use crate::desk::{Load, PlaceLoad, Queue};
+use crate::endings::Cause;
+use crate::plan::{AppPlan, Recycle, Scale};
+use crate::process::Exit;
+
+mod replacing;
 
 /// What a made-up worker does, in order: waits, then says.
 type Script = Vec<(Duration, Event)>;
@@ -32,6 +42,8 @@ struct Actors {
     journal: Journal,
     next_pid: Mutex<u32>,
     deaf: bool,
+    /// More than one seat: its route and its place are of interest.
+    many: bool,
 }
 
 struct Actor {
@@ -42,13 +54,13 @@ struct Actor {
     ending: Option<Instant>,
     /// Only a kill ends it.
     deaf: bool,
-    last_words: String,
+    many: bool,
 }
 
 impl Launch for Actors {
     type Worker = Actor;
 
-    async fn launch(&self) -> Result<Actor, String> {
+    async fn launch(&self, post: Post) -> Result<Actor, String> {
         let script = self
             .scripts
             .lock()
@@ -64,7 +76,13 @@ impl Launch for Actors {
         };
         let mut pid = self.next_pid.lock().unwrap();
         *pid += 1;
-        self.journal.note(format!("launch {pid}"));
+        self.journal.note(match self.many {
+            true => format!(
+                "launch {pid} as {} in {}: {}",
+                post.route, post.place.0, post.plan.target
+            ),
+            false => format!("launch {pid}"),
+        });
         let mut at = Instant::now();
         let script = script
             .into_iter()
@@ -79,7 +97,7 @@ impl Launch for Actors {
             journal: self.journal.clone(),
             ending: None,
             deaf: self.deaf,
-            last_words: String::new(),
+            many: self.many,
         })
     }
 }
@@ -89,8 +107,8 @@ impl Worker for Actor {
         self.pid
     }
 
-    fn last_words(&self) -> String {
-        self.last_words.clone()
+    fn last_lines(&self) -> Vec<String> {
+        Vec::new()
     }
 
     async fn event(&mut self) -> Event {
@@ -114,6 +132,12 @@ impl Worker for Actor {
         }
     }
 
+    fn serve(&mut self) {
+        if self.many {
+            self.journal.note(format!("serve {}", self.pid));
+        }
+    }
+
     fn drain(&mut self) {
         self.journal.note(format!("drain {}", self.pid));
         if !self.deaf {
@@ -134,6 +158,59 @@ impl Worker for Actor {
     }
 }
 
+/// A queue that has what it is told to have.
+#[derive(Clone, Default)]
+struct Books {
+    load: Arc<Mutex<Load>>,
+    damage: Arc<tokio::sync::Notify>,
+    journal: Option<Journal>,
+    /// So many times no new region can be had.
+    refusals: Arc<Mutex<u32>>,
+}
+
+impl Queue for Books {
+    fn load(&self) -> Load {
+        self.load.lock().unwrap().clone()
+    }
+
+    async fn damaged(&self) -> String {
+        self.damage.notified().await;
+        "the shared memory is damaged".to_owned()
+    }
+
+    fn renew(&self) -> std::io::Result<()> {
+        let mut refusals = self.refusals.lock().unwrap();
+        if *refusals > 0 {
+            *refusals -= 1;
+            return Err(std::io::Error::other("no memory"));
+        }
+        if let Some(journal) = &self.journal {
+            journal.note("renew");
+        }
+        Ok(())
+    }
+}
+
+fn plan(workers: Scale) -> AppPlan {
+    AppPlan {
+        name: "site".into(),
+        python: "python3".into(),
+        target: "one".into(),
+        import_root: ".".into(),
+        interface: Interface::Auto,
+        directory: ".".into(),
+        environment: Vec::new(),
+        workers,
+        surge: 1,
+        threads: 1,
+        switch_interval: millis(5),
+        route: "site_{n}".into(),
+        startup_timeout: secs(30),
+        drain_timeout: secs(60),
+        recycle: Recycle::default(),
+    }
+}
+
 fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
@@ -150,13 +227,16 @@ fn crash() -> Event {
     Event::Exited(Exit::Signal(11))
 }
 
-/// A place on its stage.
+/// Seats on their stage.
 struct Stage {
     journal: Journal,
+    seats: Vec<Arc<Shared>>,
+    /// The first seat's.
     state: watch::Receiver<State>,
     commands: mpsc::UnboundedSender<Command>,
     task: tokio::task::JoinHandle<()>,
-    endings: Arc<Endings>,
+    books: Books,
+    greeted: watch::Sender<bool>,
 }
 
 fn stage(scripts: Vec<Result<Script, String>>) -> Stage {
@@ -164,36 +244,45 @@ fn stage(scripts: Vec<Result<Script, String>>) -> Stage {
 }
 
 fn stage_with(scripts: Vec<Result<Script, String>>, deaf: bool) -> Stage {
-    stage_behind(watch::channel(true).1, scripts, deaf)
+    stage_of(plan(Scale::fixed(1)), 2, scripts, deaf)
 }
 
-fn stage_behind(gate: watch::Receiver<bool>, scripts: Vec<Result<Script, String>>, deaf: bool) -> Stage {
+/// Many seats, whose workers' routes and places are noted.
+fn stage_of(plan: AppPlan, capacity: u16, scripts: Vec<Result<Script, String>>, deaf: bool) -> Stage {
     let journal = Journal(Arc::default(), Instant::now());
-    let (state_sender, state) = watch::channel(State::Starting);
     let (commands, receiver) = mpsc::unbounded_channel();
-    let endings = Arc::<Endings>::default();
-    let place = Place {
-        launch: Actors {
-            scripts: Mutex::new(scripts.into()),
-            journal: journal.clone(),
-            next_pid: Mutex::new(0),
-            deaf,
-        },
-        app: "site".into(),
-        route: "site_1".into(),
-        startup_timeout: secs(30),
-        state: state_sender,
-        commands: receiver,
-        begun: Arc::default(),
-        endings: Arc::clone(&endings),
-        gates: vec![gate],
+    let many = capacity > 2;
+    let launch = Actors {
+        scripts: Mutex::new(scripts.into()),
+        journal: journal.clone(),
+        next_pid: Mutex::new(0),
+        deaf,
+        many,
     };
+    let books = Books {
+        journal: Some(journal.clone()),
+        ..Books::default()
+    };
+    let (greeted, follow) = watch::channel(many);
+    let begun = Arc::<AtomicBool>::default();
+    let steward = Steward::new(
+        launch,
+        books.clone(),
+        Arc::new(plan),
+        capacity,
+        receiver,
+        follow,
+        begun,
+    );
+    let seats: Vec<_> = steward.shared().collect();
     Stage {
         journal,
-        state,
+        state: seats[0].state.subscribe(),
+        seats,
         commands,
-        task: tokio::spawn(place.keep()),
-        endings,
+        task: tokio::spawn(steward.keep()),
+        books,
+        greeted,
     }
 }
 
@@ -211,10 +300,12 @@ impl Stage {
         failure.to_string()
     }
 
+    fn tell(&self, command: Command) {
+        self.commands.send(command).unwrap();
+    }
+
     async fn drain(self, grace: Duration) -> Vec<(u128, String)> {
-        self.commands
-            .send(Command::Drain(Instant::now() + grace))
-            .unwrap();
+        self.tell(Command::Stop(Instant::now() + grace));
         self.task.await.unwrap();
         assert_eq!(*self.state.borrow(), State::Stopped);
         self.journal.all()
@@ -326,14 +417,14 @@ async fn replacements_are_counted_by_their_cause() {
     ]);
     sleep(secs(120)).await;
     assert!(matches!(*stage.state.borrow(), State::Ready { .. }));
-    let (dead, mut is_dead) = mpsc::channel(1);
-    let reason = "damaged".to_owned();
-    stage.commands.send(Command::Replace { reason, dead }).unwrap();
-    assert!(is_dead.recv().await.is_none());
-    tokio::task::yield_now().await;
-    let counts = Cause::ALL.map(|cause| (cause, stage.endings.get(cause)));
+    stage.books.damage.notify_one();
+    sleep(millis(1)).await;
+    let counts = Cause::ALL[..7]
+        .iter()
+        .map(|cause| *cause)
+        .map(|cause| (cause, stage.seats[0].endings.get(cause)));
     assert_eq!(
-        counts,
+        counts.collect::<Vec<_>>(),
         [
             (Cause::NotStarted, 1),
             (Cause::ImportFailed, 1),
@@ -344,9 +435,9 @@ async fn replacements_are_counted_by_their_cause() {
             (Cause::Damaged, 1),
         ]
     );
-    let endings = Arc::clone(&stage.endings);
+    let seat = Arc::clone(&stage.seats[0]);
     stage.drain(secs(1)).await;
-    let all: u64 = Cause::ALL.map(|cause| endings.get(cause)).iter().sum();
+    let all: u64 = Cause::ALL.map(|cause| seat.endings.get(cause)).iter().sum();
     assert_eq!(all, 10, "an ordered end is no replacement");
 }
 
@@ -458,22 +549,14 @@ async fn a_worker_that_does_not_listen_is_killed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replacement_on_command_comes_after_the_death() {
+async fn damaged_memory_is_renewed_when_all_are_dead() {
     let mut stage = stage(vec![
         Ok(vec![(millis(0), ready())]),
         Ok(vec![(millis(3), ready())]),
     ]);
     sleep(secs(1)).await;
-    let (dead, mut all_dead) = mpsc::channel(1);
-    stage
-        .commands
-        .send(Command::Replace {
-            reason: "the shared memory is damaged".into(),
-            dead,
-        })
-        .unwrap();
-    assert!(all_dead.recv().await.is_none());
-    assert_eq!(stage.journal.all().last().unwrap().1, "end 1");
+    *stage.books.refusals.lock().unwrap() = 2;
+    stage.books.damage.notify_one();
     assert_eq!(stage.failure().await, "the shared memory is damaged");
     stage
         .state
@@ -484,7 +567,8 @@ async fn a_replacement_on_command_comes_after_the_death() {
         (0, "launch 1"),
         (1000, "kill 1"),
         (1000, "end 1"),
-        (1100, "launch 2"),
+        (3000, "renew"),
+        (3000, "launch 2"),
     ]);
     assert_eq!(stage.journal.all(), expected);
 }
@@ -499,24 +583,4 @@ async fn a_farm_that_is_dropped_leaves_nothing_running() {
         stage.journal.all(),
         journal(&[(0, "launch 1"), (1000, "kill 1"), (1000, "end 1")])
     );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_worker_starts_when_its_gate_opens() {
-    let (gate, closed) = watch::channel(false);
-    let stage = stage_behind(closed, vec![Ok(vec![(millis(5), ready())])], false);
-    sleep(secs(1)).await;
-    assert_eq!(stage.journal.all(), []);
-    gate.send_replace(true);
-    sleep(secs(1)).await;
-    let expected = journal(&[(1000, "launch 1"), (2000, "drain 1"), (3000, "end 1")]);
-    assert_eq!(stage.drain(secs(30)).await, expected);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_drain_ends_the_waiting_at_a_gate() {
-    let (_gate, closed) = watch::channel(false);
-    let stage = stage_behind(closed, vec![], false);
-    sleep(secs(1)).await;
-    assert_eq!(stage.drain(secs(30)).await, []);
 }

@@ -78,7 +78,7 @@ fn a_census_tells_what_waits_from_what_is_worked_on() {
             queued,
             in_flight,
             queue_limit: 100,
-            gil_waits: app.census().gil_waits,
+            workers: app.census().workers,
         };
         let mut exchanges: Vec<_> = (0..3).map(|_| submit(&app, "x", RequestBody::Empty)).collect();
         assert_eq!(app.census(), census(3, 0), "nobody is there to take them");
@@ -90,9 +90,14 @@ fn a_census_tells_what_waits_from_what_is_worked_on() {
         .await
         .unwrap();
         assert_eq!(app.census(), census(2, 1));
+        assert_eq!(app.census().workers[0].in_flight, 1);
         worker.respond(stream, b"done");
         assert_eq!(whole(&mut exchanges[0]).await, "done");
-        assert_eq!(exchanges[0].account().place, Some(WorkerIndex(0)));
+        assert_eq!(exchanges[0].account().worker.map(|worker| worker.seat), Some(0));
+        let [its] = &app.census().workers[..] else {
+            panic!("{:?}", app.census())
+        };
+        assert_eq!((its.seat, its.pid, its.in_flight, its.answered), (0, 4000, 0, 1));
         assert_eq!(app.census(), census(2, 0));
         drop(exchanges);
         assert_eq!(app.census(), census(0, 0));

@@ -96,6 +96,7 @@ pub(crate) fn attach(app: &App, place: u16) -> (TestWorker, ControlReceiver) {
     let identity = Identity {
         route: format!("test_{place}").into(),
         pid: 4000 + u32::from(place),
+        seat: place,
     };
     app.attach(index, identity, link.bells, link.sender).unwrap();
     app.serve(index, true);

@@ -385,8 +385,8 @@ impl Exchange for FakeExchange {
             worker: Some(Identity {
                 route: "fake_1".into(),
                 pid: 4711,
+                seat: 0,
             }),
-            place: Some(carme_ring::WorkerIndex(0)),
             queued: Duration::from_micros(10),
             worked: Duration::from_micros(20),
         }

@@ -120,11 +120,18 @@ fn line(config: &Config, index: usize, app: &App) -> String {
         app.target,
         app.target.import_root.display(),
         places.join(", "),
-        counted(app.workers.get(), "worker"),
+        workers(app.workers),
         counted(app.threads.get(), "thread"),
         app.python.path.display(),
         app.python.origin,
     )
+}
+
+fn workers(workers: carme_config::Workers) -> String {
+    match workers.is_fixed() {
+        true => counted(workers.min.get(), "worker"),
+        false => format!("{} to {} workers", workers.min, workers.max),
+    }
 }
 
 fn counted(number: usize, what: &str) -> String {

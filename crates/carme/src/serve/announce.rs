@@ -17,10 +17,11 @@ pub(super) fn line(about: &About, plan: &AppPlan, addresses: &[String], paths: &
             places.push(format!("{address}{apart}{path}"));
         }
     }
-    let workers = if plan.workers == 1 {
-        "1 worker".to_owned()
-    } else {
-        format!("{} workers", plan.workers)
+    let range = &plan.workers.range;
+    let workers = match (range.start(), range.end()) {
+        (1, 1) => "1 worker".to_owned(),
+        (least, most) if least == most => format!("{most} workers"),
+        (least, most) => format!("{least} to {most} workers"),
     };
     format!(
         "Serving {} ({}) at {} with {workers} of {} ({})",
@@ -41,11 +42,12 @@ pub(super) fn line_without_apps(addresses: &[String]) -> String {
 mod tests {
     use std::time::Duration;
 
+    use carme_farm::{Recycle, Scale};
     use carme_ring::control::Interface;
 
     use super::*;
 
-    fn plan(workers: u16) -> AppPlan {
+    fn plan(workers: Scale) -> AppPlan {
         AppPlan {
             name: "hello".into(),
             python: "/usr/bin/python3".into(),
@@ -55,10 +57,13 @@ mod tests {
             directory: "/srv".into(),
             environment: Vec::new(),
             workers,
+            surge: 1,
             threads: 10,
             switch_interval: Duration::from_millis(1),
             route: "hello_{n}".into(),
             startup_timeout: Duration::from_secs(60),
+            drain_timeout: Duration::from_secs(60),
+            recycle: Recycle::default(),
         }
     }
 
@@ -71,13 +76,13 @@ mod tests {
         };
         let tcp = "http://127.0.0.1:8000".to_owned();
         assert_eq!(
-            line(&about, &plan(2), std::slice::from_ref(&tcp), &["/"]),
+            line(&about, &plan(Scale::fixed(2)), std::slice::from_ref(&tcp), &["/"]),
             "Serving hello:application (WSGI) at http://127.0.0.1:8000 with 2 workers of CPython 3.13.1 (/usr/bin/python3)"
         );
         assert_eq!(
             line(
                 &about,
-                &plan(1),
+                &plan(Scale::fixed(1)),
                 &[tcp, "unix:/run/a.sock".to_owned()],
                 &["/blog/"]
             ),

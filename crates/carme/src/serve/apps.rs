@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use carme_config::Config;
 use carme_farm::dispatch::{App, Hooks, Limits, NewApp};
-use carme_farm::{About, AppPlan, Failure, FindFiles, Roster, State, Workers};
+use carme_farm::{About, AppPlan, Failure, FindFiles, Recycle, Roster, Scale, State, Workers};
 use carme_ring::Geometry;
 use carme_ring::control::Interface;
-use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -23,41 +22,56 @@ const OUTBOX_BYTES: u32 = 1 << 20;
 /// What the front can have told a worker that has not listened yet.
 const INBOX_BYTES: u32 = 64 << 10;
 
+/// Places for workers that there are at least and at most.
+const FEWEST_PLACES: usize = 8;
+const MOST_PLACES: u16 = 1024;
+
 /// An app and its workers.
 pub(super) struct Running {
     pub(super) app: App,
-    pub(super) plan: AppPlan,
+    pub(super) name: Arc<str>,
     pub(super) roster: Roster,
-    /// `None` once they end.
-    workers: Mutex<Option<Workers>>,
+    workers: Workers,
 }
 
 impl Running {
     /// How its start has turned out; see [`Workers::first`].
     pub(super) async fn first(&self) -> Result<About, Arc<Failure>> {
-        match &*self.workers.lock().await {
-            Some(workers) => workers.first().await,
-            None => Err(Arc::new(Failure {
-                message: "it was ended".into(),
-                traceback: String::new(),
-            })),
-        }
+        self.workers.first().await
+    }
+
+    /// Its workers, to be told what to do.
+    pub(super) fn workers(&self) -> &Workers {
+        &self.workers
     }
 
     /// Waits until each of its workers is ready, or has failed.
     pub(super) async fn settled(&self) {
-        let is_known =
-            |seat: carme_farm::Seat<'_>| matches!(seat.state(), State::Ready { .. } | State::Failed { .. });
+        let is_known = |seat: carme_farm::Seat<'_>| {
+            seat.is_drained() || matches!(seat.state(), State::Ready { .. } | State::Failed { .. })
+        };
         while !self.roster.seats().all(is_known) {
             tokio::time::sleep(LOOK).await;
         }
     }
 
+    /// Whether it can become this app while it runs: it has the same place among the apps, and there is room for as many
+    /// workers.
+    pub(super) fn can_become(&self, number: usize, configured: &carme_config::App) -> bool {
+        let needed = configured.workers.max.get() + configured.surge.get();
+        *self.name == *configured.name
+            && usize::from(self.app.number()) == number
+            && needed <= usize::from(self.app.geometry().workers)
+            && configured.workers.max.get() <= usize::from(self.workers.most())
+            && self
+                .roster
+                .all()
+                .all(|seat| **seat.route() == *configured.route.route(usize::from(seat.number()) + 1))
+    }
+
     /// Lets the workers finish what they have taken until the deadline, and returns when no process is left.
     pub(super) async fn end(&self, deadline: Instant) {
-        if let Some(workers) = self.workers.lock().await.take() {
-            workers.drain(deadline).await;
-        }
+        self.workers.end(deadline).await;
     }
 }
 
@@ -76,39 +90,61 @@ pub(super) async fn end(running: &[Arc<Running>], deadline: Instant) {
 
 /// Starts the workers of all apps; does not wait for them. Call it within the runtime that has the hooks.
 pub(super) fn start(config: &Config, files: &FindFiles, hooks: &Hooks) -> io::Result<Vec<Arc<Running>>> {
-    let start = |(number, configured): (usize, &carme_config::App)| {
-        let workers = at_most_u16(configured.workers.get());
-        let geometry = Geometry {
-            slots: SLOTS,
-            slot_bytes: SLOT_BYTES,
-            workers,
-            outbox_bytes: OUTBOX_BYTES,
-            inbox_bytes: INBOX_BYTES,
-        };
-        let limits = Limits {
-            queue: configured.queue.limit.get(),
-            queue_timeout: configured.queue.timeout,
-            response_buffer: config.server.limits.response_buffer.as_u64(),
-        };
-        let app = App::new(NewApp {
-            number: at_most_u16(number),
-            geometry,
-            limits,
-        })?;
-        hooks.add(app.clone());
-        let plan = plan(configured, workers);
-        let workers = Workers::start(plan.clone(), Arc::clone(files), &app);
-        Ok(Arc::new(Running {
-            app,
-            plan,
-            roster: workers.roster(),
-            workers: Mutex::new(Some(workers)),
-        }))
-    };
-    config.apps.iter().enumerate().map(start).collect()
+    config
+        .apps
+        .iter()
+        .enumerate()
+        .map(|(number, configured)| start_one(config, number, configured, files, hooks))
+        .collect()
 }
 
-fn plan(app: &carme_config::App, workers: u16) -> AppPlan {
+/// What an app's queue may hold.
+pub(super) fn limits(config: &Config, configured: &carme_config::App) -> Limits {
+    Limits {
+        queue: configured.queue.limit.get(),
+        queue_timeout: configured.queue.timeout,
+        response_buffer: config.server.limits.response_buffer.as_u64(),
+    }
+}
+
+/// Starts the workers of one app; does not wait for them.
+pub(super) fn start_one(
+    config: &Config,
+    number: usize,
+    configured: &carme_config::App,
+    files: &FindFiles,
+    hooks: &Hooks,
+) -> io::Result<Arc<Running>> {
+    let (most, surge) = (configured.workers.max.get(), configured.surge.get());
+    // Twice as many can come without another queue; each place costs nothing while nobody has it.
+    let workers = at_most_u16((2 * most + surge).max(FEWEST_PLACES)).min(MOST_PLACES);
+    let geometry = Geometry {
+        slots: SLOTS,
+        slot_bytes: SLOT_BYTES,
+        workers,
+        outbox_bytes: OUTBOX_BYTES,
+        inbox_bytes: INBOX_BYTES,
+    };
+    let app = App::new(NewApp {
+        number: at_most_u16(number),
+        geometry,
+        limits: limits(config, configured),
+    })?;
+    hooks.add(app.clone());
+    let plan = plan(configured);
+    let name = Arc::clone(&plan.name);
+    let workers = Workers::start(plan, Arc::clone(files), &app);
+    Ok(Arc::new(Running {
+        app,
+        name,
+        roster: workers.roster(),
+        workers,
+    }))
+}
+
+/// How its workers are started.
+pub(super) fn plan(app: &carme_config::App) -> AppPlan {
+    let scale = &app.workers;
     AppPlan {
         name: app.name.as_str().into(),
         python: app.python.path.clone(),
@@ -124,11 +160,23 @@ fn plan(app: &carme_config::App, workers: u16) -> AppPlan {
             .iter()
             .map(|(name, value)| (OsString::from(name), Some(OsString::from(value))))
             .collect(),
-        workers,
+        workers: Scale {
+            range: at_most_u16(scale.min.get())..=at_most_u16(scale.max.get()),
+            ttl: scale.ttl,
+        },
+        surge: at_most_u16(app.surge.get()),
         threads: at_most_u16(app.threads.get()),
         switch_interval: app.switch_interval,
         route: app.route.to_string(),
         startup_timeout: app.startup_timeout,
+        drain_timeout: app.drain_timeout,
+        recycle: Recycle {
+            requests: app.recycle.requests,
+            age: app.recycle.age,
+            jitter: app.recycle.jitter,
+            memory: app.recycle.memory.map(carme_config::ByteSize::as_u64),
+            idle: app.recycle.idle,
+        },
     }
 }
 

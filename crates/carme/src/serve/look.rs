@@ -159,7 +159,14 @@ fn write_workers(text: &mut Exposition, apps: &[Looked]) {
         "How long threads of a worker that were called for a request waited for Python's lock.",
     );
     for app in apps {
-        for (seat, wait) in app.roster.seats().zip(&app.census.gil_waits) {
+        for seat in app.roster.seats() {
+            // Two, while one replaces the other.
+            let its = app
+                .census
+                .workers
+                .iter()
+                .filter(|worker| worker.seat == seat.number());
+            let wait: Duration = its.map(|worker| worker.gil_wait).sum();
             let labels = [("app", app.roster.app()), ("route", seat.route())];
             waits.sample(&labels, wait.as_secs_f64());
         }

@@ -166,7 +166,7 @@ async fn first_answers(now: Arc<Now>, first_failure: FirstFailure) -> Result<(),
         eprintln!("{}", announce::line_without_apps(&addresses));
     }
     for (index, running) in now.apps.iter().enumerate() {
-        let plan = &running.plan;
+        let plan = &apps::plan(&now.config.apps[index]);
         match running.first().await {
             Ok(about) => {
                 let mut paths = Vec::new();

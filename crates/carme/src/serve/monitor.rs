@@ -68,7 +68,7 @@ impl Watch {
         let named: Vec<(String, Vec<Arc<str>>)> = apps
             .iter()
             .map(|(_, roster)| {
-                let routes = roster.seats().map(|seat| Arc::clone(seat.route())).collect();
+                let routes = roster.all().map(|seat| Arc::clone(seat.route())).collect();
                 (roster.app().to_owned(), routes)
             })
             .collect();
@@ -207,7 +207,7 @@ impl Insight for Watch {
         let app = |(_, roster): &(App, Roster)| {
             let mut readiness = Readiness {
                 app: roster.app().to_owned(),
-                workers: roster.seats().len(),
+                workers: roster.seats().count(),
                 ready: 0,
                 starting: 0,
                 failed: 0,

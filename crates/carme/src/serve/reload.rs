@@ -1,15 +1,17 @@
 //! A reload: the configuration is read again, the apps are started anew, and all of it is served in place of what was.
 //!
-//! It happens as a whole or not at all: whatever can fail is done first, beside what is served, and when one part fails
-//! nothing has changed. Then everything changes between two requests. What was begun before ends as it began.
+//! It happens as a whole or not at all: whatever can fail is done first, beside what is served, one worker of each app by
+//! the new code among it, and when one part fails nothing has changed. Then the settings change between two requests,
+//! and the workers follow one after another. What was begun before ends as it began.
 
 use std::sync::Arc;
 
 use carme_config::{Applies, Change, Config, Problems};
-use carme_farm::Failure;
+use carme_farm::{Failure, Prepared, Rolling, Unreplaced};
 use carme_front::Retired;
 use carme_log::Destination;
 use serde::Serialize;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::apps::{self, Running};
@@ -27,6 +29,8 @@ pub(crate) struct Reloaded {
     pub(crate) needs_restart: Vec<String>,
     /// The apps that have new workers, all.
     pub(crate) apps: Vec<String>,
+    /// Workers that stay as they were, because none with the new code started in their place; a line each.
+    pub(crate) unfinished: Vec<String>,
 }
 
 /// Why nothing has changed.
@@ -49,10 +53,7 @@ impl NotReloaded {
 
     fn app(running: &Running, failure: &Failure) -> Self {
         NotReloaded {
-            message: format!(
-                "app {} could not be started: {}",
-                running.plan.name, failure.message
-            ),
+            message: format!("app {} could not be started: {}", running.name, failure.message),
             traceback: failure.traceback.clone(),
         }
     }
@@ -91,6 +92,7 @@ impl Server {
                 changes,
                 needs_restart,
                 apps,
+                unfinished,
             }) => {
                 for line in changes.iter().chain(needs_restart) {
                     tracing::info!("{line}");
@@ -104,7 +106,12 @@ impl Server {
                     [] => String::new(),
                     apps => format!(", new workers of {}", apps.join(", ")),
                 };
-                tracing::info!("reloaded: {settings}{apps}");
+                if unfinished.is_empty() {
+                    tracing::info!("reloaded: {settings}{apps}");
+                } else {
+                    let stay = unfinished.len();
+                    tracing::error!("reloaded: {settings}{apps}, but for {stay} that stay as they were");
+                }
             }
             Err(NotReloaded { message, traceback }) => {
                 // The outcome comes last: whoever waits for it has seen all of it then.
@@ -128,10 +135,15 @@ impl Server {
         let changes = now.config.changes(&config);
         let config = Arc::new(in_effect(config, &now, &changes));
         let prepared = self.prepare(&config, &now)?;
-        let apps = self.start_apps(&config).await?;
+        let apps = self.start_apps(&config, &now).await?;
         // From here on nothing can fail, and nothing waits.
-        let (retired, old) = self.apply(config, prepared, apps, &now);
+        let (retired, rolling, old) = self.apply(config, prepared, apps, &now);
         self.retire(retired, old).await;
+        let mut unfinished = Vec::new();
+        for rolling in rolling {
+            let stays = |Unreplaced { route, failure }| format!("{route} stays as it was: {failure}");
+            unfinished.extend(rolling.over().await.into_iter().map(stays));
+        }
         let line = |change: &Change| change.to_string();
         let is_restart = |change: &&Change| change.applies == Applies::Restart;
         Ok(Reloaded {
@@ -141,13 +153,14 @@ impl Server {
                 .now()
                 .apps
                 .iter()
-                .map(|running| running.plan.name.to_string())
+                .map(|running| running.name.to_string())
                 .collect(),
+            unfinished,
         })
     }
 
     /// Opens and reads what the new configuration needs, beside what there is.
-    fn prepare(&self, config: &Config, now: &Now) -> Result<Prepared, NotReloaded> {
+    fn prepare(&self, config: &Config, now: &Now) -> Result<Parts, NotReloaded> {
         let server = &config.server;
         let before = &now.config.server;
         let same_error_log =
@@ -176,7 +189,7 @@ impl Server {
         for (at, bind) in server.listen.iter().enumerate().filter(is_new) {
             listeners.push((bind.clone(), site::listen(config, at, tls.as_ref())?));
         }
-        Ok(Prepared {
+        Ok(Parts {
             error_log,
             access_logs,
             logs,
@@ -186,35 +199,68 @@ impl Server {
         })
     }
 
-    /// Starts all apps beside those that serve, and waits until they could take over.
-    async fn start_apps(&self, config: &Config) -> Result<Vec<Arc<Running>>, NotReloaded> {
+    /// Starts what could take over beside what serves: one worker of each app that stays, all of those that are new or
+    /// cannot become what they are to be while they run.
+    async fn start_apps(&self, config: &Config, now: &Now) -> Result<Started, NotReloaded> {
         let hooks = &self.outfit.hooks;
-        let started = apps::start(config, &self.outfit.files, hooks);
-        let started = Started {
-            apps: started.map_err(|error| NotReloaded::because(&error))?,
-            hooks,
+        let mut started = Started {
+            apps: Vec::new(),
+            hooks: hooks.clone(),
         };
-        for running in &started.apps {
-            if let Err(failure) = running.first().await {
-                let refused = NotReloaded::app(running, &failure);
-                apps::end(&started.apps, Instant::now()).await;
-                return Err(refused);
+        for (number, configured) in config.apps.iter().enumerate() {
+            let can = |running: &&Arc<Running>| running.can_become(number, configured);
+            let (running, is_fresh) = match now.apps.iter().find(can) {
+                Some(running) => (Arc::clone(running), false),
+                None => {
+                    let fresh = apps::start_one(config, number, configured, &self.outfit.files, hooks);
+                    (fresh.map_err(|error| NotReloaded::because(&error))?, true)
+                }
+            };
+            started.apps.push(Next {
+                running,
+                is_fresh,
+                prepared: None,
+            });
+        }
+        let mut trials = JoinSet::new();
+        for (at, next) in started.apps.iter().enumerate() {
+            let (running, is_fresh) = (Arc::clone(&next.running), next.is_fresh);
+            let plan = apps::plan(&config.apps[at]);
+            trials.spawn(async move {
+                let outcome = match is_fresh {
+                    true => running.first().await.map(|_| None),
+                    false => running.workers().prepare(plan).await.map(Some),
+                };
+                (at, outcome)
+            });
+        }
+        while let Some(trial) = trials.join_next().await {
+            let (at, outcome) = trial.map_err(|error| NotReloaded::because(&error))?;
+            match outcome {
+                Ok(prepared) => started.apps[at].prepared = prepared,
+                Err(failure) => {
+                    let refused = NotReloaded::app(&started.apps[at].running, &failure);
+                    // What waits to take over is not wanted any more.
+                    drop(trials);
+                    apps::end(&started.fresh(), Instant::now()).await;
+                    return Err(refused);
+                }
             }
         }
-        for running in &started.apps {
+        for running in started.fresh() {
             running.settled().await;
         }
-        Ok(started.serve())
+        Ok(started)
     }
 
     fn apply(
         &self,
         config: Arc<Config>,
-        prepared: Prepared,
-        apps: Vec<Arc<Running>>,
+        prepared: Parts,
+        started: Started,
         before: &Now,
-    ) -> (Retired<carme_farm::dispatch::App>, Arc<Now>) {
-        let Prepared {
+    ) -> (Retired<carme_farm::dispatch::App>, Vec<Rolling>, Arc<Now>) {
+        let Parts {
             error_log,
             access_logs,
             logs,
@@ -224,6 +270,13 @@ impl Server {
         } = prepared;
         if let Some(writer) = error_log {
             self.outfit.error_log.redirect(writer);
+        }
+        let mut rolling = Vec::new();
+        let mut apps = Vec::new();
+        for (next, configured) in started.serve().into_iter().zip(&config.apps) {
+            next.running.app.set_limits(apps::limits(&config, configured));
+            rolling.extend(next.prepared.map(Prepared::commit));
+            apps.push(next.running);
         }
         if let (Some(tls), Some(adopted)) = (&tls, adopted) {
             tls.adopt(adopted);
@@ -257,7 +310,7 @@ impl Server {
             doors,
             tls,
         });
-        (retired, old)
+        (retired, rolling, old)
     }
 
     /// Ends what is not served any more, when it has finished what it began with.
@@ -271,13 +324,15 @@ impl Server {
             .collect();
         let (front, hooks) = (Arc::clone(&self.front), self.outfit.hooks.clone());
         let deadline = Instant::now() + self.shutdown.graceful_timeout();
+        let is_kept = |app: &&Arc<Running>| now.apps.iter().any(|other| Arc::ptr_eq(app, other));
+        let gone: Vec<_> = old.apps.iter().filter(|app| !is_kept(app)).cloned().collect();
         let task = async move {
             for door in closed {
                 front.close(door).await;
             }
             let quiet = async {
                 retired.over().await;
-                while old.apps.iter().any(|running| running.app.streams() > 0) {
+                while gone.iter().any(|running| running.app.streams() > 0) {
                     tokio::time::sleep(apps::LOOK).await;
                 }
             };
@@ -285,11 +340,11 @@ impl Server {
                 () = quiet => {}
                 () = sleep_until(deadline) => {}
             }
-            for running in &old.apps {
+            for running in &gone {
                 running.app.close(true);
             }
-            apps::end(&old.apps, deadline).await;
-            for running in &old.apps {
+            apps::end(&gone, deadline).await;
+            for running in &gone {
                 hooks.remove(&running.app);
             }
             if !old.watch.shares_exporter(&now.watch) {
@@ -320,7 +375,7 @@ fn in_effect(mut config: Config, now: &Now, changes: &[Change]) -> Config {
 }
 
 /// What a new configuration needs, opened and read.
-struct Prepared {
+struct Parts {
     /// If it is another.
     error_log: Option<Arc<carme_log::Writer>>,
     access_logs: Vec<carme_front::AccessLog>,
@@ -331,21 +386,35 @@ struct Prepared {
     listeners: Vec<(carme_config::Bind, carme_front::Listener)>,
 }
 
-/// Apps that are about to serve; if they do not get to it, the runtime forgets them.
-struct Started<'h> {
-    apps: Vec<Arc<Running>>,
-    hooks: &'h carme_farm::dispatch::Hooks,
+/// An app that is about to serve.
+struct Next {
+    running: Arc<Running>,
+    /// It did not serve before.
+    is_fresh: bool,
+    /// It served before, and will with these workers.
+    prepared: Option<Prepared>,
 }
 
-impl Started<'_> {
-    fn serve(mut self) -> Vec<Arc<Running>> {
+/// Apps that are about to serve; if they do not get to it, the runtime forgets those that did not serve before.
+struct Started {
+    apps: Vec<Next>,
+    hooks: carme_farm::dispatch::Hooks,
+}
+
+impl Started {
+    fn fresh(&self) -> Vec<Arc<Running>> {
+        let fresh = self.apps.iter().filter(|next| next.is_fresh);
+        fresh.map(|next| Arc::clone(&next.running)).collect()
+    }
+
+    fn serve(mut self) -> Vec<Next> {
         std::mem::take(&mut self.apps)
     }
 }
 
-impl Drop for Started<'_> {
+impl Drop for Started {
     fn drop(&mut self) {
-        for running in &self.apps {
+        for running in self.fresh() {
             self.hooks.remove(&running.app);
         }
     }
