@@ -145,6 +145,36 @@ fn each_setting_of_an_app() {
     for (new, expected) in [
         ("threads = 4", "apps.site.threads: 10 -> 4 (new workers)"),
         ("workers = 3", "apps.site.workers: 2 -> 3 (new workers)"),
+        ("workers = \"2-4\"", "apps.site.workers: 2 -> 2-4 (new workers)"),
+        (
+            "workers = { min = 2, max = 2, ttl = \"5s\" }",
+            "apps.site.workers.ttl: 2m -> 5s",
+        ),
+        ("surge = 2", "apps.site.surge: 1 -> 2"),
+        (
+            "drain_timeout = \"5s\"",
+            "apps.site.drain_timeout: 1m -> 5s (new workers)",
+        ),
+        (
+            "recycle.requests = 9",
+            "apps.site.recycle.requests: none -> 9 (new workers)",
+        ),
+        (
+            "recycle.age = \"1h\"",
+            "apps.site.recycle.age: none -> 1h (new workers)",
+        ),
+        (
+            "recycle.idle = \"1h\"",
+            "apps.site.recycle.idle: none -> 1h (new workers)",
+        ),
+        (
+            "recycle.memory = \"1GiB\"",
+            "apps.site.recycle.memory: none -> 1GiB (new workers)",
+        ),
+        (
+            "recycle.jitter = 0.5",
+            "apps.site.recycle.jitter: 0.1 -> 0.5 (new workers)",
+        ),
         (
             "interface = \"wsgi\"",
             "apps.site.interface: auto -> wsgi (new workers)",

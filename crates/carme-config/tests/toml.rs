@@ -258,7 +258,6 @@ fn each_kind_of_mistake() {
         (server("control = \"x\""), "carme.toml:2:1: `control` in [server] is not available yet in this version of Carme".into()),
         (app("  wrokers = 4"), format!("carme.toml:11:3: unknown key `wrokers` in [apps.site] | help: did you mean `workers`? {APP_KEYS}")),
         (app("request_timeout = \"60s\""), "carme.toml:11:1: `request_timeout` in [apps.site] is not available yet in this version of Carme".into()),
-        (app("recycle = { requests = 1 }"), "carme.toml:11:1: `recycle` in [apps.site] is not available yet in this version of Carme".into()),
         (app("queue = { limits = 4 }"), "carme.toml:11:11: unknown key `limits` in [apps.site.queue] | help: did you mean `limit`? [apps.site.queue] knows: limit, timeout".into()),
         (rest("[balancers.x]"), "carme.toml:21:2: `balancers` in the top of the file is not available yet in this version of Carme".into()),
         (rest("[sever]"), "carme.toml:21:2: unknown key `sever` in the top of the file | help: did you mean `server`? the top of the file knows: server, tls, apps, locations, access_logs, error_pages, health, metrics, traces".into()),

@@ -410,7 +410,6 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use carme_farm::dispatch::Identity;
-    use carme_ring::WorkerIndex;
 
     use super::*;
 
