@@ -315,7 +315,7 @@ fn each_kind_of_mistake() {
         (app("workers = { min = 4 }"), "carme.toml:11:11: `workers` needs both `min` and `max` | help: write { min = 2, max = 4 }, or one number".into()),
         (app("workers = \"4-2\""), "carme.toml:11:11: `workers` has a least number, 4, that is above the greatest, 2 | help: did you mean 2-4?".into()),
         (app("workers = \"-4\""), "carme.toml:11:11: `workers` must be a whole number from 1 to 256, found -4".into()),
-        (app("recycle = { request = 5 }"), "carme.toml:11:13: unknown key `request` in [apps.site.recycle] | help: did you mean `requests`? [apps.NAME.recycle] knows: requests, age, jitter, memory, idle".into()),
+        (app("recycle = { request = 5 }"), "carme.toml:11:13: unknown key `request` in [apps.site.recycle] | help: did you mean `requests`? [apps.site.recycle] knows: requests, age, jitter, memory, idle".into()),
         (app("recycle = { memory = \"5kB\" }"), "carme.toml:11:22: `memory` must be a size from 1MiB to 1TiB, found 5000B".into()),
         (app("recycle = { jitter = 1.5 }"), "carme.toml:11:22: `jitter` must be a number from 0 to 1, found the number 1.5".into()),
         (app("workers = 0"), "carme.toml:11:11: `workers` must be a whole number from 1 to 256, found 0".into()),

@@ -421,7 +421,7 @@ async fn replacements_are_counted_by_their_cause() {
     sleep(millis(1)).await;
     let counts = Cause::ALL[..7]
         .iter()
-        .map(|cause| *cause)
+        .copied()
         .map(|cause| (cause, stage.seats[0].endings.get(cause)));
     assert_eq!(
         counts.collect::<Vec<_>>(),
