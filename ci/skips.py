@@ -8,6 +8,8 @@ mended, not listed.
 UNDER_WINE = [
     ("two_writers_of_one_file_never_tear_each_others_lines",
      "Wine appends at the size that it saw before, so writers overwrite each other; Windows appends atomically"),
+    ("nobody_can_have_waited_under_a_pipes_name",
+     "Wine does not know FILE_FLAG_FIRST_PIPE_INSTANCE: a second pipe can take the name of the first"),
 ]
 
 

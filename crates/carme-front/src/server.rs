@@ -130,6 +130,11 @@ impl<A: Application> Server<A> {
         shut(task).await;
     }
 
+    /// Open connections of clients, idle ones included.
+    pub fn connections(&self) -> usize {
+        self.lobby.connections.count()
+    }
+
     /// Serves another site from now on, also on connections that are there. Requests under way keep what they began with.
     pub fn replace(&self, site: Arc<Site<A>>) -> Retired<A> {
         let lobby = &self.lobby;

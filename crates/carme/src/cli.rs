@@ -6,6 +6,10 @@ use std::path::PathBuf;
 use carme_config::ServeOptions;
 use clap::{Args, Parser, Subcommand};
 
+mod control;
+
+pub(crate) use control::{LogsCommand, StatusOptions, StopOptions, Which};
+
 const EXAMPLES: &str = "\
 Examples:
   carme serve app.py                              a file, at http://127.0.0.1:8000
@@ -13,7 +17,10 @@ Examples:
   carme serve .                                   this folder's Django or Flask site
   carme serve app.py --bind 0.0.0.0:80 --workers 4
   carme serve -c carme.toml                       what a file says
-  carme check -c carme.toml                       what is wrong with it";
+  carme check -c carme.toml                       what is wrong with it
+  carme status                                    how the running server is
+  carme reload                                    new code and new settings, without a lost request
+  carme stop                                      what was begun is finished";
 
 const SERVE_EXAMPLES: &str = "\
 TARGET is one of
@@ -59,6 +66,18 @@ pub(crate) enum Command {
     /// Tell everything that is wrong with a command line or a configuration file, or what it would serve.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(Box<Subject>),
+    /// Show how a running server, its applications and its workers are.
+    #[command(after_help = control::STATUS_HELP)]
+    Status(StatusOptions),
+    /// Have a running server read its configuration again and start new workers, without a lost request.
+    #[command(after_help = control::RELOAD_HELP)]
+    Reload(Which),
+    /// Have a running server finish what it has begun, and end.
+    #[command(after_help = control::STOP_HELP)]
+    Stop(StopOptions),
+    /// The logs of a running server.
+    #[command(subcommand)]
+    Logs(LogsCommand),
 }
 
 /// What is to be served or checked: a file's content, or a target with options.
@@ -205,6 +224,7 @@ mod tests {
     fn options(words: &[&str]) -> ServeOptions {
         match Cli::try_parse_from(words).expect("it can be typed").command {
             Command::Serve(subject) | Command::Check(subject) => subject.into_options(),
+            other => panic!("{other:?} is another command"),
         }
     }
 

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use carme_config::Surroundings;
 use clap::Parser;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, LogsCommand};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -29,5 +29,9 @@ fn main() -> ExitCode {
     match command {
         Command::Serve(subject) => commands::serve::serve(*subject, &surroundings),
         Command::Check(subject) => commands::check::check(*subject, surroundings),
+        Command::Status(options) => commands::status::status(&options),
+        Command::Reload(which) => commands::reload::reload(&which),
+        Command::Stop(options) => commands::stop::stop(&options),
+        Command::Logs(LogsCommand::Reopen(which)) => commands::logs::reopen(&which),
     }
 }

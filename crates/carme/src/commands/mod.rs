@@ -1,7 +1,12 @@
 //! What each command does, from what was typed to the exit code.
 
 pub(crate) mod check;
+pub(crate) mod logs;
+mod reach;
+pub(crate) mod reload;
 pub(crate) mod serve;
+pub(crate) mod status;
+pub(crate) mod stop;
 
 use std::process::ExitCode;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use carme_config::{Config, LogOutput};
 use carme_front::AccessLog;
 use carme_log::{Destination, Format, FormatError, OpenError, Rotation, Totals, Writer, WriterOptions};
+use tokio::task::JoinHandle;
 
 /// A log that cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -97,16 +98,20 @@ impl Logs {
     }
 
     /// Opens all files anew, after they were renamed or removed: what is logged from now on goes to new ones. Returns at
-    /// once; what cannot be opened goes on in the old file, and the error log says so.
-    pub(crate) fn reopen(&self) {
-        for writer in std::iter::once(&self.error).chain(self.access.iter().map(|open| &open.writer)) {
+    /// once; the task is over when the old files are not written to any more. What cannot be opened goes on in the old
+    /// file, and the error log says so.
+    pub(crate) fn reopen(&self) -> JoinHandle<()> {
+        let access = self.access.iter().map(|open| &open.writer);
+        let writers: Vec<Arc<Writer>> = std::iter::once(&self.error).chain(access).cloned().collect();
+        for writer in &writers {
             writer.reopen();
         }
-        let error = Arc::clone(&self.error);
         // Said in the new file: waited for, which must not hold up anybody.
         tokio::task::spawn_blocking(move || {
-            let _ = error.flush();
+            for writer in &writers {
+                let _ = writer.flush();
+            }
             tracing::info!("the log files are opened anew");
-        });
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 mod announce;
 mod apps;
+mod control;
 mod error_log;
 mod locations;
 mod logs;
@@ -23,6 +24,7 @@ use carme_log::Destination;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use control::Control;
 use error_log::ErrorLog;
 use orders::{Inbox, Order};
 use server::{Now, Outfit, Server};
@@ -56,6 +58,7 @@ enum ServeError {
 }
 
 /// How the server ended when it was told to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {
     /// Everything was finished or ended.
     Orderly,
@@ -113,8 +116,9 @@ async fn serve(
     first_failure: FirstFailure,
     outfit: Outfit,
 ) -> Result<Ended, ServeError> {
-    let (_orders, mut inbox) = orders::listen()?;
+    let (orders, mut inbox) = orders::listen()?;
     let server = Server::start(config, outfit)?;
+    let control = Control::open(&server, orders);
     let told = {
         let orders = obey(&server, &mut inbox);
         tokio::pin!(orders);
@@ -130,13 +134,15 @@ async fn serve(
         }
     };
     tracing::info!("stopping after {told}");
-    tokio::select! {
-        () = server.stop() => Ok(Ended::Orderly),
+    let ended = tokio::select! {
+        () = server.stop() => Ended::Orderly,
         told = inbox.stop() => {
             tracing::warn!("stopping at once after {told} again");
-            Ok(Ended::AtOnce)
+            Ended::AtOnce
         }
-    }
+    };
+    control.end(ended).await;
+    Ok(ended)
 }
 
 /// Does what the server is told, until it is to stop; returns by whom.
@@ -149,7 +155,7 @@ async fn obey(server: &Arc<Server>, inbox: &mut Inbox) -> orders::Told {
                 reloads.detach_all();
                 return told;
             }
-            Order::ReopenLogs => server.reopen_logs(),
+            Order::ReopenLogs => drop(server.reopen_logs()),
             Order::Reload(told) => {
                 while reloads.try_join_next().is_some() {}
                 let server = Arc::clone(server);

@@ -14,10 +14,10 @@ pub(crate) enum Order {
     /// Finish and end; told again: end at once.
     Stop(Told),
     /// Read the configuration again, and start new workers.
-    #[cfg_attr(windows, allow(dead_code, reason = "only a command can ask for it there"))]
+    #[cfg_attr(windows, allow(dead_code, reason = "no signal asks for it there"))]
     Reload(Told),
     /// Open the log files anew: somebody has moved them.
-    #[cfg_attr(windows, allow(dead_code, reason = "only a command can ask for it there"))]
+    #[cfg_attr(windows, allow(dead_code, reason = "no signal asks for it there"))]
     ReopenLogs,
 }
 
@@ -26,11 +26,8 @@ pub(crate) type Told = Cow<'static, str>;
 
 /// A way to give orders. Clones are the same way.
 #[derive(Debug, Clone)]
-pub(crate) struct Orders(
-    #[allow(dead_code, reason = "signals are the only source of orders so far")] mpsc::UnboundedSender<Order>,
-);
+pub(crate) struct Orders(mpsc::UnboundedSender<Order>);
 
-#[allow(dead_code, reason = "signals are the only source of orders so far")]
 impl Orders {
     /// Returns at once; what the server makes of it is in the error log.
     pub(crate) fn give(&self, order: Order) {

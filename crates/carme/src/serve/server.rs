@@ -165,9 +165,9 @@ impl Server {
         )
     }
 
-    /// Opens all log files anew.
-    pub(crate) fn reopen_logs(&self) {
-        self.now().logs.reopen();
+    /// Opens all log files anew. Returns at once; the task is over when the old files are not written to any more.
+    pub(crate) fn reopen_logs(&self) -> JoinHandle<()> {
+        self.now().logs.reopen()
     }
 
     /// Lets everything that was begun come to its end, as long as `graceful_timeout` allows, and ends.

@@ -223,8 +223,14 @@ mod tests {
         // A user that the system knows by a short name is written so; there are three rows in any case.
         assert_eq!(list.matches("(A;;").count(), 3, "{list}");
         assert!(list.contains(";;;BA)") && list.contains(";;;SY)"), "{list}");
-        // Nobody can have waited under that name, nor can anybody come later.
+    }
+
+    #[tokio::test]
+    async fn nobody_can_have_waited_under_a_pipes_name() {
+        let descriptor = Descriptor::for_this_user().expect("a descriptor");
+        let name = format!(r"\\.\pipe\carme-test-first-{}", std::process::id());
+        let _first = descriptor.create(&name, true).expect("a pipe");
         assert!(descriptor.create(&name, true).is_err(), "there is one already");
-        descriptor.create(&name, false).expect("a further end");
+        descriptor.create(&name, false).expect("a further end of it");
     }
 }
