@@ -16,6 +16,9 @@ use crate::python;
 /// How long anything may take that should happen soon.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The folder of a server's endpoint, in its own.
+const CONTROL: &str = "control";
+
 /// Waits until something holds; says what did not, if it never does.
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
@@ -54,6 +57,8 @@ pub struct ServerBuilder {
     command: Command,
     /// The interpreter to serve with; `None` when the arguments are the test's own.
     python: Option<PathBuf>,
+    /// Where commands find it, if not in its own folder.
+    control: Option<PathBuf>,
 }
 
 impl ServerBuilder {
@@ -85,6 +90,7 @@ impl ServerBuilder {
             directory,
             command,
             python: None,
+            control: None,
         }
     }
 
@@ -95,6 +101,7 @@ impl ServerBuilder {
             directory,
             command,
             python: Some(python::main()),
+            control: None,
         }
     }
 
@@ -139,6 +146,12 @@ impl ServerBuilder {
         self
     }
 
+    /// With this folder for the endpoints of running servers, in place of one that no other test looks at.
+    pub fn control_dir(mut self, folder: &Path) -> Self {
+        self.control = Some(folder.to_owned());
+        self
+    }
+
     /// In this folder.
     pub fn current_dir(mut self, directory: &Path) -> Self {
         self.command.current_dir(directory);
@@ -158,6 +171,9 @@ impl ServerBuilder {
                 .args(["--bind", "127.0.0.1:0"]);
         }
         self.command.env_remove("VIRTUAL_ENV");
+        let control = self.control.clone();
+        let control = control.unwrap_or_else(|| self.directory.path().join(CONTROL));
+        self.command.env("CARME_CONTROL_DIR", control);
         self.command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -177,6 +193,7 @@ impl ServerBuilder {
 
     /// Starts it and waits for a line that begins like this and names an address.
     fn start_saying(self, beginning: &'static str) -> Server {
+        let control = self.control.clone();
         let (mut child, directory) = self.spawn();
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (found, address) = mpsc::channel();
@@ -206,11 +223,13 @@ impl ServerBuilder {
                 lines.lock().expect("no panic").join("\n")
             );
         };
+        let control = control.unwrap_or_else(|| directory.path().join(CONTROL));
         Server {
             child,
             address,
             lines,
             directory,
+            control,
         }
     }
 
@@ -241,6 +260,7 @@ pub struct Server {
     pub address: SocketAddr,
     lines: Arc<Mutex<Vec<String>>>,
     directory: tempfile::TempDir,
+    control: PathBuf,
 }
 
 impl Server {
@@ -306,6 +326,16 @@ impl Server {
     /// The folder of the app.
     pub fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// The folder of its endpoint.
+    pub fn control_dir(&self) -> &Path {
+        &self.control
+    }
+
+    /// A command that finds this server: `carme` with these arguments.
+    pub fn command(&self, arguments: &[&str]) -> ServerBuilder {
+        ServerBuilder::arguments(arguments).control_dir(&self.control)
     }
 
     /// Kills the front.
