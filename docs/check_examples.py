@@ -43,6 +43,8 @@ class Scratch:
         self.carme = carme
         path = [str(carme.parent), str(python.parent), os.environ.get("PATH", "")]
         self.environment = {**os.environ, "PATH": os.pathsep.join(path), "PYTHONDONTWRITEBYTECODE": "1"}
+        # Commands find the servers of this page, and no others.
+        self.environment["CARME_CONTROL_DIR"] = str(self.folder / "control")
         self.environment.pop("VIRTUAL_ENV", None)
         if (python.parent.parent / "pyvenv.cfg").exists():
             self.environment["VIRTUAL_ENV"] = str(python.parent.parent)
@@ -137,6 +139,21 @@ def serve(scratch, example):
         server.stop()
 
 
+def control(scratch, example):
+    """Console: the first command is a server; while it runs, the others succeed and print what is shown."""
+    first, *others = example.commands
+    program, *arguments = shlex.split(first[0], posix=not WINDOWS)
+    if program != "carme" or arguments[:1] != ["serve"]:
+        raise Failed("the first command of a control example must be `carme serve ...`")
+    with scratch.serve(on_a_free_port(scratch.current, arguments)) as server:
+        for command, expected in others:
+            code, output = scratch.run(command)
+            if code != 0:
+                raise Failed(f"`{command}` ended with {code}:\n{output}\n{server.output()}")
+            must_print(command, expected, output)
+        server.stop()
+
+
 def options(scratch, example):
     """Table: its first column names exactly the options that the command's --help knows."""
     code, text = scratch.run(f"{example.command} --help")
@@ -151,7 +168,7 @@ def options(scratch, example):
 
 
 KINDS = {"check": check, "check-fails": check_fails, "run": run, "run-fails": run_fails, "serve": serve,
-         "options": options}
+         "control": control, "options": options}
 
 
 def on_a_free_port(folder, arguments):

@@ -14,12 +14,13 @@ FORMS = {
     "run": "run",
     "run-fails": "run-fails",
     "serve": "serve PATH TEXT",
+    "control": "control",
     "options": "options COMMAND",
     "skip": "skip REASON",
 }
 LANGUAGES = {
     "check": {"toml"}, "check-fails": {"toml"}, "run": {"console"}, "run-fails": {"console"},
-    "serve": {"console", "toml"}, "options": {"table"}, "skip": {"console", "toml"},
+    "serve": {"console", "toml"}, "control": {"console"}, "options": {"table"}, "skip": {"console", "toml"},
 }
 
 

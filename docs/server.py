@@ -53,10 +53,11 @@ class Server:
         return "".join(self._lines)
 
     def stop(self):
-        """As a service manager or Ctrl+C does it; it must end by itself, successfully."""
-        if under_wine():
+        """As a service manager or Ctrl+C does it; it must end by itself, successfully. An example may have stopped it."""
+        if self.process.poll() is None and under_wine():
             return  # without a display Wine has no console that would pass the event on
-        self.process.send_signal(signal.CTRL_BREAK_EVENT if os.name == "nt" else signal.SIGTERM)
+        if self.process.poll() is None:
+            self.process.send_signal(signal.CTRL_BREAK_EVENT if os.name == "nt" else signal.SIGTERM)
         try:
             code = self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:

@@ -161,6 +161,13 @@ class Running(unittest.TestCase):
         self.fails("<!-- test: serve / rude -->\n'''console\n$ carme serve rude\n'''", "asked to stop and ended with 3")
         self.fails("<!-- test: serve / x -->\n'''toml\n[apps]\n'''", "must have one `listen`")
 
+    def test_control(self):
+        self.passes("<!-- test: control -->\n'''console\n$ carme serve app\n$ echo one two\none ...\n$ true\n'''")
+        self.fails("<!-- test: control -->\n'''console\n$ carme serve app\n$ echo one\ntwo\n'''", "did not print 'two'")
+        self.fails("<!-- test: control -->\n'''console\n$ carme serve app\n$ false\n'''", "`false` ended with 1")
+        self.fails("<!-- test: control -->\n'''console\n$ carme serve rude\n$ true\n'''", "asked to stop and ended with 3")
+        self.fails("<!-- test: control -->\n'''console\n$ true\n$ carme serve app\n'''", "the first command of a control")
+
     def test_options(self):
         table = "<!-- test: options carme serve -->\n| option | x |\n|---|---|\n| `-c`, `--config` | |\n| `--bind` | |\n"
         self.passes(table)

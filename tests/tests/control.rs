@@ -513,7 +513,7 @@ fn point_15_an_app_that_does_not_start_is_shown_with_its_reason_and_comes_back_b
         text.contains("site_1 failed: ")
     });
     for part in [
-        "app site: failed: none of its workers can start\n",
+        "app site: failed: none of its workers serves\n",
         "app well: ready",
         "KeyError: 'DATABASE'",
     ] {

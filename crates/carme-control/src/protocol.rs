@@ -179,7 +179,12 @@ mod tests {
         }
 
         #[test]
-        fn what_is_said_arrives(changes: Vec<String>, apps: Vec<String>, message: String, traceback: String) {
+        fn what_is_said_arrives(
+            changes in prop::collection::vec(any::<String>(), 0..4),
+            apps in prop::collection::vec(any::<String>(), 0..4),
+            message: String,
+            traceback: String,
+        ) {
             for reply in [
                 Reply::Reloaded { changes, needs_restart: Vec::new(), apps },
                 Reply::NotReloaded { message: message.clone(), traceback },

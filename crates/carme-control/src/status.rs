@@ -67,11 +67,11 @@ pub struct AppStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AppState {
-    /// No worker serves yet, and none has failed.
+    /// Not every worker serves yet, and none has failed.
     Starting,
     /// Every worker serves.
     Ready,
-    /// Some serve.
+    /// Some serve, and at least one has failed.
     Degraded,
     /// None serves, and at least one has failed.
     Failed,

@@ -7,20 +7,24 @@ use clap::{Args, Subcommand};
 
 const WHICH: &str = "\
 A server that runs alone needs no name. Otherwise -c FILE or --name says which one is meant.
-Only the user that runs the server, and root (on Windows: administrators), can command it.
+Only the user that runs the server, and root (on Windows: administrators), can
+command it.
 Exit code: 0 done, 1 not done, 2 wrong command line, 3 no such server.";
 
 pub(super) const STATUS_HELP: &str = "\
 In the table of workers:
-  WORKER     its route, as in the access log
-  STATE      starting: imports the application; ready: serves; draining: finishes what it has taken, takes
-             nothing more; failed: ended, and starts again after a pause; stopped: over
-  PROCESS    its process id
-  MEMORY     of its process: the resident set, on Windows the working set
-  RESTARTS   how often it ended unexpectedly and was replaced
+  WORKER    its route, as in the access log
+  STATE     starting: imports the application
+            ready: serves
+            draining: finishes what it has taken, takes nothing more
+            failed: ended, and starts again after a pause
+            stopped: over
+  PROCESS   its process id
+  MEMORY    of its process: the resident set, on Windows the working set
+  RESTARTS  how often it ended unexpectedly and was replaced
 
-Above it, for each application: requests that wait because every worker is busy, of at most as many as may wait,
-and requests that workers are at.
+Above it, for each application: requests that wait because every worker is
+busy, how many may wait, and requests that workers are at.
 
 A server that runs alone needs no name. Otherwise -c FILE or --name says which one is meant.
 Exit code: 0 it runs, 1 it does not answer, 2 wrong command line, 3 no such server.
@@ -31,8 +35,9 @@ Examples:
   carme status --name :8000 --json";
 
 pub(super) const RELOAD_HELP: &str = "\
-Reads the configuration file again and starts new workers, which take over when all are ready. If the file is wrong or
-the application does not start, nothing changes, the reason is printed, and the exit code is 1.
+Reads the configuration file again and starts new workers, which take over
+when they are ready. If the file is wrong or the application does not start,
+nothing changes, the reason is printed, and the exit code is 1.
 
 A server that runs alone needs no name. Otherwise -c FILE or --name says which one is meant.
 Exit code: 0 reloaded, 1 not reloaded, 2 wrong command line, 3 no such server.
@@ -42,7 +47,8 @@ Examples:
   carme reload -c carme.toml";
 
 pub(super) const STOP_HELP: &str = "\
-Takes no new connections, lets requests in flight finish, ends the workers, and returns when the server has ended.
+Takes no new connections, lets requests in flight finish, ends the workers,
+and returns when the server has ended.
 
 A server that runs alone needs no name. Otherwise -c FILE or --name says which one is meant.
 Exit code: 0 it has ended, 1 it has not, 2 wrong command line, 3 no such server.

@@ -46,10 +46,10 @@ fn head(status: &Status) -> String {
 
 fn application(app: &AppStatus) -> String {
     let state = match app.state {
-        AppState::Starting => "starting",
+        AppState::Starting => "starting: not all of its workers serve yet",
         AppState::Ready => "ready",
-        AppState::Degraded => "degraded: not all of its workers are ready",
-        AppState::Failed => "failed: none of its workers can start",
+        AppState::Degraded => "degraded: some of its workers have failed",
+        AppState::Failed => "failed: none of its workers serves",
         AppState::Stopped => "stopped",
         AppState::Unknown => "in an unknown state",
     };
@@ -198,7 +198,7 @@ carme 1.2.3: /srv/site/carme.toml
 process 4711, serving, started 2h 13m ago, 12 open connections, 11 MiB of memory without the workers
 listening at http://127.0.0.1:8000, https://0.0.0.0:443
 
-app site: degraded: not all of its workers are ready (mysite.wsgi:application, WSGI, CPython 3.13.1)
+app site: degraded: some of its workers have failed (mysite.wsgi:application, WSGI, CPython 3.13.1)
 1 request waiting for a worker (at most 1000 may), 3 being answered
 
 WORKER  STATE   PROCESS  MEMORY  RESTARTS

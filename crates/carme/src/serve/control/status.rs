@@ -37,10 +37,12 @@ fn app_state(workers: impl Iterator<Item = WorkerState> + Clone) -> AppState {
     let has = |wanted| workers.clone().any(|state| state == wanted);
     if workers.clone().all(|state| state == WorkerState::Ready) {
         AppState::Ready
-    } else if has(WorkerState::Ready) {
-        AppState::Degraded
     } else if has(WorkerState::Failed) {
-        AppState::Failed
+        if has(WorkerState::Ready) {
+            AppState::Degraded
+        } else {
+            AppState::Failed
+        }
     } else if has(WorkerState::Starting) {
         AppState::Starting
     } else {
@@ -86,7 +88,7 @@ mod tests {
         use WorkerState::{Draining, Failed, Ready, Starting, Stopped};
         for (workers, expected) in [
             (&[Ready, Ready][..], AppState::Ready),
-            (&[Ready, Starting], AppState::Degraded),
+            (&[Ready, Starting], AppState::Starting),
             (&[Failed, Ready], AppState::Degraded),
             (&[Starting, Failed], AppState::Failed),
             (&[Starting, Starting], AppState::Starting),
