@@ -64,6 +64,9 @@ pub enum Reply {
         needs_restart: Vec<String>,
         /// The apps that have new workers.
         apps: Vec<String>,
+        /// Workers that stay as they were, because no other started in their place; a line each.
+        #[serde(default)]
+        unfinished: Vec<String>,
     },
     /// Nothing has changed.
     NotReloaded {
@@ -186,7 +189,7 @@ mod tests {
             traceback: String,
         ) {
             for reply in [
-                Reply::Reloaded { changes, needs_restart: Vec::new(), apps },
+                Reply::Reloaded { changes, needs_restart: Vec::new(), apps, unfinished: vec![message.clone()] },
                 Reply::NotReloaded { message: message.clone(), traceback },
                 Reply::Refused { message },
             ] {

@@ -16,6 +16,7 @@ pub(crate) fn reload(which: &Which) -> ExitCode {
                 changes,
                 needs_restart,
                 apps,
+                unfinished,
             } => {
                 for line in changes.iter().chain(&needs_restart) {
                     println!("{}", printable(line));
@@ -25,7 +26,14 @@ pub(crate) fn reload(which: &Which) -> ExitCode {
                     apps => format!(", with new workers of {}", printable(&apps.join(", "))),
                 };
                 println!("reloaded {}{workers}", reach::title(&server));
-                Ok(())
+                for line in &unfinished {
+                    eprintln!("carme: {}", printable(line));
+                }
+                if unfinished.is_empty() {
+                    Ok(())
+                } else {
+                    Err(ExitCode::FAILURE)
+                }
             }
             Reply::NotReloaded { message, traceback } => {
                 if !traceback.is_empty() {

@@ -94,10 +94,12 @@ impl Answers {
                 changes,
                 needs_restart,
                 apps,
+                unfinished,
             }) => Reply::Reloaded {
                 changes,
                 needs_restart,
                 apps,
+                unfinished,
             },
             Err(NotReloaded { message, traceback }) => Reply::NotReloaded { message, traceback },
         }

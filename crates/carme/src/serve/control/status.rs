@@ -21,7 +21,7 @@ pub(super) fn app(running: &Running) -> AppStatus {
         .map(|(seat, state)| worker(seat, state))
         .collect();
     AppStatus {
-        name: running.plan.name.to_string(),
+        name: running.name.to_string(),
         state: app_state(workers.iter().map(|worker| worker.state)),
         title: about.as_ref().map(|about| about.title.clone()),
         interface: about.as_ref().map(|about| about.interface.clone()),
