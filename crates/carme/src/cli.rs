@@ -116,11 +116,12 @@ struct Options {
     #[arg(long, value_name = "T", help_heading = "Server")]
     graceful_timeout: Option<String>,
 
-    /// Worker processes [default: as many as CPUs, at least 2 and at most 8].
+    /// Worker processes, or two numbers between which they follow the load (2-4) [default: as many as CPUs, at least 2
+    /// and at most 8].
     #[arg(
         short,
         long,
-        value_name = "N",
+        value_name = "N|MIN-MAX",
         allow_negative_numbers = true,
         help_heading = "Workers"
     )]
