@@ -119,6 +119,11 @@ impl Bind {
         }
     }
 
+    /// The TCP port; 0 if the system chooses one, `None` if there is none.
+    pub fn port(&self) -> Option<u16> {
+        self.address().map(|address| address.port())
+    }
+
     /// The TCP address, if it is one.
     fn address(&self) -> Option<SocketAddr> {
         match self {

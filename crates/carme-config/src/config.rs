@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use carme_log::{Condition, Rotation};
@@ -23,8 +23,10 @@ use crate::units::{ByteRate, ByteSize};
 /// What holds where the user said nothing.
 pub mod defaults {
     use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-    use std::num::NonZeroUsize;
+    use std::num::{NonZeroU64, NonZeroUsize};
     use std::time::Duration;
+
+    use carme_log::Rotation;
 
     use crate::units::{ByteRate, ByteSize};
 
@@ -96,6 +98,18 @@ pub mod defaults {
     pub const TRACES_SERVICE: &str = "carme";
     /// The part of the traces begun here that is sampled: all.
     pub const TRACES_SAMPLE: f64 = 1.0;
+    /// Beside the configuration file, where a service without console keeps its logs.
+    pub const SERVICE_LOG_FOLDER: &str = "logs";
+    /// Its error log.
+    pub const SERVICE_ERROR_LOG: &str = "error.log";
+    /// Its access log.
+    pub const SERVICE_ACCESS_LOG: &str = "access.log";
+    /// A log that nobody has thought of must not fill the disk.
+    pub const SERVICE_LOG_ROTATION: Rotation = Rotation {
+        size: NonZeroU64::new(100 << 20),
+        every: None,
+        keep: NonZeroUsize::new(10),
+    };
     /// The access log's format: `combined` and the route.
     pub const LOG_FORMAT: &str = "combined_route";
 
@@ -147,6 +161,23 @@ impl Config {
             location.host.as_ref().is_none_or(|pattern| pattern.answers(host))
                 && location.path.path_info(path).is_some()
         })
+    }
+
+    /// Has what would be written to the console written to files in this folder: `error.log` and `access.log`, which are
+    /// followed by others before they fill the disk.
+    pub(crate) fn write_console_to(&mut self, folder: &Path) {
+        let rotation = Some(defaults::SERVICE_LOG_ROTATION);
+        let file = |name: &str| LogOutput::File(folder.join(name));
+        if self.server.error_log == LogOutput::Standard {
+            self.server.error_log = file(defaults::SERVICE_ERROR_LOG);
+            self.server.error_log_rotation = rotation;
+        }
+        for log in &mut self.access_logs {
+            if log.output == LogOutput::Standard {
+                log.output = file(defaults::SERVICE_ACCESS_LOG);
+                log.rotation = rotation;
+            }
+        }
     }
 
     /// The paths at which an app answers, with the host where there is one.

@@ -54,7 +54,7 @@ pub use problem::{Mistake, Place, Problem, Problems};
 pub use proxies::{ClientHeader, ForwardedFields, Proxies, TrustedProxy};
 pub use route::RoutePattern;
 pub use scale::{Recycle, Workers};
-pub use surroundings::{Probe, Surroundings};
+pub use surroundings::{Console, Probe, Surroundings};
 pub use target::{Attribute, Target};
 pub use tls::Tls;
 pub use units::{ByteRate, ByteSize, DisplayDuration, parse_duration};

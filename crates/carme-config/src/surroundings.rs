@@ -23,6 +23,18 @@ pub struct Surroundings {
     /// The time, if a certificate that clients would refuse now is a problem. `None`: a server starts with it, so that a
     /// certificate's last day is not the whole site's.
     pub now: Option<SystemTime>,
+    /// Where standard output and error lead.
+    pub console: Console,
+}
+
+/// Where standard output and error of the server lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Console {
+    /// To somebody who reads them, or to a log of the system.
+    #[default]
+    Present,
+    /// Nowhere, as those of a Windows service: what a file writes there is kept in files beside it.
+    Absent,
 }
 
 impl Surroundings {
@@ -40,6 +52,7 @@ impl Surroundings {
                 .map_or_else(Vec::new, |path| std::env::split_paths(&path).collect()),
             probe: None,
             now: None,
+            console: Console::Present,
         })
     }
 }

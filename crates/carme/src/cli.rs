@@ -1,14 +1,16 @@
 //! The command line: what can be typed, and the help that teaches it. Values stay as they were typed;
 //! `carme_config` checks them and tells of all mistakes at once.
 
+mod control;
+mod service;
+
 use std::path::PathBuf;
 
 use carme_config::ServeOptions;
 use clap::{Args, Parser, Subcommand};
 
-mod control;
-
 pub(crate) use control::{LogsCommand, StatusOptions, StopOptions, Which};
+pub(crate) use service::{Install, ServiceCommand, ServiceWhich, Start};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,7 +22,9 @@ Examples:
   carme check -c carme.toml                       what is wrong with it
   carme status                                    how the running server is
   carme reload                                    new code and new settings, without a lost request
-  carme stop                                      what was begun is finished";
+  carme stop                                      what was begun is finished
+
+  carme service install -c carme.toml             have the system start it";
 
 const SERVE_EXAMPLES: &str = "\
 TARGET is one of
@@ -78,6 +82,9 @@ pub(crate) enum Command {
     /// The logs of a running server.
     #[command(subcommand)]
     Logs(LogsCommand),
+    /// Run the server as a service of the system: of Windows, or of systemd.
+    #[command(subcommand, after_help = service::EXAMPLES)]
+    Service(ServiceCommand),
 }
 
 /// What is to be served or checked: a file's content, or a target with options.

@@ -5,6 +5,7 @@
 mod cli;
 mod commands;
 mod serve;
+mod service;
 mod worker_files;
 
 use std::process::ExitCode;
@@ -33,5 +34,6 @@ fn main() -> ExitCode {
         Command::Reload(which) => commands::reload::reload(&which),
         Command::Stop(options) => commands::stop::stop(&options),
         Command::Logs(LogsCommand::Reopen(which)) => commands::logs::reopen(&which),
+        Command::Service(command) => service::service(command, &surroundings),
     }
 }

@@ -24,13 +24,13 @@ use self::document::Document;
 use self::section::{Section, describe, text};
 use crate::assemble::assemble;
 use crate::bind::Bind;
-use crate::config::{Config, Server};
+use crate::config::{Config, Server, defaults};
 use crate::draft::{AppDraft, At, Draft};
 use crate::error_page::{self, Answers, ErrorPage};
 use crate::location::Policy;
 use crate::problem::{Mistake, Place, Problem, Problems};
 use crate::route::RoutePattern;
-use crate::surroundings::Surroundings;
+use crate::surroundings::{Console, Surroundings};
 use crate::units::{ByteSize, parse_duration};
 use crate::{env_file, paths};
 
@@ -121,7 +121,11 @@ impl Config {
                 cure: Some("add [apps.site] with target = \"app.py\"".to_owned()),
             });
         }
-        assemble(draft, surroundings, problems)
+        let mut config = assemble(draft, surroundings, problems)?;
+        if surroundings.console == Console::Absent {
+            config.write_console_to(&base.join(defaults::SERVICE_LOG_FOLDER));
+        }
+        Ok(config)
     }
 }
 

@@ -15,7 +15,7 @@ use carme_config::{Config, Problems, Surroundings};
 use crate::cli::Subject;
 
 /// What clap, too, ends with when the command line is wrong.
-const WRONG_CONFIGURATION: u8 = 2;
+pub(crate) const WRONG_CONFIGURATION: u8 = 2;
 
 /// Checks what was typed, or the file that it names.
 fn config(subject: Subject, surroundings: &Surroundings) -> Result<Config, Problems> {

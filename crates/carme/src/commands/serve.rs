@@ -6,6 +6,7 @@ use carme_config::Surroundings;
 
 use crate::cli::Subject;
 use crate::serve::{Source, run};
+use crate::service;
 
 /// Returns when the server has ended, or at once when something is wrong.
 pub(crate) fn serve(subject: Subject, surroundings: &Surroundings) -> ExitCode {
@@ -15,7 +16,7 @@ pub(crate) fn serve(subject: Subject, surroundings: &Surroundings) -> ExitCode {
         None => Source::Options,
     };
     match super::config(subject, surroundings) {
-        Ok(config) => run(config, source),
+        Ok(config) => run(config, source, service::host()),
         Err(problems) => super::refuse(&problems),
     }
 }

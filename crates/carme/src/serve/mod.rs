@@ -4,11 +4,12 @@ mod announce;
 mod apps;
 mod control;
 mod error_log;
+mod host;
 mod locations;
 mod logs;
 mod look;
 mod monitor;
-mod orders;
+pub(crate) mod orders;
 mod reload;
 mod server;
 mod signals;
@@ -26,9 +27,11 @@ use tokio::time::Instant;
 
 use control::Control;
 use error_log::ErrorLog;
+use host::Stages;
 use orders::{Inbox, Order};
 use server::{Now, Outfit, Server};
 
+pub(crate) use host::{Console, Failed, Host, Stage};
 pub(crate) use server::Source;
 
 /// What happens when an app does not start at all.
@@ -66,23 +69,31 @@ enum Ended {
     AtOnce,
 }
 
-/// Serves until it is told to stop; returns the program's exit code.
-pub(crate) fn run(config: Config, source: Source) -> ExitCode {
-    let error = match try_run(config, source) {
-        Ok(Ended::Orderly) => return ExitCode::SUCCESS,
-        Ok(Ended::AtOnce) => return ExitCode::FAILURE,
-        Err(error) => error,
-    };
-    if let ServeError::App { failure, .. } = &error
-        && !failure.traceback.is_empty()
-    {
-        eprintln!("{}", failure.traceback.trim_end());
+impl From<&ServeError> for Failed {
+    fn from(error: &ServeError) -> Self {
+        Failed {
+            message: error.to_string(),
+            traceback: match error {
+                ServeError::App { failure, .. } => failure.traceback.clone(),
+                _ => String::new(),
+            },
+        }
     }
-    eprintln!("carme: {error}");
-    ExitCode::FAILURE
 }
 
-fn try_run(config: Config, source: Source) -> Result<Ended, ServeError> {
+/// Serves until it is told to stop; returns the program's exit code.
+pub(crate) fn run(config: Config, source: Source, host: Arc<dyn Host>) -> ExitCode {
+    match try_run(config, source, Arc::clone(&host)) {
+        Ok(Ended::Orderly) => ExitCode::SUCCESS,
+        Ok(Ended::AtOnce) => ExitCode::FAILURE,
+        Err(error) => {
+            host.failed(&Failed::from(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_run(config: Config, source: Source, host: Arc<dyn Host>) -> Result<Ended, ServeError> {
     let first_failure = match source {
         Source::File(..) => FirstFailure::IsTriedAgain,
         Source::Options => FirstFailure::Ends,
@@ -104,6 +115,7 @@ fn try_run(config: Config, source: Source) -> Result<Ended, ServeError> {
         files,
         hooks,
         error_log,
+        stages: Stages::begin(host),
     };
     let ended = runtime.block_on(serve(Arc::new(config), first_failure, outfit));
     // What still runs in threads of the runtime ends with the process.
@@ -117,14 +129,33 @@ async fn serve(
     outfit: Outfit,
 ) -> Result<Ended, ServeError> {
     let (orders, mut inbox) = orders::listen()?;
+    let stages = Arc::clone(&outfit.stages);
+    stages.host().attach(&orders);
     let server = Server::start(config, outfit)?;
     let control = Control::open(&server, orders);
+    let ended = tokio::select! {
+        ended = serve_until_told(&server, first_failure, &mut inbox) => ended,
+        () = stages.pulse() => unreachable!("it goes on for as long as it is asked to"),
+    }?;
+    control.end(ended).await;
+    Ok(ended)
+}
+
+async fn serve_until_told(
+    server: &Arc<Server>,
+    first_failure: FirstFailure,
+    inbox: &mut Inbox,
+) -> Result<Ended, ServeError> {
+    let stages = &server.outfit.stages;
     let told = {
-        let orders = obey(&server, &mut inbox);
+        let orders = obey(server, inbox);
         tokio::pin!(orders);
         tokio::select! {
-            started = first_answers(server.now(), first_failure) => match started {
-                Ok(()) => orders.await,
+            started = first_answers(server.now(), first_failure, stages.host()) => match started {
+                Ok(broken) => {
+                    stages.serving(broken);
+                    orders.await
+                }
                 Err(error) => {
                     server.end_apps(Instant::now()).await;
                     return Err(error);
@@ -134,15 +165,14 @@ async fn serve(
         }
     };
     tracing::info!("stopping after {told}");
-    let ended = tokio::select! {
-        () = server.stop() => Ended::Orderly,
+    stages.stopping(Instant::now() + server.shutdown.graceful_timeout());
+    tokio::select! {
+        () = server.stop() => Ok(Ended::Orderly),
         told = inbox.stop() => {
             tracing::warn!("stopping at once after {told} again");
-            Ended::AtOnce
+            Ok(Ended::AtOnce)
         }
-    };
-    control.end(ended).await;
-    Ok(ended)
+    }
 }
 
 /// Does what the server is told, until it is to stop; returns by whom.
@@ -165,12 +195,17 @@ async fn obey(server: &Arc<Server>, inbox: &mut Inbox) -> orders::Told {
     }
 }
 
-/// Waits for each app's first word and passes it on.
-async fn first_answers(now: Arc<Now>, first_failure: FirstFailure) -> Result<(), ServeError> {
+/// Waits for each app's first word and passes it on. Returns a line for each app that does not start.
+async fn first_answers(
+    now: Arc<Now>,
+    first_failure: FirstFailure,
+    host: &dyn Host,
+) -> Result<Vec<String>, ServeError> {
     let addresses: Vec<String> = now.doors.iter().map(|door| door.address.clone()).collect();
     if now.apps.is_empty() {
-        eprintln!("{}", announce::line_without_apps(&addresses));
+        host.say(&announce::line_without_apps(&addresses));
     }
+    let mut broken = Vec::new();
     for (index, running) in now.apps.iter().enumerate() {
         let plan = &apps::plan(&now.config.apps[index]);
         match running.first().await {
@@ -183,7 +218,7 @@ async fn first_answers(now: Arc<Now>, first_failure: FirstFailure) -> Result<(),
                         paths.push(path);
                     }
                 }
-                eprintln!("{}", announce::line(&about, plan, &addresses, &paths));
+                host.say(&announce::line(&about, plan, &addresses, &paths));
             }
             Err(failure) if first_failure == FirstFailure::Ends => {
                 return Err(ServeError::App {
@@ -191,8 +226,11 @@ async fn first_answers(now: Arc<Now>, first_failure: FirstFailure) -> Result<(),
                     failure,
                 });
             }
-            Err(failure) => tracing::error!(app = &*plan.name, "it does not start: {failure}"),
+            Err(failure) => {
+                tracing::error!(app = &*plan.name, "it does not start: {failure}");
+                broken.push(format!("app {} did not start: {failure}", plan.name));
+            }
         }
     }
-    Ok(())
+    Ok(broken)
 }

@@ -16,6 +16,7 @@ use carme_metrics::Exposition;
 use carme_traces::{Exporter, ExporterOptions};
 
 use super::apps::Running;
+use super::host::Host;
 use super::logs::Logs;
 use super::look::{Look, Looked};
 use super::site;
@@ -138,9 +139,10 @@ impl Watch {
         self: &Arc<Self>,
         sockets: Vec<Watched>,
         config: &carme_config::Monitor,
+        host: &dyn Host,
     ) -> Vec<Watching> {
         let serve = |Watched { listener, metrics }| {
-            eprintln!("{}", announcement(&listener.to_string(), config, metrics));
+            host.say(&announcement(&listener.to_string(), config, metrics));
             let server = Server::new(Arc::new(self.site(config, metrics)));
             server.open(listener);
             Watching { server, metrics }

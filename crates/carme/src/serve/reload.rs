@@ -82,6 +82,8 @@ impl Server {
     pub(crate) async fn reload(&self, told: &str) -> Result<Reloaded, NotReloaded> {
         let _alone = self.changing.lock().await;
         tracing::info!("reloading after {told}");
+        let stages = &self.outfit.stages;
+        let _told = stages.reloading();
         let outcome = tokio::select! {
             biased;
             () = self.shutdown.begun() => Err(NotReloaded::because(&"the server stops")),
@@ -112,6 +114,7 @@ impl Server {
                     let stay = unfinished.len();
                     tracing::error!("reloaded: {settings}{apps}, but for {stay} that stay as they were");
                 }
+                stages.all_started();
             }
             Err(NotReloaded { message, traceback }) => {
                 // The outcome comes last: whoever waits for it has seen all of it then.

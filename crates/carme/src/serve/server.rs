@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::apps::{self, Running};
 use super::error_log::ErrorLog;
+use super::host::Stages;
 use super::logs::{self, Logs};
 use super::monitor::{self, Watch, Watching};
 use super::{ServeError, site};
@@ -40,6 +41,7 @@ pub(super) struct Outfit {
     pub(super) files: FindFiles,
     pub(super) hooks: Hooks,
     pub(super) error_log: ErrorLog,
+    pub(super) stages: Arc<Stages>,
 }
 
 /// The running server.
@@ -109,7 +111,7 @@ impl Server {
             .map(|address| address.port());
         let site = site::site(&config, access_logs, &Now::app_queues(&apps), secure_port, &watch);
         // Until all else is over: whoever watches sees the end, too.
-        let watching = watch.serve(watched, &config.monitor);
+        let watching = watch.serve(watched, &config.monitor, outfit.stages.host());
         let front = Arc::new(carme_front::Server::new(Arc::new(site)));
         let doors = listeners
             .into_iter()
