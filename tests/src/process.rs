@@ -29,16 +29,25 @@ pub fn exists(pid: u32) -> bool {
     })
 }
 
-/// Whether a process exists.
+/// Whether a process exists and has not ended. Asks the system by Python: Wine's `tasklist` lists nothing.
 #[cfg(windows)]
 pub fn exists(pid: u32) -> bool {
-    let output = Command::new("tasklist")
+    const ASK: &str = "import ctypes, sys; kernel = ctypes.WinDLL('kernel32'); \
+                       kernel.OpenProcess.restype = ctypes.c_void_p; \
+                       kernel.WaitForSingleObject.argtypes = [ctypes.c_void_p, ctypes.c_uint]; \
+                       process = kernel.OpenProcess(0x100000, 0, int(sys.argv[1])); \
+                       runs = process and kernel.WaitForSingleObject(process, 0) == 0x102; \
+                       print('runs' if runs else 'gone')";
+    let output = Command::new(crate::python::main())
+        .args(["-c", ASK, &pid.to_string()])
         .stdin(Stdio::null())
         .output()
-        .expect("tasklist runs");
-    String::from_utf8_lossy(&output.stdout)
-        .split(|c: char| !c.is_ascii_digit())
-        .any(|word| word == pid.to_string())
+        .expect("Python runs");
+    match String::from_utf8_lossy(&output.stdout).trim() {
+        "runs" => true,
+        "gone" => false,
+        other => panic!("{other:?}: {}", String::from_utf8_lossy(&output.stderr)),
+    }
 }
 
 /// Sends a process a signal by its name: `USR1`.

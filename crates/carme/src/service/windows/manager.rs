@@ -19,6 +19,7 @@ use crate::service::{Plan, ServiceName};
 
 /// The system's numbers for what our messages are about.
 const ACCESS_DENIED: i32 = 5;
+const INVALID_LEVEL: i32 = 124;
 const ALREADY_RUNNING: i32 = 1056;
 const INVALID_ACCOUNT: i32 = 1057;
 const DISABLED: i32 = 1058;
@@ -159,7 +160,6 @@ impl Opened {
         };
         let configured = service
             .set_description(format!("Serves {} with Carme.", plan.file.display()))
-            .and_then(|()| service.set_delayed_auto_start(plan.install.start == Start::Delayed))
             .and_then(|()| {
                 service.update_failure_actions(ServiceFailureActions {
                     reset_period: ServiceFailureResetPeriod::After(FORGIVEN_AFTER),
@@ -168,10 +168,23 @@ impl Opened {
                     actions: Some(RESTARTS.map(restart).into()),
                 })
             })
-            // An exit with an error is a failure, too, not only a crash.
-            .and_then(|()| service.set_failure_actions_on_non_crash_failures(true))
             .and_then(|()| {
                 service.set_preshutdown_timeout(plan.config.server.timeouts.graceful + BEYOND_GRACEFUL)
+            })
+            .and_then(|()| {
+                // An exit with an error is a failure, too, not only a crash.
+                let restarted = service.set_failure_actions_on_non_crash_failures(true);
+                unless_unknown(
+                    restarted,
+                    "start a service again that ends with an error, only one that crashes",
+                )
+            })
+            .and_then(|()| match plan.install.start {
+                Start::Delayed => unless_unknown(
+                    service.set_delayed_auto_start(true),
+                    "start services a while after itself",
+                ),
+                Start::Auto | Start::Manual => Ok(()),
             });
         configured.map_err(|error| self.explain(error))
     }
@@ -216,6 +229,17 @@ impl Opened {
 
     fn explain(&self, error: windows_service::Error) -> Error {
         explain(error, Some(&self.name), self.doing)
+    }
+}
+
+/// What a system that is not quite Windows does not know is not worth a service.
+fn unless_unknown(done: windows_service::Result<()>, what: &str) -> windows_service::Result<()> {
+    match done {
+        Err(error) if number(&error) == Some(INVALID_LEVEL) => {
+            eprintln!("carme: warning: this system does not {what}");
+            Ok(())
+        }
+        done => done,
     }
 }
 
