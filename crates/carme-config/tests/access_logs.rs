@@ -197,3 +197,34 @@ fn words_on_the_command_line() {
         assert_eq!(site.lines(&problems), [expected]);
     }
 }
+
+#[test]
+fn without_a_console_its_logs_are_files_beside_the_configuration() {
+    use carme_config::{Console, Surroundings, defaults};
+    let site = Site::new();
+    let surroundings = Surroundings {
+        console: Console::Absent,
+        ..site.surroundings()
+    };
+    let read = |server: &str, rest: &str| {
+        let text = format!("{server}\n[apps.a]\ntarget = \"app\"\n{rest}");
+        let path = std::path::Path::new("carme.toml");
+        carme_config::Config::from_toml(&text, path, &surroundings).expect("it is right")
+    };
+    let logs = site.path().join("logs");
+    let config = read("", "");
+    assert_eq!(config.server.error_log, LogOutput::File(logs.join("error.log")));
+    assert_eq!(config.server.error_log_rotation, Some(defaults::SERVICE_LOG_ROTATION));
+    assert_eq!(config.access_logs[0].output, LogOutput::File(logs.join("access.log")));
+    assert_eq!(config.access_logs[0].rotation, Some(defaults::SERVICE_LOG_ROTATION));
+
+    let named = read(
+        "[server]\nerror_log = \"own.log\"",
+        "[[access_logs]]\nfile = \"access.log\"\n[[access_logs]]\nformat = \"%h\"\n",
+    );
+    assert_eq!(named.server.error_log, LogOutput::File(site.path().join("own.log")));
+    assert_eq!(named.server.error_log_rotation, None);
+    assert_eq!(named.access_logs[0].output, LogOutput::File(site.path().join("access.log")));
+    assert_eq!(named.access_logs[1].output, LogOutput::File(logs.join("access.log")));
+    assert!(read("access_logs = []", "").access_logs.is_empty());
+}
