@@ -214,17 +214,35 @@ fn without_a_console_its_logs_are_files_beside_the_configuration() {
     let logs = site.path().join("logs");
     let config = read("", "");
     assert_eq!(config.server.error_log, LogOutput::File(logs.join("error.log")));
-    assert_eq!(config.server.error_log_rotation, Some(defaults::SERVICE_LOG_ROTATION));
-    assert_eq!(config.access_logs[0].output, LogOutput::File(logs.join("access.log")));
-    assert_eq!(config.access_logs[0].rotation, Some(defaults::SERVICE_LOG_ROTATION));
+    assert_eq!(
+        config.server.error_log_rotation,
+        Some(defaults::SERVICE_LOG_ROTATION)
+    );
+    assert_eq!(
+        config.access_logs[0].output,
+        LogOutput::File(logs.join("access.log"))
+    );
+    assert_eq!(
+        config.access_logs[0].rotation,
+        Some(defaults::SERVICE_LOG_ROTATION)
+    );
 
     let named = read(
         "[server]\nerror_log = \"own.log\"",
         "[[access_logs]]\nfile = \"access.log\"\n[[access_logs]]\nformat = \"%h\"\n",
     );
-    assert_eq!(named.server.error_log, LogOutput::File(site.path().join("own.log")));
+    assert_eq!(
+        named.server.error_log,
+        LogOutput::File(site.path().join("own.log"))
+    );
     assert_eq!(named.server.error_log_rotation, None);
-    assert_eq!(named.access_logs[0].output, LogOutput::File(site.path().join("access.log")));
-    assert_eq!(named.access_logs[1].output, LogOutput::File(logs.join("access.log")));
+    assert_eq!(
+        named.access_logs[0].output,
+        LogOutput::File(site.path().join("access.log"))
+    );
+    assert_eq!(
+        named.access_logs[1].output,
+        LogOutput::File(logs.join("access.log"))
+    );
     assert!(read("access_logs = []", "").access_logs.is_empty());
 }
