@@ -1,4 +1,5 @@
-//! Workers come and go, and no client notices: complaints 3, 5, 10 and 15 about other servers, and all of it at once.
+//! Workers come and go, and no client notices: what users of other servers complain about (the numbers
+//! are those of the list in the documentation's page on testing), and all of it at once.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -251,6 +252,86 @@ fn workers_come_with_the_load_and_go_when_it_is_over() {
         .for_each(|client| client.join().expect("no failure"));
     wait_until("there is one again", || site.seats() == 1);
     assert_eq!(site.server.get("/").status(), 200);
+}
+
+#[test]
+fn point_22_an_app_that_hangs_or_crashes_leaves_the_others_alone() {
+    let builder = ServerBuilder::app(APP);
+    let folder = builder.directory().to_owned();
+    let python = python::main();
+    let python = python.to_str().expect("a path that is text");
+    for app in ["hangs", "works"] {
+        fs::create_dir(folder.join(app)).expect("a folder");
+        fs::write(folder.join(app).join("app.py"), APP).expect("written");
+        fs::write(folder.join(app).join("code"), app).expect("written");
+    }
+    let app = |name: &str| {
+        format!(
+            "[apps.{name}]\ntarget = \"app.py\"\ndirectory = \"{name}\"\npython = {python:?}\nworkers = 1\nthreads = 2\n\
+             queue = {{ limit = 2 }}\n[[locations]]\npath = \"/{name}\"\napp = \"{name}\"\n"
+        )
+    };
+    let toml = format!(
+        "[server]\nlisten = [\"127.0.0.1:0\"]\n{}{}",
+        app("hangs"),
+        app("works")
+    );
+    fs::write(folder.join("carme.toml"), toml).expect("written");
+    let server = builder.configured(&folder.join("carme.toml")).start();
+    wait_until("both serve", || {
+        ["/hangs/", "/works/"]
+            .iter()
+            .all(|path| server.get(path).status() == 200)
+    });
+    // All threads of the one, and its queue.
+    let mut stuck: Vec<_> = (0..4).map(|_| server.connect()).collect();
+    for client in &mut stuck {
+        client
+            .send("GET /hangs/wait HTTP/1.1\r\nHost: a\r\n\r\n")
+            .expect("sent");
+    }
+    wait_until("its queue is full", || server.get("/hangs/").status() == 503);
+    let works = || assert!(server.get("/works/").text().starts_with("works "));
+    (0..50).for_each(|_| works());
+    // And now it crashes again and again.
+    fs::write(folder.join("hangs").join("code"), "broken").expect("written");
+    fs::write(folder.join("hangs").join("go"), "").expect("written");
+    for client in &mut stuck {
+        assert_eq!(client.response("GET").expect("an answer").status(), 200);
+    }
+    let pid = server.get("/hangs/").text();
+    process::kill(
+        pid.rsplit(' ')
+            .next()
+            .and_then(|pid| pid.parse().ok())
+            .expect("a pid"),
+    );
+    server.wait_for_line("the code is broken");
+    (0..50).for_each(|_| works());
+}
+
+#[test]
+fn point_24_a_log_and_its_format_change_while_it_serves() {
+    let site = site("workers = 1");
+    let mut kept = site.server.connect();
+    assert_eq!(kept.get("/before").expect("an answer").status(), 200);
+    let file = site.folder.join("carme.toml");
+    let text = fs::read_to_string(&file).expect("it is there");
+    let text = text
+        .replace("access.log", "other.log")
+        .replace("%>s %P %X %U", "%m at %U");
+    fs::write(&file, text).expect("written");
+    let said = site.does(&["reload"]);
+    assert!(said.contains("other.log"), "{said}");
+    assert_eq!(kept.get("/after").expect("the same connection").status(), 200);
+    wait_until("the new log has its line", || {
+        fs::read_to_string(site.folder.join("other.log")).is_ok_and(|text| text == "GET at /after\n")
+    });
+    let before = fs::read_to_string(site.folder.join("access.log")).expect("it is there");
+    assert!(
+        before.contains("/before") && !before.contains("/after"),
+        "{before}"
+    );
 }
 
 /// What became of requests.
