@@ -1,5 +1,4 @@
 //! The real program while its configuration and its code change: what clients see, and what they do not.
-#![cfg(unix)]
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use carme_tests::{Server, ServerBuilder, process, python, wait_until};
+use carme_tests::{Server, ServerBuilder, python, wait_until};
 
 const APP: &str = r#"
 import os
@@ -40,22 +39,14 @@ fn error_log(server: &Server) -> String {
     fs::read_to_string(server.directory().join("error.log")).unwrap_or_default()
 }
 
-/// How often a reload has ended so far, well or not.
-fn ended(server: &Server) -> usize {
-    error_log(server).matches("reloaded").count()
-}
-
-/// Asks the server to reload: the one place that knows how.
-fn ask(server: &Server) {
-    process::signal(server.pid(), "HUP");
-}
-
 /// Has the server reload, and waits until it has; what the error log says meanwhile.
 fn reload(server: &Server) -> String {
-    let (before, ends) = (error_log(server).len(), ended(server));
-    ask(server);
-    wait_until("the reload ends", || ended(server) > ends);
-    error_log(server)[before..].to_owned()
+    let ends = |log: &str| log.matches("reloaded").count();
+    let before = error_log(server);
+    let _ = server.command(&["reload"]).run();
+    // The log is written when it is written.
+    wait_until("the log has the end", || ends(&error_log(server)) > ends(&before));
+    error_log(server)[before.len()..].to_owned()
 }
 
 #[test]
@@ -124,7 +115,7 @@ fn an_address_and_a_log_of_errors_come_while_it_runs() {
         )
         .replace("error.log", "second.log");
     fs::write(folder.join("carme.toml"), text).expect("written");
-    ask(&server);
+    let _ = server.command(&["reload"]).run();
     wait_until("the other log has the end", || {
         fs::read_to_string(folder.join("second.log")).is_ok_and(|text| text.contains("reloaded: "))
     });
@@ -209,7 +200,7 @@ fn without_a_file_the_code_is_new() {
     let server = ServerBuilder::app(APP).args(&["--workers", "1"]).start();
     assert!(server.get("/").text().starts_with("one"));
     fs::write(server.directory().join("app.py"), APP.replace("one", "two")).expect("written");
-    ask(&server);
+    let _ = server.command(&["reload"]).run();
     server.wait_for_line("reloaded: ");
     assert!(server.get("/").text().starts_with("two"));
 }
@@ -258,27 +249,44 @@ fn no_request_fails_during_twenty_reloads() {
     assert!(done.into_inner() > 100);
 }
 
-#[test]
-fn a_stop_during_a_reload_ends_well() {
-    let mut server = start("", ONE, "");
-    fs::write(
-        server.directory().join("app.py"),
-        "import time\ntime.sleep(3600)\n",
-    )
-    .expect("written");
-    ask(&server);
-    wait_until("the reload has begun", || {
-        error_log(&server).contains("reloading after SIGHUP")
-    });
-    assert!(server.stop().success());
-    let said = error_log(&server);
-    assert!(said.contains("the server stops"), "{said}");
-}
+/// By signals and terminals.
+#[cfg(unix)]
+mod unix {
+    use carme_tests::process;
 
-#[test]
-fn a_terminal_that_is_closed_stops_the_server_unless_nohup_was_asked_for() {
-    // Python starts it in a terminal of its own, waits until it serves, closes the terminal, and says how it ended.
-    let script = r#"
+    use super::*;
+
+    #[test]
+    fn sighup_reloads() {
+        let server = ServerBuilder::app(APP).args(&["--workers", "1"]).start();
+        assert!(server.get("/").text().starts_with("one"));
+        fs::write(server.directory().join("app.py"), APP.replace("one", "two")).expect("written");
+        process::signal(server.pid(), "HUP");
+        server.wait_for_line("reloaded: ");
+        assert!(server.get("/").text().starts_with("two"));
+    }
+
+    #[test]
+    fn a_stop_during_a_reload_ends_well() {
+        let mut server = start("", ONE, "");
+        fs::write(
+            server.directory().join("app.py"),
+            "import time\ntime.sleep(3600)\n",
+        )
+        .expect("written");
+        process::signal(server.pid(), "HUP");
+        wait_until("the reload has begun", || {
+            error_log(&server).contains("reloading after SIGHUP")
+        });
+        assert!(server.stop().success());
+        let said = error_log(&server);
+        assert!(said.contains("the server stops"), "{said}");
+    }
+
+    #[test]
+    fn a_terminal_that_is_closed_stops_the_server_unless_nohup_was_asked_for() {
+        // Python starts it in a terminal of its own, waits until it serves, closes the terminal, and says how it ended.
+        let script = r#"
 import os, pty, subprocess, sys, time
 master, slave = pty.openpty()
 def own_terminal():
@@ -299,32 +307,33 @@ except subprocess.TimeoutExpired:
     process.terminate()
     process.wait()
 "#;
-    let folder = tempfile::tempdir().expect("a folder");
-    fs::write(folder.path().join("app.py"), APP).expect("written");
-    for (nohup, expected) in [(&[][..], "ended 0"), (&["nohup"][..], "serves")] {
-        let output = std::process::Command::new(python::main())
-            .args(["-c", script])
-            .args(nohup)
-            .arg(carme_tests::server::program())
-            .args([
-                "serve",
-                "app",
-                "--workers",
-                "1",
-                "--bind",
-                "127.0.0.1:0",
-                "--python",
-            ])
-            .arg(python::main())
-            .current_dir(folder.path())
-            .output()
-            .expect("Python runs");
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert_eq!(
-            said.trim(),
-            expected,
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("app.py"), APP).expect("written");
+        for (nohup, expected) in [(&[][..], "ended 0"), (&["nohup"][..], "serves")] {
+            let output = std::process::Command::new(python::main())
+                .args(["-c", script])
+                .args(nohup)
+                .arg(carme_tests::server::program())
+                .args([
+                    "serve",
+                    "app",
+                    "--workers",
+                    "1",
+                    "--bind",
+                    "127.0.0.1:0",
+                    "--python",
+                ])
+                .arg(python::main())
+                .current_dir(folder.path())
+                .output()
+                .expect("Python runs");
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert_eq!(
+                said.trim(),
+                expected,
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
     }
 }
