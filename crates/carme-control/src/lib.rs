@@ -23,6 +23,6 @@ pub use call::CallError;
 pub use endpoint::{Listener, OpenError};
 pub use find::{FindError, Found, Wanted, find};
 pub use printable::printable;
-pub use protocol::{Identity, Reply, Request, VERSION};
+pub use protocol::{Identity, Reply, Request, Unfinished, VERSION};
 pub use serve::{Answer, serve};
 pub use status::{AppState, AppStatus, FailureStatus, ServerState, Status, WorkerState, WorkerStatus};

@@ -22,6 +22,29 @@ pub enum Request {
     Status,
     /// Read the configuration again and start new workers. Answered by [`Reply::Reloaded`] or [`Reply::NotReloaded`].
     Reload,
+    /// Replace workers, one after another. Answered by [`Reply::Restarted`].
+    Restart {
+        /// Only the worker with this route.
+        #[serde(default)]
+        route: Option<String>,
+    },
+    /// Let a worker finish what it has, and keep its seat empty. Answered by [`Reply::Done`].
+    Drain {
+        /// Its route.
+        route: String,
+    },
+    /// Fill a seat again that was drained. Answered by [`Reply::Done`].
+    Enable {
+        /// Its route.
+        route: String,
+    },
+    /// Have so many workers. Answered by [`Reply::Done`].
+    Scale {
+        /// The app.
+        app: String,
+        /// How many.
+        workers: u16,
+    },
     /// Open the log files anew. Answered by [`Reply::Done`].
     ReopenLogs,
     /// Finish what was begun and end. Answered by [`Reply::Stopped`] just before the end.
@@ -76,6 +99,13 @@ pub enum Reply {
         #[serde(default)]
         traceback: String,
     },
+    /// Workers were replaced.
+    Restarted {
+        /// Those that were told to be.
+        routes: Vec<String>,
+        /// Workers that stay as they were, because no other started in their place.
+        unfinished: Vec<Unfinished>,
+    },
     /// It ends now.
     Stopped {
         /// Whether everything that was begun could be finished.
@@ -91,6 +121,18 @@ pub enum Reply {
         /// Why, in a sentence.
         message: String,
     },
+}
+
+/// A worker that stays as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfinished {
+    /// Its route.
+    pub route: String,
+    /// Why no other started in its place, in a sentence.
+    pub message: String,
+    /// Python's traceback, if the app could not be imported.
+    #[serde(default)]
+    pub traceback: String,
 }
 
 /// Which server it is.
@@ -170,6 +212,10 @@ mod tests {
             Just(Request::Status),
             Just(Request::Reload),
             Just(Request::ReopenLogs),
+            any::<Option<String>>().prop_map(|route| Request::Restart { route }),
+            any::<String>().prop_map(|route| Request::Drain { route }),
+            any::<String>().prop_map(|route| Request::Enable { route }),
+            (any::<String>(), any::<u16>()).prop_map(|(app, workers)| Request::Scale { app, workers }),
             (any::<Option<u64>>(), any::<bool>())
                 .prop_map(|(timeout_ms, now)| Request::Stop { timeout_ms, now }),
         ]

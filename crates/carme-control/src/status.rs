@@ -59,6 +59,8 @@ pub struct AppStatus {
     pub queue_limit: usize,
     /// Requests that a worker has and has not finished.
     pub in_flight: usize,
+    /// Requests that workers have finished since the start, or since the app was made anew by a reload.
+    pub requests: u64,
     /// In their order.
     pub workers: Vec<WorkerStatus>,
 }
@@ -92,22 +94,33 @@ pub struct WorkerStatus {
     /// Its process, if it has one that is known.
     #[serde(default)]
     pub pid: Option<u32>,
+    /// Since it has served.
+    #[serde(default)]
+    pub age_seconds: Option<f64>,
+    /// Which generation of the app it is: 1 at the start, one more with each reload; 0 without a worker.
+    #[serde(default)]
+    pub generation: u64,
+    /// Requests that it has finished.
+    #[serde(default)]
+    pub requests: u64,
+    /// Requests that it has and has not finished; also those that one which it has replaced still has.
+    #[serde(default)]
+    pub in_flight: u64,
     /// Memory of its process.
     #[serde(default)]
     pub memory_bytes: Option<u64>,
-    /// How often it was replaced, by cause; those that never happened are left out.
+    /// How often one failed: it ended by itself, hung, or could not start.
+    #[serde(default)]
+    pub failures: u64,
+    /// How often one was replaced for a reason other than a failure: a reload, a restart, its age, its memory.
+    #[serde(default)]
+    pub replacements: u64,
+    /// Both, by their causes; those that never happened are left out.
     #[serde(default)]
     pub restarts: BTreeMap<String, u64>,
-    /// Why the last one ended, if no other serves in its place.
+    /// When and why one failed last.
     #[serde(default)]
-    pub failure: Option<FailureStatus>,
-}
-
-impl WorkerStatus {
-    /// How often it was replaced, for whatever cause.
-    pub fn restarts_in_all(&self) -> u64 {
-        self.restarts.values().sum()
-    }
+    pub last_failure: Option<FailureStatus>,
 }
 
 /// Where a worker is in its life.
@@ -120,6 +133,8 @@ pub enum WorkerState {
     Ready,
     /// It finishes what it has taken, and takes nothing more.
     Draining,
+    /// Somebody has drained it; there is none until it is enabled.
+    Drained,
     /// The last one ended; the next one starts after a pause.
     Failed,
     /// Over.
@@ -129,7 +144,7 @@ pub enum WorkerState {
     Unknown,
 }
 
-/// Why a worker ended.
+/// Why a worker failed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FailureStatus {
     /// In a sentence.
@@ -137,7 +152,13 @@ pub struct FailureStatus {
     /// Python's traceback, if its app could not be imported.
     #[serde(default)]
     pub traceback: String,
-    /// Until the next one starts.
+    /// The last lines that it wrote to its standard error.
+    #[serde(default)]
+    pub last_lines: Vec<String>,
+    /// Since then.
+    #[serde(default)]
+    pub seconds_ago: Option<f64>,
+    /// Until the next one starts, if none serves in its place.
     #[serde(default)]
     pub again_in_seconds: Option<f64>,
 }
@@ -151,7 +172,7 @@ mod tests {
         let worker: WorkerStatus =
             serde_json::from_str(r#"{"route":"a_1","state":"dreaming","more":{}}"#).expect("understood");
         assert_eq!(worker.state, WorkerState::Unknown);
-        assert_eq!(worker.restarts_in_all(), 0);
+        assert_eq!((worker.requests, worker.pid), (0, None));
         let state: AppState = serde_json::from_str(r#""odd""#).expect("understood");
         assert_eq!(state, AppState::Unknown);
     }

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use carme_config::ServeOptions;
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use control::{LogsCommand, StatusOptions, StopOptions, Which};
+pub(crate) use control::{
+    LogsCommand, RestartOptions, RouteOptions, ScaleOptions, StatusOptions, StopOptions, Which,
+};
 pub(crate) use service::{Install, ServiceCommand, ServiceWhich, Start};
 
 const EXAMPLES: &str = "\
@@ -76,6 +78,18 @@ pub(crate) enum Command {
     /// Have a running server read its configuration again and start new workers, without a lost request.
     #[command(after_help = control::RELOAD_HELP)]
     Reload(Which),
+    /// Replace workers of a running server, one after another, without a lost request.
+    #[command(after_help = control::RESTART_HELP)]
+    Restart(RestartOptions),
+    /// Have a worker finish what it has, and keep its place empty.
+    #[command(after_help = control::DRAIN_HELP)]
+    Drain(RouteOptions),
+    /// Fill the place of a drained worker again; returns when it serves.
+    #[command(after_help = control::WHICH)]
+    Enable(RouteOptions),
+    /// Have so many workers of an application.
+    #[command(after_help = control::SCALE_HELP)]
+    Scale(ScaleOptions),
     /// Have a running server finish what it has begun, and end.
     #[command(after_help = control::STOP_HELP)]
     Stop(StopOptions),

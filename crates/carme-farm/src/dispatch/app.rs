@@ -59,6 +59,8 @@ pub(super) struct State {
     pub(super) unannounced: u32,
     /// Sleeps of the runtime that a worker has ended since the bells were last read.
     pub(super) rings: u32,
+    /// Requests that workers have finished, whoever they were.
+    pub(super) answered: u64,
     pub(super) damage: Option<Poisoned>,
     pub(super) stopping: bool,
     /// Where the queue's head was when a wake-up was held back, and when it was looked at last.
@@ -111,6 +113,7 @@ impl App {
             records: Vec::new(),
             unannounced: 0,
             rings: 0,
+            answered: 0,
             damage: None,
             stopping: false,
             stalled_at: None,

@@ -16,6 +16,8 @@ pub struct Census {
     pub in_flight: usize,
     /// Requests that may wait.
     pub queue_limit: usize,
+    /// Requests that workers have finished, those included that are gone.
+    pub answered: u64,
     /// The workers that there are, in the order of their places.
     pub workers: Vec<WorkerCensus>,
 }
@@ -51,6 +53,7 @@ impl State {
         self.collect_all();
         let mut census = Census {
             queue_limit: self.limits.queue,
+            answered: self.answered,
             ..Census::default()
         };
         let mut in_flight = vec![0; self.workers.len()];

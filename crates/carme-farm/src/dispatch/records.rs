@@ -64,6 +64,7 @@ impl State {
             && let Some(Some(attached)) = self.workers.get_mut(worker.get())
         {
             attached.answered += 1;
+            self.answered += 1;
         }
         if stream.abandoned {
             if matches!(stream.phase, Phase::Ended) {

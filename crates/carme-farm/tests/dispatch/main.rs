@@ -78,6 +78,7 @@ fn a_census_tells_what_waits_from_what_is_worked_on() {
             queued,
             in_flight,
             queue_limit: 100,
+            answered: app.census().answered,
             workers: app.census().workers,
         };
         let mut exchanges: Vec<_> = (0..3).map(|_| submit(&app, "x", RequestBody::Empty)).collect();
@@ -98,6 +99,7 @@ fn a_census_tells_what_waits_from_what_is_worked_on() {
             panic!("{:?}", app.census())
         };
         assert_eq!((its.seat, its.pid, its.in_flight, its.answered), (0, 4000, 0, 1));
+        assert_eq!(app.census().answered, 1);
         assert_eq!(app.census(), census(2, 0));
         drop(exchanges);
         assert_eq!(app.census(), census(0, 0));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-const WHICH: &str = "\
+pub(super) const WHICH: &str = "\
 A server that runs alone needs no name. Otherwise -c FILE or --name says which one is meant.
 Only the user that runs the server, and root (on Windows: administrators), can
 command it.
@@ -17,14 +17,24 @@ In the table of workers:
   STATE     starting: imports the application
             ready: serves
             draining: finishes what it has taken, takes nothing more
+            drained: stays empty until `carme enable`
             failed: ended, and starts again after a pause
             stopped: over
   PROCESS   its process id
+  AGE       for how long it has served
+  REQUESTS  that it has answered
+  A SECOND  of these, with --watch
+  IN FLIGHT requests that it has taken and not answered yet
   MEMORY    of its process: the resident set, on Windows the working set
-  RESTARTS  how often it ended unexpectedly and was replaced
+  FAILURES  how often one with this name failed: it ended by itself, hung, or
+            could not start
+  REPLACED  how often one was replaced for another reason: a reload, a restart,
+            its age, its memory, its number of requests
+  GENERATION, if they differ: 1 at the start, one more with each reload
 
 Above it, for each application: requests that wait because every worker is
-busy, how many may wait, and requests that workers are at.
+busy, how many may wait, requests in flight, and requests answered.
+Below it: why workers failed last, and the last lines of those that do not serve.
 
 A server that runs alone needs no name. Otherwise -c FILE or --name says which one is meant.
 Exit code: 0 it runs, 1 it does not answer, 2 wrong command line, 3 no such server.
@@ -45,6 +55,40 @@ Exit code: 0 reloaded, 1 not reloaded, 2 wrong command line, 3 no such server.
 Examples:
   carme reload
   carme reload -c carme.toml";
+
+pub(super) const RESTART_HELP: &str = "\
+Replaces the worker ROUTE, or all workers of all applications one after
+another, with the settings that they have. Each goes on until its successor is
+ready; if that does not start, it stays, the reason is printed, and the exit
+code is 1. Returns when all is done. Routes are in `carme status`.
+
+A server that runs alone needs no name. Otherwise -c FILE or --name says which one is meant.
+Exit code: 0 done, 1 not done, 2 wrong command line, 3 no such server.
+
+Examples:
+  carme restart
+  carme restart site_2";
+
+pub(super) const DRAIN_HELP: &str = "\
+The worker ROUTE finishes what it has, and ends. Its place stays empty, across
+reloads, until `carme enable ROUTE`. Returns when it is empty. The last worker
+that takes requests is not drained.
+
+A server that runs alone needs no name. Otherwise -c FILE or --name says which one is meant.
+Exit code: 0 done, 1 not done, 2 wrong command line, 3 no such server.
+
+Examples:
+  carme drain site_2";
+
+pub(super) const SCALE_HELP: &str = "\
+Until the next reload, which brings what is configured. Returns at once;
+`carme status` shows the workers come and go. Those that go finish what they have.
+
+A server that runs alone needs no name. Otherwise -c FILE or --name says which one is meant.
+Exit code: 0 done, 1 not done, 2 wrong command line, 3 no such server.
+
+Examples:
+  carme scale site 6";
 
 pub(super) const STOP_HELP: &str = "\
 Takes no new connections, lets requests in flight finish, ends the workers,
@@ -80,6 +124,36 @@ pub(crate) struct StatusOptions {
     /// Print it again and again, with requests a second, until Ctrl+C; SECONDS apart [default: 1].
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", value_parser = seconds)]
     pub(crate) watch: Option<Duration>,
+}
+
+/// What `carme restart` takes.
+#[derive(Debug, Args)]
+pub(crate) struct RestartOptions {
+    /// Only the worker with this name [default: all].
+    pub(crate) route: Option<String>,
+    #[command(flatten)]
+    pub(crate) which: Which,
+}
+
+/// What `carme drain` and `carme enable` take.
+#[derive(Debug, Args)]
+pub(crate) struct RouteOptions {
+    /// The worker's name.
+    pub(crate) route: String,
+    #[command(flatten)]
+    pub(crate) which: Which,
+}
+
+/// What `carme scale` takes.
+#[derive(Debug, Args)]
+pub(crate) struct ScaleOptions {
+    /// The application's name.
+    pub(crate) app: String,
+    /// How many workers it is to have.
+    #[arg(value_name = "N")]
+    pub(crate) workers: u16,
+    #[command(flatten)]
+    pub(crate) which: Which,
 }
 
 /// What `carme stop` takes.

@@ -1,6 +1,7 @@
 //! What each command does, from what was typed to the exit code.
 
 pub(crate) mod check;
+pub(crate) mod farm;
 pub(crate) mod logs;
 mod reach;
 pub(crate) mod reload;

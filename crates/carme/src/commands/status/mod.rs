@@ -2,6 +2,7 @@
 
 mod figures;
 mod page;
+mod rates;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;

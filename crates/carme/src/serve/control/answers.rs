@@ -13,7 +13,7 @@ use super::super::Ended;
 use super::super::orders::{Order, Orders};
 use super::super::reload::{NotReloaded, Reloaded};
 use super::super::server::{Server, Source};
-use super::status;
+use super::{farm, status};
 
 /// Attends to one command after the other, and to several at a time.
 pub(super) struct Answers {
@@ -137,10 +137,15 @@ impl Answers {
 
 impl Answer for Answers {
     async fn answer(&self, request: Request) -> Reply {
+        let now = self.server.now();
         match request {
             Request::Identify => Reply::Identity(self.identity()),
             Request::Status => self.status().await,
             Request::Reload => self.reload().await,
+            Request::Restart { route } => farm::restart(&now, route).await,
+            Request::Drain { route } => farm::drain(&now, &route).await,
+            Request::Enable { route } => farm::enable(&now, &route).await,
+            Request::Scale { app, workers } => farm::scale(&now, &app, workers),
             Request::ReopenLogs => self.reopen_logs().await,
             Request::Stop { timeout_ms, now } => self.stop(timeout_ms.map(Duration::from_millis), now).await,
         }

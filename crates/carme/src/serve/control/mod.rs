@@ -1,6 +1,7 @@
 //! The server's side of the local endpoint: does what commands ask for, and tells how it went.
 
 mod answers;
+mod farm;
 mod status;
 
 use std::sync::Arc;

@@ -1,0 +1,137 @@
+//! What commands do to workers.
+
+use std::sync::Arc;
+
+use carme_control::{Reply, Unfinished};
+use carme_farm::{Refused, State, Unreplaced};
+
+use super::super::apps::Running;
+use super::super::server::Now;
+
+fn refused(refused: &Refused) -> Reply {
+    Reply::Refused {
+        message: refused.to_string(),
+    }
+}
+
+/// The apps in which there is to be a worker with this route, or what to say if there is not exactly one.
+fn app_of<'n>(now: &'n Now, route: &str) -> Result<&'n Arc<Running>, Reply> {
+    let has_it = |running: &&Arc<Running>| running.roster.seats().any(|seat| &**seat.route() == route);
+    let mut apps = now.apps.iter().filter(has_it);
+    match (apps.next(), apps.next()) {
+        (Some(running), None) => Ok(running),
+        (Some(one), Some(other)) => Err(Reply::Refused {
+            message: format!(
+                "both app {} and app {} have a worker {route}: give their workers different names (route)",
+                one.name, other.name
+            ),
+        }),
+        (None, _) => Err(Reply::Refused {
+            message: format!("there is no worker {route}; {}", known(now)),
+        }),
+    }
+}
+
+/// The routes that there are.
+fn known(now: &Now) -> String {
+    let routes = now.apps.iter().flat_map(|running| running.roster.seats());
+    let routes: Vec<String> = routes.map(|seat| seat.route().to_string()).collect();
+    if routes.is_empty() {
+        "this server has no workers".to_owned()
+    } else {
+        format!("the workers are {}", routes.join(", "))
+    }
+}
+
+/// Replaces one worker, or all, one after another.
+pub(super) async fn restart(now: &Now, route: Option<String>) -> Reply {
+    let apps = match &route {
+        Some(route) => match app_of(now, route) {
+            Ok(running) => std::slice::from_ref(running),
+            Err(reply) => return reply,
+        },
+        None => &now.apps[..],
+    };
+    let (mut routes, mut unfinished) = (Vec::new(), Vec::new());
+    for running in apps {
+        match &route {
+            Some(route) => routes.push(route.clone()),
+            None => routes.extend(running.roster.seats().map(|seat| seat.route().to_string())),
+        }
+        match running.workers().restart(route.as_deref()).await {
+            Ok(stay) => unfinished.extend(stay.iter().map(told)),
+            Err(error) => return refused(&error),
+        }
+    }
+    Reply::Restarted { routes, unfinished }
+}
+
+fn told(unreplaced: &Unreplaced) -> Unfinished {
+    Unfinished {
+        route: unreplaced.route.to_string(),
+        message: unreplaced.failure.message.clone(),
+        traceback: unreplaced.failure.traceback.clone(),
+    }
+}
+
+/// Lets one worker finish what it has, and keeps its seat empty.
+pub(super) async fn drain(now: &Now, route: &str) -> Reply {
+    let running = match app_of(now, route) {
+        Ok(running) => running,
+        Err(reply) => return reply,
+    };
+    match running.workers().drain(route).await {
+        Ok(()) => Reply::Done {
+            message: format!("{route} is drained, until `carme enable {route}`"),
+        },
+        Err(error) => refused(&error),
+    }
+}
+
+/// Fills a seat again that was drained.
+pub(super) async fn enable(now: &Now, route: &str) -> Reply {
+    let running = match app_of(now, route) {
+        Ok(running) => running,
+        Err(reply) => return reply,
+    };
+    if let Err(error) = running.workers().enable(route).await {
+        return refused(&error);
+    }
+    let state = running
+        .roster
+        .seats()
+        .find(|seat| &**seat.route() == route)
+        .map(|seat| seat.state());
+    match state {
+        Some(State::Failed { failure, .. }) => Reply::Refused {
+            message: format!("{route} is enabled, and does not start yet: {failure}"),
+        },
+        _ => Reply::Done {
+            message: format!("{route} serves"),
+        },
+    }
+}
+
+/// Has so many workers from now on.
+pub(super) fn scale(now: &Now, app: &str, workers: u16) -> Reply {
+    let Some(running) = now.apps.iter().find(|running| &*running.name == app) else {
+        let apps: Vec<&str> = now.apps.iter().map(|running| &*running.name).collect();
+        let known = if apps.is_empty() {
+            "this server has none".to_owned()
+        } else {
+            format!("the apps are {}", apps.join(", "))
+        };
+        return Reply::Refused {
+            message: format!("there is no app {app}; {known}"),
+        };
+    };
+    match running.workers().scale(workers) {
+        Ok(()) => Reply::Done {
+            message: match workers {
+                1 => format!("app {app} has 1 worker from now on, until the next reload"),
+                _ => format!("app {app} has {workers} workers from now on, until the next reload"),
+            },
+        },
+        Err(error) => refused(&error),
+    }
+}
