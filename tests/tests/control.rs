@@ -10,10 +10,13 @@ use std::time::{Duration, Instant};
 use carme_tests::{Server, ServerBuilder, process, python, server, wait_until};
 use serde_json::Value;
 
-/// Says hello, or at `/wait` waits until there is a file `go`.
+/// Says hello, at `/pid` its process, or at `/wait` waits until there is a file `go`.
 const APP: &str = r#"
 import os, time
 def application(environ, start_response):
+    if environ["PATH_INFO"] == "/pid":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [str(os.getpid()).encode()]
     if environ["PATH_INFO"] == "/wait":
         open("waiting", "w").close()
         while not os.path.exists("go"):
@@ -84,7 +87,7 @@ fn status_shows_a_server_its_app_and_its_workers() {
         "0 open connections",
         &format!("listening at http://{}\n", server.address),
         "app app: ready (app:application, WSGI, CPython 3.",
-        "0 requests waiting for a worker (at most 1000 may), 0 being answered",
+        "0 requests waiting for a worker (at most 1000 may), 0 in flight, 0 answered\n",
         "\nWORKER  STATE",
         "\napp_1   ready",
         "\napp_2   ready",
@@ -202,7 +205,7 @@ fn a_stop_waits_for_what_was_begun_and_for_the_end() {
         wait_until("it stops", || json(&server)["state"] == "stopping");
         let text = done(&server, &["status"]);
         assert!(text.contains(", stopping, "), "{text}");
-        assert!(text.contains("1 being answered"), "{text}");
+        assert!(text.contains("1 in flight"), "{text}");
         assert!(
             !stops.iter().any(thread::ScopedJoinHandle::is_finished),
             "there is something to wait for"
@@ -365,6 +368,197 @@ fn a_server_that_was_killed_leaves_nothing_that_lasts() {
     assert_eq!(entries(server.control_dir()), 0);
 }
 
+/// The workers of the only app, as they are told.
+fn workers(server: &Server) -> Vec<Value> {
+    let told = json(server);
+    told["apps"][0]["workers"].as_array().expect("a list").clone()
+}
+
+fn states(server: &Server) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    let workers = workers(server);
+    workers
+        .iter()
+        .map(|worker| (text(&worker["route"]), text(&worker["state"])))
+        .collect()
+}
+
+/// A server whose workers, so many, all serve.
+fn farm(workers: usize) -> Server {
+    let server = ServerBuilder::app(APP)
+        .args(&["--workers", &workers.to_string()])
+        .start();
+    wait_until("all workers are ready", || {
+        json(&server)["apps"][0]["state"] == "ready"
+    });
+    server
+}
+
+fn named(states: &[(&str, &str)]) -> Vec<(String, String)> {
+    let owned = |(route, state): &(&str, &str)| ((*route).to_owned(), (*state).to_owned());
+    states.iter().map(owned).collect()
+}
+
+#[test]
+fn a_restart_replaces_the_worker_that_is_named_or_all() {
+    let server = farm(2);
+    let pids = || -> Vec<u64> {
+        workers(&server)
+            .iter()
+            .map(|worker| worker["pid"].as_u64().expect("a process"))
+            .collect()
+    };
+    let before = pids();
+    assert_eq!(done(&server, &["restart", "app_2"]), "restarted app_2\n");
+    let after = pids();
+    assert_eq!(before[0], after[0]);
+    assert_ne!(before[1], after[1]);
+    fs::write(server.directory().join("app.py"), APP.replace("hello", "hallo")).expect("written");
+    assert_eq!(done(&server, &["restart"]), "restarted app_1, app_2\n");
+    assert!(pids().iter().all(|pid| !after.contains(pid)));
+    assert_eq!(server.get("/").text(), "hallo");
+    let second = &workers(&server)[1];
+    assert_eq!(
+        (&second["replacements"], &second["failures"], &second["restarts"]),
+        (&2.into(), &0.into(), &serde_json::json!({"restart": 2}))
+    );
+    let (code, out, err) = ask(&server, &["restart", "app_9"]);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert_eq!(
+        err,
+        "carme: there is no worker app_9; the workers are app_1, app_2\n"
+    );
+}
+
+#[test]
+fn a_restart_that_fails_leaves_the_worker_and_says_why() {
+    let server = farm(1);
+    fs::write(
+        server.directory().join("app.py"),
+        "raise RuntimeError('not today')\n",
+    )
+    .expect("written");
+    let (code, out, err) = ask(&server, &["restart"]);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    for part in [
+        "RuntimeError: not today",
+        "carme: app_1 stays as it was, no other starts in its place: ",
+    ] {
+        assert!(err.contains(part), "{part}: {err}");
+    }
+    assert_eq!(server.get("/").text(), "hello");
+}
+
+#[test]
+fn a_drained_worker_finishes_and_stays_away_until_it_is_enabled() {
+    let server = farm(2);
+    let folder = server.directory().to_owned();
+    let mut slow = server.connect();
+    slow.send(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+        .expect("it is sent");
+    wait_until("the request is being answered", || {
+        folder.join("waiting").exists()
+    });
+    let busy = workers(&server)
+        .iter()
+        .position(|worker| worker["in_flight"] == 1)
+        .expect("one has it");
+    let (busy, other) = [("app_1", "app_2"), ("app_2", "app_1")][busy];
+    thread::scope(|scope| {
+        let drain = scope.spawn(|| ask(&server, &["drain", busy]));
+        wait_until("it takes nothing more", || {
+            states(&server).contains(&(busy.to_owned(), "draining".to_owned()))
+        });
+        assert!(!drain.is_finished());
+        fs::write(folder.join("go"), "").expect("written");
+        assert_eq!(slow.response("GET").expect("an answer").text(), "hello");
+        let (code, out, err) = drain.join().expect("no panic");
+        assert_eq!((code, err.as_str()), (Some(0), ""));
+        assert_eq!(out, format!("{busy} is drained, until `carme enable {busy}`\n"));
+    });
+    done(&server, &["reload"]);
+    let mut expected = named(&[(busy, "drained"), (other, "ready")]);
+    expected.sort();
+    assert_eq!(states(&server), expected, "a reload does not fill it");
+    let pid = server.get("/pid").text().parse::<u64>().expect("a number");
+    assert_eq!(json(&server)["apps"][0]["state"], "ready");
+    assert!(
+        workers(&server)
+            .iter()
+            .any(|worker| worker["pid"] == pid && worker["route"] == other)
+    );
+
+    let (code, _, err) = ask(&server, &["drain", other]);
+    assert_eq!(code, Some(1));
+    assert!(
+        err.starts_with(&format!(
+            "carme: {other} is the only worker of app app that takes requests"
+        )),
+        "{err}"
+    );
+
+    assert_eq!(done(&server, &["enable", busy]), format!("{busy} serves\n"));
+    assert_eq!(states(&server), named(&[("app_1", "ready"), ("app_2", "ready")]));
+}
+
+#[test]
+fn there_are_as_many_workers_as_were_asked_for() {
+    let server = farm(1);
+    assert_eq!(
+        done(&server, &["scale", "app", "3"]),
+        "app app has 3 workers from now on, until the next reload\n"
+    );
+    let all = |count: usize| {
+        (1..=count)
+            .map(|n| (format!("app_{n}"), "ready".to_owned()))
+            .collect::<Vec<_>>()
+    };
+    wait_until("there are three", || states(&server) == all(3));
+    done(&server, &["scale", "app", "2"]);
+    wait_until("there are two", || states(&server) == all(2));
+    done(&server, &["reload"]);
+    wait_until("there are as many as are configured", || {
+        states(&server) == all(1)
+    });
+    for (arguments, reason) in [
+        (
+            &["scale", "site", "2"][..],
+            "carme: there is no app site; the apps are app\n",
+        ),
+        (&["scale", "app", "0"], "carme: app app can have 1 to "),
+        (&["scale", "app", "9999"], "carme: app app can have 1 to "),
+    ] {
+        let (code, _, err) = ask(&server, arguments);
+        assert_eq!(code, Some(1));
+        assert!(err.starts_with(reason), "{err}");
+    }
+}
+
+#[test]
+fn a_look_after_another_says_how_much_is_done_in_a_second() {
+    let server = farm(1);
+    let mut watch = Command::new(server::program())
+        .args(["status", "--watch", "0.2"])
+        .env("CARME_CONTROL_DIR", server.control_dir())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("carme starts");
+    let out = BufReader::new(watch.stdout.take().expect("piped"));
+    let mut kept = server.connect();
+    let rates = out.lines().map_while(Result::ok).filter_map(|line| {
+        kept.get("/").expect("an answer");
+        let (_, rate) = line.strip_suffix(" a second")?.rsplit_once(" answered, ")?;
+        rate.parse::<f64>().ok()
+    });
+    assert!(
+        rates.take(20).any(|rate| rate > 0.0),
+        "requests are answered all the time"
+    );
+    watch.kill().expect("it is ended");
+    watch.wait().expect("it ends");
+}
+
 /// The other side of the endpoint of the only server in this folder, as a program sees it that knows nothing of the protocol.
 #[cfg(unix)]
 fn endpoint(control: &Path) -> std::os::unix::net::UnixStream {
@@ -493,7 +687,7 @@ fn point_15_an_app_that_does_not_start_is_shown_with_its_reason_and_comes_back_b
         told = json(&server);
         told["apps"][0]["state"] == "failed" && told["apps"][1]["state"] == "ready"
     });
-    let failure = &told["apps"][0]["workers"][0]["failure"];
+    let failure = &told["apps"][0]["workers"][0]["last_failure"];
     assert!(
         failure["message"].as_str().expect("text").contains("KeyError"),
         "{told}"
@@ -510,7 +704,7 @@ fn point_15_an_app_that_does_not_start_is_shown_with_its_reason_and_comes_back_b
     let mut text = String::new();
     wait_until("people are told", || {
         text = done(&server, &["status"]);
-        text.contains("site_1 failed: ")
+        text.contains("; starts again in ")
     });
     for part in [
         "app site: failed: none of its workers serves\n",

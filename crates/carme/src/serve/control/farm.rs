@@ -54,6 +54,7 @@ pub(super) async fn restart(now: &Now, route: Option<String>) -> Reply {
     };
     let (mut routes, mut unfinished) = (Vec::new(), Vec::new());
     for running in apps {
+        tracing::info!(app = &*running.name, route, "restarting after carme restart");
         match &route {
             Some(route) => routes.push(route.clone()),
             None => routes.extend(running.roster.seats().map(|seat| seat.route().to_string())),
@@ -80,6 +81,7 @@ pub(super) async fn drain(now: &Now, route: &str) -> Reply {
         Ok(running) => running,
         Err(reply) => return reply,
     };
+    tracing::info!(app = &*running.name, route, "draining after carme drain");
     match running.workers().drain(route).await {
         Ok(()) => Reply::Done {
             message: format!("{route} is drained, until `carme enable {route}`"),
@@ -94,6 +96,7 @@ pub(super) async fn enable(now: &Now, route: &str) -> Reply {
         Ok(running) => running,
         Err(reply) => return reply,
     };
+    tracing::info!(app = &*running.name, route, "enabled by carme enable");
     if let Err(error) = running.workers().enable(route).await {
         return refused(&error);
     }
@@ -125,6 +128,7 @@ pub(super) fn scale(now: &Now, app: &str, workers: u16) -> Reply {
             message: format!("there is no app {app}; {known}"),
         };
     };
+    tracing::info!(app, "carme scale asks for {workers} workers");
     match running.workers().scale(workers) {
         Ok(()) => Reply::Done {
             message: match workers {
