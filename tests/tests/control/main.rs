@@ -187,7 +187,7 @@ fn a_look_after_another_says_how_much_is_done_in_a_second() {
 fn a_reload_tells_what_is_new_and_what_needs_a_restart() {
     let server = configured();
     let folder = server.directory();
-    fs::write(folder.join("app.py"), APP.replace("hello", "hallo")).expect("written");
+    fs::write(folder.join("app.py"), APP.replace("hello", "hello again")).expect("written");
     write(folder, "max_body = \"5B\"\nbacklog = 77", "");
     let told = done(&server, &["reload"]);
     let (told, last) = told.trim_end().rsplit_once('\n').expect("several lines");
@@ -202,7 +202,7 @@ fn a_reload_tells_what_is_new_and_what_needs_a_restart() {
     );
     assert_eq!(
         server.get("/").text(),
-        "hallo",
+        "hello again",
         "it is in effect when the command ends"
     );
 }
