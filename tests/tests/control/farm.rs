@@ -42,7 +42,11 @@ fn a_restart_replaces_the_worker_that_is_named_or_all() {
     let after = pids();
     assert_eq!(before[0], after[0]);
     assert_ne!(before[1], after[1]);
-    fs::write(server.directory().join("app.py"), APP.replace("hello", "hello again")).expect("written");
+    fs::write(
+        server.directory().join("app.py"),
+        APP.replace("hello", "hello again"),
+    )
+    .expect("written");
     assert_eq!(done(&server, &["restart"]), "restarted app_1, app_2\n");
     assert!(pids().iter().all(|pid| !after.contains(pid)));
     assert_eq!(server.get("/").text(), "hello again");
