@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::config::{AccessLog, App, Config, Queue, defaults};
+use crate::config::{AccessLog, App, AppTimeouts, Config, Queue, defaults};
 use crate::draft::{AnswerDraft, AppDraft, At, Draft, LocationDraft, PolicyDraft};
 use crate::interpreter::{Interpreter, Origin};
 use crate::location::{Answer, HostPattern, Location};
@@ -124,10 +124,21 @@ fn complete(
             limit: app.queue_limit.unwrap_or(defaults::QUEUE_LIMIT),
             timeout: app.queue_timeout.unwrap_or(defaults::QUEUE_TIMEOUT),
         },
+        timeouts: timeouts(app),
         route: route(app),
         env,
         sendfile,
     })
+}
+
+fn timeouts(app: &AppDraft) -> AppTimeouts {
+    let standard = AppTimeouts::default();
+    AppTimeouts {
+        request: app.request_timeout.unwrap_or(standard.request),
+        idle: app.idle_timeout.unwrap_or(standard.idle),
+        interrupt_grace: app.interrupt_grace.unwrap_or(standard.interrupt_grace),
+        slow: app.slow_request.unwrap_or(standard.slow),
+    }
 }
 
 /// The interpreter with what it says of itself, if it is to be asked.

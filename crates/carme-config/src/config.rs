@@ -86,6 +86,12 @@ pub mod defaults {
     pub const QUEUE_LIMIT: NonZeroUsize = NonZeroUsize::new(1000).unwrap();
     /// How long a request may wait for a free worker.
     pub const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
+    /// How long an application may take to begin its response.
+    pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+    /// How long an application may pause within its response.
+    pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+    /// What a request that was interrupted has to end before its worker is replaced.
+    pub const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
     /// Where the server shows that it is alive.
     pub const HEALTH_PATH: &str = "/healthz";
     /// Where it shows that its apps are ready.
@@ -315,6 +321,8 @@ pub struct App {
     pub recycle: Recycle,
     /// Where requests wait for a free worker.
     pub queue: Queue,
+    /// How long its requests may take.
+    pub timeouts: AppTimeouts,
     /// The workers' names.
     pub route: RoutePattern,
     /// Added to the workers' environment: the environment files in order, then `env`.
@@ -330,6 +338,31 @@ pub struct Queue {
     pub limit: NonZeroUsize,
     /// So long may a request wait; then it gets 503.
     pub timeout: Duration,
+}
+
+/// How long an app's requests may take. `None`: without a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AppTimeouts {
+    /// `request_timeout`: from when a worker takes a request to the beginning of its response; then it gets 504 and is
+    /// interrupted.
+    pub request: Option<Duration>,
+    /// `idle_timeout`: between two pieces of a response; then it is cut off and interrupted.
+    pub idle: Option<Duration>,
+    /// `interrupt_grace`: what an interrupted request has to end before its worker is replaced.
+    pub interrupt_grace: Duration,
+    /// `slow_request`: a request that takes longer has its worker's stacks written to the error log.
+    pub slow: Option<Duration>,
+}
+
+impl Default for AppTimeouts {
+    fn default() -> Self {
+        AppTimeouts {
+            request: Some(defaults::REQUEST_TIMEOUT),
+            idle: Some(defaults::IDLE_TIMEOUT),
+            interrupt_grace: defaults::INTERRUPT_GRACE,
+            slow: None,
+        }
+    }
 }
 
 /// How an app is called.

@@ -40,7 +40,9 @@ pub use carme_tls::{
     Settings as TlsSettings,
 };
 pub use changes::{Applies, Change, What};
-pub use config::{AccessLog, App, Config, Interface, Limits, Queue, Server, Timeouts, Traces, defaults};
+pub use config::{
+    AccessLog, App, AppTimeouts, Config, Interface, Limits, Queue, Server, Timeouts, Traces, defaults,
+};
 pub use env_file::parse as parse_env_file;
 pub use error_page::{Answers, ErrorPage, Markup};
 pub use interpreter::{Interpreter, Origin};

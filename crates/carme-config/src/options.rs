@@ -45,6 +45,7 @@ pub struct ServeOptions {
     pub trusted_proxy: Vec<String>,
     pub queue_limit: Option<String>,
     pub queue_timeout: Option<String>,
+    pub request_timeout: Option<String>,
     pub graceful_timeout: Option<String>,
     pub route: Option<String>,
     pub switch_interval: Option<String>,
@@ -210,6 +211,7 @@ impl Reader {
         app.threads = self.count("--threads", &options.threads, bounds::THREADS);
         app.queue_limit = self.count("--queue-limit", &options.queue_limit, bounds::QUEUE_LIMIT);
         app.queue_timeout = self.positive("--queue-timeout", &options.queue_timeout);
+        app.request_timeout = self.option("--request-timeout", &options.request_timeout, bounds::time_or_off);
         app.startup_timeout = self.positive("--startup-timeout", &options.startup_timeout);
         app.switch_interval = self.positive("--switch-interval", &options.switch_interval);
         app.route = self

@@ -196,6 +196,13 @@ fn each_setting_of_an_app() {
             "queue = { timeout = \"5s\" }",
             "apps.site.queue.timeout: 30s -> 5s",
         ),
+        (
+            "request_timeout = \"off\"",
+            "apps.site.request_timeout: 1m -> off",
+        ),
+        ("idle_timeout = \"5s\"", "apps.site.idle_timeout: 1m -> 5s"),
+        ("interrupt_grace = \"1s\"", "apps.site.interrupt_grace: 5s -> 1s"),
+        ("slow_request = \"2s\"", "apps.site.slow_request: off -> 2s"),
         ("sendfile = [\"shop\"]", "apps.site.sendfile: [] -> [SITE/shop]"),
         (
             "env = { PASSWORD = \"geheim\" }",

@@ -66,6 +66,7 @@ fn every_option() {
             trusted_proxy: vec!["10.0.0.0/8".into(), "unix".into()],
             queue_limit: some("7"),
             queue_timeout: some("2s"),
+            request_timeout: some("90s"),
             graceful_timeout: some("0s"),
             route: some("w{n}"),
             switch_interval: some("2ms"),
@@ -85,6 +86,7 @@ fn every_option() {
         (Duration::from_secs(2), Duration::from_secs(300))
     );
     assert_eq!(app.switch_interval, Duration::from_millis(2));
+    assert_eq!(app.timeouts.request, Some(Duration::from_secs(90)));
     assert_eq!(app.directory, site.path().join("shop"));
     assert_eq!(app.route.route(1), "w1");
     let env: Vec<_> = app
@@ -212,6 +214,13 @@ fn each_mistake() {
                 ..serve("app")
             },
             "command line: --queue-timeout must be longer than nothing, found \"0s\"",
+        ),
+        (
+            ServeOptions {
+                request_timeout: some("-1"),
+                ..serve("app")
+            },
+            "command line: --request-timeout must be a duration such as \"30s\" or \"500ms\", found \"-1\"",
         ),
         (
             ServeOptions {

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use carme_config::{
-    Answer, Bind, ByteSize, ClientHeader, Config, ForwardedFields, Interface, LogOutput, Markup, Origin,
-    Proxies, Recycle, TrustedProxy, Workers, defaults,
+    Answer, AppTimeouts, Bind, ByteSize, ClientHeader, Config, ForwardedFields, Interface, LogOutput, Markup,
+    Origin, Proxies, Recycle, TrustedProxy, Workers, defaults,
 };
 use site::Site;
 
@@ -51,6 +51,10 @@ drain_timeout = "5m"
 surge = 2
 recycle = { requests = 1000, age = "1d", jitter = 0, memory = "512MiB", idle = "30m" }
 queue = { limit = 50, timeout = "5s" }
+request_timeout = "off"
+idle_timeout = "90s"
+interrupt_grace = "0s"
+slow_request = "2s"
 route = "www_{n}"
 env_files = ["site.env"]
 
@@ -168,6 +172,13 @@ fn a_full_file() {
         (www.queue.limit.get(), www.queue.timeout),
         (50, Duration::from_secs(5))
     );
+    let timeouts = AppTimeouts {
+        request: None,
+        idle: Some(Duration::from_secs(90)),
+        interrupt_grace: Duration::ZERO,
+        slow: Some(Duration::from_secs(2)),
+    };
+    assert_eq!(www.timeouts, timeouts);
     assert_eq!(www.route.route(3), "www_3");
     let env: Vec<_> = www
         .env
@@ -184,6 +195,7 @@ fn a_full_file() {
         (shop.threads, shop.queue.limit),
         (defaults::THREADS, defaults::QUEUE_LIMIT)
     );
+    assert_eq!(shop.timeouts, AppTimeouts::default());
     assert_eq!(shop.route.to_string(), "shop_{n}");
 
     let app_for = |path: &[u8]| {
@@ -249,7 +261,8 @@ fn each_kind_of_mistake() {
                                response_buffer, backlog, compress, request_headers, response_headers, trusted_proxies, forwarded, forwarded_fields, proxy_protocol, \
                                error_log, error_log_rotate";
     const APP_KEYS: &str = "[apps.site] knows: target, directory, python, interface, workers, surge, threads, \
-                            switch_interval, startup_timeout, drain_timeout, recycle, queue, route, env, env_files, sendfile";
+                            switch_interval, startup_timeout, drain_timeout, recycle, queue, request_timeout, \
+                            idle_timeout, interrupt_grace, slow_request, route, env, env_files, sendfile";
     for (result, expected) in [
         // Keys.
         (server("lisen = []"), format!("carme.toml:2:1: unknown key `lisen` in [server] | help: did you mean `listen`? {SERVER_KEYS}")),
@@ -257,7 +270,8 @@ fn each_kind_of_mistake() {
         (server("colour = 4"), format!("carme.toml:2:1: unknown key `colour` in [server] | help: {SERVER_KEYS}")),
         (server("control = \"x\""), "carme.toml:2:1: `control` in [server] is not available yet in this version of Carme".into()),
         (app("  wrokers = 4"), format!("carme.toml:11:3: unknown key `wrokers` in [apps.site] | help: did you mean `workers`? {APP_KEYS}")),
-        (app("request_timeout = \"60s\""), "carme.toml:11:1: `request_timeout` in [apps.site] is not available yet in this version of Carme".into()),
+        (app("request_timeout = \"none\""), "carme.toml:11:19: `request_timeout` must be a duration such as \"30s\" or \"500ms\", found \"none\" | help: write \"off\" for no limit".into()),
+        (app("slow_request = 5"), "carme.toml:11:16: `slow_request` must be a string, found the number 5 | help: say the unit: \"5s\" or \"5ms\"".into()),
         (app("queue = { limits = 4 }"), "carme.toml:11:11: unknown key `limits` in [apps.site.queue] | help: did you mean `limit`? [apps.site.queue] knows: limit, timeout".into()),
         (rest("[balancers.x]"), "carme.toml:21:2: `balancers` in the top of the file is not available yet in this version of Carme".into()),
         (rest("[sever]"), "carme.toml:21:2: unknown key `sever` in the top of the file | help: did you mean `server`? the top of the file knows: server, tls, apps, locations, access_logs, error_pages, health, metrics, traces".into()),

@@ -88,6 +88,7 @@ impl From<Failure> for Fault {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Failure::WorkerDied | Failure::InvalidResponse(_) => StatusCode::BAD_GATEWAY,
+            Failure::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
             Failure::AppRaised(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Failure::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         };

@@ -42,17 +42,19 @@ enum Cause {
     Stopping,
     TooLarge,
     WorkerDied,
+    TimedOut,
     AppRaised,
     InvalidResponse,
 }
 
 impl Cause {
-    const ALL: [(Cause, &str); 7] = [
+    const ALL: [(Cause, &str); 8] = [
         (Cause::QueueFull, "queue_full"),
         (Cause::QueueTimeout, "queue_timeout"),
         (Cause::Stopping, "stopping"),
         (Cause::TooLarge, "too_large"),
         (Cause::WorkerDied, "worker_died"),
+        (Cause::TimedOut, "request_timeout"),
         (Cause::AppRaised, "app_raised"),
         (Cause::InvalidResponse, "invalid_response"),
     ];
@@ -64,6 +66,7 @@ impl Cause {
             Failure::Stopping => Cause::Stopping,
             Failure::TooLarge => Cause::TooLarge,
             Failure::WorkerDied => Cause::WorkerDied,
+            Failure::TimedOut(_) => Cause::TimedOut,
             Failure::AppRaised(_) => Cause::AppRaised,
             Failure::InvalidResponse(_) => Cause::InvalidResponse,
         }
@@ -523,6 +526,7 @@ mod tests {
             Failure::Stopping,
             Failure::TooLarge,
             Failure::WorkerDied,
+            Failure::TimedOut(Duration::ZERO),
             Failure::AppRaised(String::new()),
             Failure::InvalidResponse(String::new()),
         ] {

@@ -4,6 +4,7 @@
 //! Both enums are the whole protocol. A handle belongs to the message that it arrives with; [`Message::handles`] says
 //! how many there must be, and a message with another number of them is refused.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Geometry, WorkerIndex};
 
 /// The version that both sides must speak. They are built together, so anything else is a stale worker library.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// A message that knows how many handles travel with it.
 pub trait Message {
@@ -112,10 +113,59 @@ pub enum ToWorker {
         /// Bytes of the body, from the file's start.
         length: u64,
     },
+    /// Write the stacks of all Python threads to standard error.
+    Stacks {
+        /// Why, for whoever reads them.
+        reason: StacksReason,
+    },
+    /// Raise an exception in the thread that serves this request, if it still does.
+    Interrupt {
+        /// The request.
+        stream: u64,
+    },
     /// Take no more requests; exit when none is in flight.
     Drain,
     /// Exit now.
     Stop,
+}
+
+/// Why a worker is to show its stacks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StacksReason {
+    /// Somebody asked for them.
+    Asked,
+    /// Requests take longer than they should.
+    Exceeded {
+        /// Than which limit says.
+        limit: TimeLimit,
+        /// How long that is.
+        milliseconds: u64,
+        /// The requests.
+        streams: Vec<u64>,
+    },
+}
+
+/// A limit of how long an app's requests may take, by the name of its setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeLimit {
+    /// From when a worker took a request until its answer begins.
+    RequestTimeout,
+    /// Between two pieces of an answer.
+    IdleTimeout,
+    /// As the first, but only told.
+    SlowRequest,
+}
+
+impl fmt::Display for TimeLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RequestTimeout => "request_timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::SlowRequest => "slow_request",
+        })
+    }
 }
 
 /// From a worker to the front.
@@ -162,7 +212,7 @@ impl Message for ToWorker {
             // The region, and where handles travel with messages also the bells.
             Self::Welcome(_) => 1 + crate::link::BELLS_IN_WELCOME,
             Self::File { .. } => 1,
-            Self::Drain | Self::Stop => 0,
+            Self::Stacks { .. } | Self::Interrupt { .. } | Self::Drain | Self::Stop => 0,
         }
     }
 }

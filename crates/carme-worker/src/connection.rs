@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use crate::crew::{Crew, Equipment};
 use crate::link::{DrainSignal, listen};
 use crate::post::Post;
+use crate::watch::Watch;
 use crate::wsgi::Facts;
 
 fn broken(error: LinkError) -> PyErr {
@@ -23,6 +24,7 @@ pub struct Connection {
     settings: AppSettings,
     post: Arc<Post>,
     drain: Arc<DrainSignal>,
+    watch: Watch,
     bells: Mutex<Option<(Bell, Bell)>>,
 }
 
@@ -58,13 +60,21 @@ pub fn connect(
     let ring = WorkerRing::new(Arc::new(region), welcome.index);
     let post = Arc::new(Post::new(ring, sender, front));
     let drain = Arc::<DrainSignal>::default();
+    let watch = Watch::start(py, Arc::clone(&post))?;
     // From now on the end of the front is the end of this process, even while the app is being imported.
-    listen(receiver, inbox, Arc::clone(&post), Arc::clone(&drain))
-        .map_err(|error| PyRuntimeError::new_err(format!("no thread could be started: {error}")))?;
+    listen(
+        receiver,
+        inbox,
+        Arc::clone(&post),
+        Arc::clone(&drain),
+        watch.orders(),
+    )
+    .map_err(|error| PyRuntimeError::new_err(format!("no thread could be started: {error}")))?;
     Ok(Connection {
         settings: welcome.app,
         post,
         drain,
+        watch,
         bells: Mutex::new(Some((leader, second))),
     })
 }
@@ -104,8 +114,11 @@ impl Connection {
 
     /// Tells the front that there is no app to serve.
     fn import_failed(&self, py: Python<'_>, message: String, traceback: String) -> PyResult<()> {
-        py.detach(|| self.post.tell(&ToFront::ImportFailed { message, traceback }))
-            .map_err(broken)
+        py.detach(|| {
+            self.watch.close();
+            self.post.tell(&ToFront::ImportFailed { message, traceback })
+        })
+        .map_err(broken)
     }
 
     /// Tells the front that the app is ready, then serves it until the front says to drain.
@@ -142,6 +155,8 @@ impl Connection {
             title,
         };
         py.detach(|| self.post.tell(&ready)).map_err(broken)?;
-        Crew::serve(&crew, &self.drain)
+        let served = Crew::serve(&crew, &self.drain);
+        py.detach(|| self.watch.close());
+        served
     }
 }

@@ -16,6 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::contention::Contention;
+use crate::fuse::Fuse;
 use crate::link::DrainSignal;
 use crate::mail::Mail;
 use crate::post::{Post, Seat};
@@ -220,10 +221,11 @@ impl Crew {
             match ring.take() {
                 Ok(Some(taken)) => {
                     yielded = false;
-                    crew.contention.begun(clock::now());
+                    let now = clock::now();
+                    crew.contention.begun(now);
                     let handover = crew.roles().took(thread);
                     Self::hand_over(slf, handover);
-                    bench.serve(py, taken);
+                    bench.serve(py, taken, now);
                     if ring.load() > 0 && room_since.elapsed() >= ROOM_FOR {
                         crew.make_room(py, thread);
                         room_since = Instant::now();
@@ -261,7 +263,7 @@ const KEPT_BUFFER: usize = 256 << 10;
 
 impl<'a> Workbench<'a> {
     fn new(py: Python<'_>, crew: &'a Crew) -> PyResult<Self> {
-        let seat = crew.equipment.post.seat();
+        let seat = crew.equipment.post.seat(Fuse::of_this_thread(py)?);
         let mail: Arc<dyn Mail> = Arc::<Seat>::clone(&seat);
         let builder = EnvironBuilder::new(py, crew.equipment.facts)?;
         Ok(Self {
@@ -273,14 +275,14 @@ impl<'a> Workbench<'a> {
         })
     }
 
-    fn serve(&mut self, py: Python<'_>, taken: Taken) {
+    fn serve(&mut self, py: Python<'_>, taken: Taken, now: u64) {
         let ring = &self.crew.equipment.post.ring;
         let inline = ring
             .read(taken, &mut self.buffer)
             .unwrap_or_else(|corrupt| give_up(&corrupt));
         let head =
             RequestHead::decode(&self.buffer[inline.head]).unwrap_or_else(|malformed| give_up(&malformed));
-        self.seat.begin(inline.stream);
+        self.seat.begin(inline.stream, &head, now);
         let body = &self.buffer[inline.body];
         wsgi::run(
             self.crew.app.bind(py),
@@ -289,6 +291,7 @@ impl<'a> Workbench<'a> {
             body,
             inline.stream,
             &self.mail,
+            &self.seat.fuse,
         );
         self.seat.end();
         if self.buffer.capacity() > KEPT_BUFFER {

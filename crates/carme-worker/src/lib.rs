@@ -9,6 +9,8 @@
 mod connection;
 mod contention;
 mod crew;
+mod fault_handler;
+mod fuse;
 mod link;
 mod mail;
 mod post;
@@ -16,6 +18,8 @@ mod process;
 mod report;
 mod roles;
 mod rules;
+mod stacks;
+mod watch;
 mod wsgi;
 
 use pyo3::prelude::*;

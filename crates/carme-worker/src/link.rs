@@ -2,7 +2,7 @@
 //! work while every thread of the app is busy or stuck: the front's word to stop is heard, and so is the front's end.
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread;
 
 use carme_ring::StreamId;
@@ -12,6 +12,7 @@ use carme_ring::os::ordinary_file;
 
 use crate::post::Post;
 use crate::process::{exit_now, give_up, was_rung};
+use crate::watch::Order;
 
 /// Says once that the worker is to drain.
 #[derive(Default)]
@@ -41,6 +42,7 @@ pub fn listen(
     inbox: Bell,
     post: Arc<Post>,
     drain: Arc<DrainSignal>,
+    watch: mpsc::Sender<Order>,
 ) -> io::Result<()> {
     let reader = InboxReader {
         bell: inbox,
@@ -50,6 +52,7 @@ pub fn listen(
         receiver,
         post,
         drain,
+        watch,
     };
     spawn("carme-inbox", move || reader.run())?;
     spawn("carme-link", move || listener.run())
@@ -63,6 +66,7 @@ struct Listener {
     receiver: Receiver<ToWorker>,
     post: Arc<Post>,
     drain: Arc<DrainSignal>,
+    watch: mpsc::Sender<Order>,
 }
 
 impl Listener {
@@ -74,11 +78,22 @@ impl Listener {
                     self.post
                         .deliver_file(StreamId(stream), file.and_then(ordinary_file));
                 }
+                Ok((ToWorker::Stacks { reason }, _)) => self.order(Order::Stacks(reason)),
+                Ok((ToWorker::Interrupt { stream }, _)) => self.order(Order::Interrupt(StreamId(stream))),
                 Ok((ToWorker::Drain, _)) => self.drain.give(),
                 Ok((ToWorker::Stop, _)) | Err(LinkError::Closed) => exit_now(0),
                 Ok((ToWorker::Welcome(_), _)) => give_up(&"the front has said welcome twice"),
                 Err(error) => give_up(&error),
             }
+        }
+    }
+}
+
+impl Listener {
+    /// Passed on, because it may take the GIL.
+    fn order(&self, order: Order) {
+        if self.watch.send(order).is_err() {
+            give_up(&"nobody is left to carry out the front's orders");
         }
     }
 }

@@ -1,16 +1,22 @@
 //! A worker's post: the ring and the link to the front, and one seat for each thread, where the link's thread leaves what
 //! belongs to the stream that the thread is working on.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use carme_ring::control::ToFront;
+use carme_ring::frame::RequestHead;
 use carme_ring::link::{LinkError, Ringer, Sender};
 use carme_ring::os::BorrowedHandle;
 use carme_ring::{InboxMessage, RecordKind, StreamId, WINDOW, WorkerRing};
 
+use pyo3::Python;
+
+use crate::fuse::Fuse;
 use crate::mail::{Mail, Outgoing, Posted};
+use crate::report;
 
 /// What all threads of a worker share.
 pub struct Post {
@@ -47,10 +53,12 @@ impl Post {
     }
 
     /// A seat for a new thread.
-    pub fn seat(self: &Arc<Self>) -> Arc<Seat> {
+    pub fn seat(self: &Arc<Self>, fuse: Fuse) -> Arc<Seat> {
         let seat = Arc::new(Seat {
             post: Arc::clone(self),
+            fuse,
             state: Mutex::default(),
+            request: Mutex::default(),
             changed: Condvar::new(),
         });
         lock(&self.seats).push(Arc::clone(&seat));
@@ -85,6 +93,17 @@ impl Post {
         self.at(stream, |working| working.file = Some(file));
     }
 
+    /// What each thread is working on.
+    pub fn serving(&self) -> Vec<Serving> {
+        lock(&self.seats).iter().map(|seat| seat.serving()).collect()
+    }
+
+    /// Interrupts the thread that works on this stream, if the app has it.
+    pub fn interrupt(&self, py: Python<'_>, stream: StreamId) {
+        let seats: Vec<_> = lock(&self.seats).clone();
+        seats.iter().any(|seat| seat.fuse.blow(py, stream));
+    }
+
     /// The front has read the outbox.
     pub fn outbox_drained(&self) {
         *lock(&self.drained) += 1;
@@ -105,17 +124,62 @@ struct Working {
     counted_out: bool,
 }
 
+/// What a thread is working on, for people.
+pub struct Serving {
+    /// The thread, as Python's `threading.get_ident` has it.
+    pub thread: u64,
+    /// The stream; 0 if it works on none.
+    pub stream: u64,
+    /// The request and when it was taken, if it works on one.
+    pub request: Option<(String, u64)>,
+}
+
+/// The request that a thread works on, kept for whoever asks; the room for it is kept from request to request.
+#[derive(Default)]
+struct Request {
+    id: Vec<u8>,
+    method: Vec<u8>,
+    target: Vec<u8>,
+    taken_at: u64,
+}
+
 /// The place of one thread. It works on one stream at a time.
 pub struct Seat {
     post: Arc<Post>,
+    /// By which the thread is interrupted.
+    pub fuse: Fuse,
     state: Mutex<Option<Working>>,
+    /// Taken after `state`.
+    request: Mutex<Request>,
     changed: Condvar,
 }
 
+impl Request {
+    fn set(&mut self, head: &RequestHead<'_>, taken_at: u64) {
+        for (kept, new) in [
+            (&mut self.id, head.request_id),
+            (&mut self.method, head.method),
+            (&mut self.target, head.target),
+        ] {
+            kept.clear();
+            kept.extend_from_slice(new);
+        }
+        self.taken_at = taken_at;
+    }
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        report::name(f, &self.id, &self.method, &self.target)
+    }
+}
+
 impl Seat {
-    /// From now on the thread works on this stream.
-    pub fn begin(&self, stream: StreamId) {
-        *lock(&self.state) = Some(Working {
+    /// From now on the thread works on this stream, which it took at that time.
+    pub fn begin(&self, stream: StreamId, head: &RequestHead<'_>, taken_at: u64) {
+        let mut state = lock(&self.state);
+        lock(&self.request).set(head, taken_at);
+        *state = Some(Working {
             stream,
             credit: WINDOW,
             gone: false,
@@ -123,6 +187,16 @@ impl Seat {
             full_at: None,
             counted_out: false,
         });
+    }
+
+    fn serving(&self) -> Serving {
+        let state = lock(&self.state);
+        let request = lock(&self.request);
+        Serving {
+            thread: self.fuse.thread(),
+            stream: state.as_ref().map_or(0, |working| working.stream.0),
+            request: state.as_ref().map(|_| (request.to_string(), request.taken_at)),
+        }
     }
 
     /// The stream's last record has been posted.

@@ -1,9 +1,13 @@
 //! What went wrong with a request, on standard error: the first line names the request, the rest is Python's traceback.
 
+use std::fmt;
+
 use carme_ring::frame::RequestHead;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
+
+use crate::fuse::RequestTimeout;
 
 /// An exception in one line, such as `ValueError: no`.
 pub fn summary(py: Python<'_>, error: &PyErr) -> String {
@@ -29,21 +33,33 @@ pub fn raised(py: Python<'_>, head: &RequestHead<'_>, error: &PyErr) {
         Ok(text.cast_into::<PyString>()?.to_string_lossy().into_owned())
     });
     let traceback = formatted.unwrap_or_else(|_| format!("{}\n", summary(py, error)));
-    write(py, &format!("{} raised:\n{traceback}", name(head)));
+    let how = if error.is_instance_of::<RequestTimeout>(py) {
+        "was interrupted, as it took too long"
+    } else {
+        "raised"
+    };
+    write(py, &format!("{} {how}:\n{traceback}", Named(head)));
 }
 
 /// The app broke PEP 3333.
 pub fn broken(py: Python<'_>, head: &RequestHead<'_>, how: &str) {
-    write(py, &format!("{}: {how}\n", name(head)));
+    write(py, &format!("{}: {how}\n", Named(head)));
 }
 
-fn name(head: &RequestHead<'_>) -> String {
-    format!(
-        "carme: request {} \"{} {}\"",
-        head.request_id.escape_ascii(),
-        head.method.escape_ascii(),
-        head.target.escape_ascii()
-    )
+/// A request by which it is found in the logs: its id, its method and its target.
+pub fn name(f: &mut fmt::Formatter<'_>, id: &[u8], method: &[u8], target: &[u8]) -> fmt::Result {
+    let (id, method, target) = (id.escape_ascii(), method.escape_ascii(), target.escape_ascii());
+    write!(f, "{id} \"{method} {target}\"")
+}
+
+/// The beginning of a line about a request.
+struct Named<'a>(&'a RequestHead<'a>);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("carme: request ")?;
+        name(f, self.0.request_id, self.0.method, self.0.target)
+    }
 }
 
 /// Writes in one go, so that the lines of two threads do not mix. When even this fails there is nobody left to tell.

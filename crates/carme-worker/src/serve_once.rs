@@ -11,6 +11,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
+use crate::fuse::Fuse;
 use crate::mail::{Mail, Outgoing, Posted};
 use crate::wsgi::{self, EnvironBuilder, Facts};
 
@@ -163,9 +164,10 @@ pub fn serve_once<'py>(
     });
     let mail: Arc<dyn Mail> = Arc::<TestMail>::clone(&test_mail);
     let mut builder = EnvironBuilder::new(py, facts)?;
+    let fuse = Fuse::of_this_thread(py)?;
     for _ in 0..field::<usize>(request, "repeat")?.unwrap_or(1) {
         test_mail.desk().records.clear();
-        wsgi::run(app, &mut builder, &head, &body, StreamId(7), &mail);
+        wsgi::run(app, &mut builder, &head, &body, StreamId(7), &mail, &fuse);
     }
     let desk = test_mail.desk();
     if flag("reluctant")? {

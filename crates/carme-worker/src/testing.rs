@@ -6,6 +6,8 @@
 mod connection;
 mod contention;
 mod crew;
+mod fault_handler;
+mod fuse;
 mod link;
 mod mail;
 mod post;
@@ -14,6 +16,8 @@ mod report;
 mod roles;
 mod rules;
 mod serve_once;
+mod stacks;
+mod watch;
 mod wsgi;
 
 use pyo3::prelude::*;

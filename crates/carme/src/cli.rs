@@ -175,6 +175,15 @@ struct Options {
         help_heading = "Workers"
     )]
     queue_timeout: Option<String>,
+    /// How long the application may take to begin its response; then the client gets 504. `off`: as long as it likes
+    /// [default: 60s].
+    #[arg(
+        long,
+        value_name = "T",
+        allow_negative_numbers = true,
+        help_heading = "Workers"
+    )]
+    request_timeout: Option<String>,
     // The braces stand in the value's name because clap takes them for a line break everywhere else.
     /// The workers' names, with their number in the braces [default: made of the application's name].
     #[arg(long, value_name = "NAME_{n}", help_heading = "Workers")]
@@ -228,6 +237,7 @@ impl Subject {
             trusted_proxy: options.trusted_proxy,
             queue_limit: options.queue_limit,
             queue_timeout: options.queue_timeout,
+            request_timeout: options.request_timeout,
             graceful_timeout: options.graceful_timeout,
             route: options.route,
             switch_interval: options.switch_interval,
@@ -293,7 +303,8 @@ mod tests {
     fn every_option_has_its_place() {
         let words = "carme check app --bind a --mount b --graceful-timeout c --workers d --threads e --interface f \
                      --queue-limit g --queue-timeout h --route i --startup-timeout j --switch-interval k --python l \
-                     --directory m --env n --env-file o --access-log p --log-format q --certificate r --key s --trusted-proxy t";
+                     --directory m --env n --env-file o --access-log p --log-format q --certificate r --key s --trusted-proxy t \
+                     --request-timeout u";
         let words: Vec<&str> = words.split_whitespace().collect();
         let some = |text: &str| Some(text.to_owned());
         let expected = ServeOptions {
@@ -306,6 +317,7 @@ mod tests {
             interface: some("f"),
             queue_limit: some("g"),
             queue_timeout: some("h"),
+            request_timeout: some("u"),
             route: some("i"),
             startup_timeout: some("j"),
             switch_interval: some("k"),

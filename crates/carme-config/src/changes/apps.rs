@@ -1,12 +1,11 @@
 //! What is different in the apps.
 
 use std::collections::BTreeMap;
-
 use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::{Applies, Found, What, duration, list, or_none};
-use crate::config::{App, Interface, Queue};
+use crate::config::{App, AppTimeouts, Interface, Queue};
 use crate::scale::Recycle;
 use crate::units::ByteSize;
 
@@ -45,6 +44,7 @@ impl Found {
             drain_timeout,
             recycle,
             queue: Queue { limit, timeout },
+            timeouts,
             route,
             env,
             sendfile,
@@ -108,10 +108,30 @@ impl Found {
             duration,
             live,
         );
+        self.timeouts(&key, &old.timeouts, timeouts);
         self.plain(&key("route"), (&old.route, route), fresh);
         self.environment(&key("env"), (&old.env, env), fresh);
         let folders = |folders: &Vec<std::path::PathBuf>| list(folders.iter().map(path));
         self.value(&key("sendfile"), (&old.sendfile, sendfile), folders, live);
+    }
+
+    fn timeouts(&mut self, key: impl Fn(&str) -> String, old: &AppTimeouts, new: &AppTimeouts) {
+        let AppTimeouts {
+            request,
+            idle,
+            interrupt_grace,
+            slow,
+        } = new;
+        let or_off = |time: &Option<Duration>| time.as_ref().map_or_else(|| "off".to_owned(), duration);
+        for (setting, old, new) in [
+            ("request_timeout", &old.request, request),
+            ("idle_timeout", &old.idle, idle),
+            ("slow_request", &old.slow, slow),
+        ] {
+            self.value(&key(setting), (old, new), or_off, &Applies::Live);
+        }
+        let grace = (&old.interrupt_grace, interrupt_grace);
+        self.value(&key("interrupt_grace"), grace, duration, &Applies::Live);
     }
 
     /// Names only: values are passwords as often as not.

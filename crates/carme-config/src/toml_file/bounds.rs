@@ -8,7 +8,7 @@ use crate::nearest::did_you_mean;
 use crate::number::AtMost;
 use crate::problem::Mistake;
 use crate::scale::Workers;
-use crate::units::ByteSize;
+use crate::units::{ByteSize, parse_duration};
 
 pub(crate) const WORKERS: AtMost = AtMost(256);
 pub(crate) const SURGE: AtMost = AtMost(256);
@@ -26,6 +26,24 @@ pub(crate) fn positive(duration: Duration) -> Result<Duration, Mistake> {
         true => Err(Mistake::new("must be longer than nothing, found \"0s\"")),
         false => Ok(duration),
     }
+}
+
+/// A time that may be switched off, by that word or by nothing of it.
+pub(crate) fn time_or_off(text: &str) -> Result<Option<Duration>, Mistake> {
+    if text == "off" {
+        return Ok(None);
+    }
+    match parse_duration(text) {
+        Ok(Duration::ZERO) => Ok(None),
+        Ok(time) => Ok(Some(time)),
+        Err(mistake) if is_off(text) => Err(mistake.cure("write \"off\" for no limit")),
+        Err(mistake) => Err(mistake),
+    }
+}
+
+/// Other words for it.
+fn is_off(text: &str) -> bool {
+    ["off", "none", "no", "false", "never"].contains(&text.to_ascii_lowercase().as_str())
 }
 
 /// A size between bounds: beyond them it is a slip.

@@ -329,6 +329,15 @@ fn app(name: At<String>, title: &str, section: &Section<'_>, problems: &mut Prob
     app.switch_interval = positive(section, "switch_interval", problems);
     app.startup_timeout = positive(section, "startup_timeout", problems);
     app.drain_timeout = positive(section, "drain_timeout", problems);
+    let time = |key, problems: &mut Problems| {
+        section
+            .text(key, problems, bounds::time_or_off)
+            .map(|at| at.value)
+    };
+    app.request_timeout = time("request_timeout", problems);
+    app.idle_timeout = time("idle_timeout", problems);
+    app.slow_request = time("slow_request", problems);
+    app.interrupt_grace = section.duration("interrupt_grace", problems);
     app.route = section.text("route", problems, RoutePattern::parse);
     if let Some(recycle) = section.section("recycle", &inner("recycle"), &schema::RECYCLE, problems) {
         app.recycle = workers::recycle(&recycle, problems);

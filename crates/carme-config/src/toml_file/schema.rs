@@ -105,18 +105,16 @@ pub(crate) const APP: Keys = Keys {
         "drain_timeout",
         "recycle",
         "queue",
+        "request_timeout",
+        "idle_timeout",
+        "interrupt_grace",
+        "slow_request",
         "route",
         "env",
         "env_files",
         "sendfile",
     ],
-    later: &[
-        "request_timeout",
-        "idle_timeout",
-        "reload",
-        "sticky",
-        "max_in_flight",
-    ],
+    later: &["reload", "sticky", "max_in_flight"],
 };
 
 pub(crate) const WORKERS: Keys = Keys {

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::body::BodyBuffer;
 use super::exchange::{Exchange, Failure, RequestBody};
+use super::overtime::{Hung, TimeLimits};
 use super::streams::{Phase, Stream, Streams};
 use super::workers::Attached;
 
@@ -26,6 +27,8 @@ pub struct Limits {
     pub queue_timeout: Duration,
     /// Unread bytes of one response beyond which its worker waits for the client.
     pub response_buffer: u64,
+    /// How long requests may take once a worker has them.
+    pub times: TimeLimits,
 }
 
 /// What a new app's queue is made from.
@@ -67,6 +70,8 @@ pub(super) struct State {
     pub(super) stalled_at: Option<u64>,
     pub(super) ticked_at: Option<u64>,
     pub(super) overdue: bool,
+    /// Workers that hang and nobody has been told of.
+    pub(super) hung: VecDeque<Hung>,
     pub(super) signals: Arc<Signals>,
 }
 
@@ -79,6 +84,8 @@ pub(super) struct Signals {
     pub(super) held_back: Notify,
     /// The region is damaged.
     pub(super) damaged: Notify,
+    /// A worker is hung.
+    pub(super) hung: Notify,
 }
 
 pub(super) struct Inner {
@@ -119,6 +126,7 @@ impl App {
             stalled_at: None,
             ticked_at: None,
             overdue: false,
+            hung: VecDeque::new(),
             signals: signals.clone(),
         };
         let app = Self(Arc::new(Inner {

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use bytes::Bytes;
-use carme_ring::WINDOW;
+use carme_ring::{MAX_RECORD, WINDOW};
 
 /// Bytes of one response that wait in memory before they go to a file.
 const MEMORY: u64 = WINDOW as u64;
@@ -156,6 +156,11 @@ impl BodyBuffer {
     /// Nothing more comes.
     pub(super) fn finish(&mut self, end: Result<(), Aborted>) {
         self.end.get_or_insert(end);
+    }
+
+    /// Whether its worker may be waiting for credit: then it is not the app that pauses.
+    pub(super) fn may_hold_up(&self) -> bool {
+        u64::from(WINDOW) + self.granted < self.received + MAX_RECORD as u64
     }
 
     /// Credit that the worker should get now, in bytes.

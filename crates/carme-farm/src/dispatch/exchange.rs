@@ -97,6 +97,9 @@ pub enum Failure {
     /// Its worker ended before it had answered.
     #[error("the worker died with the request in flight")]
     WorkerDied,
+    /// It had not begun its answer after this time; its worker may still have it.
+    #[error("the app did not begin its response within {0:?} (request_timeout)")]
+    TimedOut(Duration),
     /// The app raised an exception; its traceback is in the error log.
     #[error("the app raised an exception: {0}")]
     AppRaised(String),

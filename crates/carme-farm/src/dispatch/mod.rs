@@ -5,6 +5,7 @@
 //! - Every [`Exchange`] gets exactly one outcome, whatever its worker does; dropping it takes the request back from the
 //!   queue, or tells the worker that nobody waits any more.
 //! - A slow reader of a response holds up nobody: what it has not read waits in memory, then in a temporary file.
+//! - Nothing waits without bound for an app that hangs: [`TimeLimits`].
 //! - Nothing grows without bound, and requests that find no room wait in order.
 //!
 //! Everything runs on the front's one thread; the lock is there for the supervisor's threads.
@@ -15,6 +16,7 @@ mod body;
 mod census;
 mod exchange;
 mod hooks;
+mod overtime;
 mod pump;
 mod records;
 mod settle;
@@ -26,3 +28,4 @@ pub use body::Aborted;
 pub use census::{Census, WorkerCensus};
 pub use exchange::{Account, Answer, AnswerBody, Exchange, Failure, Identity, RequestBody};
 pub use hooks::Hooks;
+pub use overtime::{Hung, TimeLimits};

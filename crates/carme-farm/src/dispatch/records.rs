@@ -52,7 +52,7 @@ impl State {
             worker: Some(worker),
             what,
         };
-        self.collect(id)?;
+        self.collect(id, now)?;
         let Some(stream) = self.streams.get_mut(id) else {
             return Err(poisoned("a record belongs to no request"));
         };
@@ -66,9 +66,12 @@ impl State {
             attached.answered += 1;
             self.answered += 1;
         }
-        if stream.abandoned {
+        if stream.abandoned || stream.standing.is_over() {
             if matches!(stream.phase, Phase::Ended) {
-                self.streams.remove(id);
+                // Whoever has not been told yet that it took too long still finds that here.
+                if stream.abandoned {
+                    self.streams.remove(id);
+                }
             } else if received > 0 {
                 // Whoever drops what comes must not let the worker wait for it.
                 self.tell(
@@ -95,7 +98,12 @@ impl Stream {
         } = record;
         let ends = flags & flags::END != 0;
         let mut received = 0;
+        let over = self.standing.is_over();
         match (kind, &self.phase) {
+            (RecordKind::Response, Phase::InFlight) if over => {
+                received = ResponseHead::decode(&payload).map_or(0, |(_, body)| payload.len() - body) as u32;
+                self.phase = Phase::Answering;
+            }
             (RecordKind::Response, Phase::InFlight) => {
                 self.file = None;
                 match decode_answer(payload) {
@@ -122,7 +130,7 @@ impl Stream {
             }
             (RecordKind::Body, Phase::Answering) => {
                 received = payload.len() as u32;
-                if !self.abandoned {
+                if !self.abandoned && !over {
                     self.body.push(payload);
                 }
             }
@@ -130,8 +138,9 @@ impl Stream {
                 self.body
                     .finish(Err(Aborted(String::from_utf8_lossy(&payload).into_owned())));
             }
-            // Told that the client has left, a worker ends what it has not begun to answer like this.
-            (RecordKind::Abort, Phase::InFlight) if self.abandoned => {}
+            // Told that nobody waits any more, a worker ends what it has not begun to answer like this.
+            (RecordKind::Abort, Phase::InFlight) if self.abandoned || over => {}
+            (RecordKind::Failed | RecordKind::Invalid, Phase::InFlight) if over => {}
             (RecordKind::Failed, Phase::InFlight) => {
                 self.answer = Some(Err(Failure::AppRaised(
                     String::from_utf8_lossy(&payload).into_owned(),
@@ -146,10 +155,13 @@ impl Stream {
         }
         if ends || !matches!(kind, RecordKind::Response | RecordKind::Body) {
             self.body.finish(Ok(()));
-            self.ended_at = now;
+            if !over {
+                self.ended_at = now;
+            }
             self.phase = Phase::Ended;
             self.file = None;
         }
+        self.last_piece_at = now;
         Ok(received)
     }
 

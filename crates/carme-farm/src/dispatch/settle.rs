@@ -75,6 +75,7 @@ impl State {
         self.drain_all();
         self.collect_all();
         self.end_waits();
+        self.end_overtime();
         self.submit_backlog();
         if let Some(ring) = &mut self.ring {
             match ring.queued() {
@@ -124,8 +125,9 @@ impl State {
         if self.ring.is_none() {
             return;
         }
+        let now = clock::now();
         for id in self.streams.ids() {
-            if let Err(damage) = self.collect(id) {
+            if let Err(damage) = self.collect(id, now) {
                 return self.damaged(damage);
             }
         }
@@ -136,7 +138,7 @@ impl State {
         }
     }
 
-    pub(super) fn collect(&mut self, id: StreamId) -> Result<(), Poisoned> {
+    pub(super) fn collect(&mut self, id: StreamId, now: u64) -> Result<(), Poisoned> {
         let (Some(ring), Some(stream)) = (&mut self.ring, self.streams.get_mut(id)) else {
             return Ok(());
         };
@@ -144,15 +146,22 @@ impl State {
             return Ok(());
         };
         match ring.collect(ticket)? {
-            Collected::Queued(ticket) | Collected::Taken(ticket, _) => {
-                stream.phase = Phase::Submitted(ticket)
+            Collected::Queued(ticket) => stream.phase = Phase::Submitted(ticket),
+            Collected::Taken(ticket, worker) => {
+                // It will say when it took it; if it stops before, this is when it was seen to have.
+                if stream.worker.is_none() {
+                    stream.worker = identified(&self.workers, worker);
+                    stream.taken_at = now;
+                }
+                stream.phase = Phase::Submitted(ticket);
             }
             Collected::Read(worker, taken_at) => {
                 stream.worker = Some(identified(&self.workers, worker).ok_or(Poisoned {
                     worker: None,
                     what: "a request was read by a worker that does not exist",
                 })?);
-                stream.taken_at = taken_at;
+                // It may be anything.
+                stream.taken_at = taken_at.clamp(stream.submitted_at, now.max(stream.submitted_at));
                 if stream.abandoned {
                     self.tell(worker, InboxMessage::Gone { stream: id });
                 }

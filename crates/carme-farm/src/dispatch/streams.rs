@@ -7,6 +7,7 @@ use carme_ring::{StreamId, Ticket, WorkerIndex};
 
 use super::body::BodyBuffer;
 use super::exchange::{Account, Answer, Failure, Identity};
+use super::overtime::Standing;
 
 /// How far a stream has come.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(super) struct Stream {
     pub(super) worker: Option<(WorkerIndex, Identity)>,
     pub(super) submitted_at: u64,
     pub(super) taken_at: u64,
+    /// When the last part of its answer came.
+    pub(super) last_piece_at: u64,
     pub(super) ended_at: u64,
     /// The request's body, while its worker may still ask for it.
     pub(super) file: Option<(File, u64)>,
@@ -43,6 +46,8 @@ pub(super) struct Stream {
     pub(super) waker: Option<Waker>,
     /// The client has left; the entry stays until the worker is done with it.
     pub(super) abandoned: bool,
+    /// Whether it keeps to its time.
+    pub(super) standing: Standing,
 }
 
 impl Stream {
@@ -52,6 +57,7 @@ impl Stream {
             worker: None,
             submitted_at,
             taken_at: 0,
+            last_piece_at: 0,
             ended_at: 0,
             file,
             answer: None,
@@ -61,6 +67,7 @@ impl Stream {
             body,
             waker: None,
             abandoned: false,
+            standing: Standing::InTime,
         }
     }
 

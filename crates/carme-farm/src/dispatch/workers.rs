@@ -20,12 +20,14 @@ pub(super) struct Attached {
     pub(super) leader: Ringer,
     pub(super) second: Ringer,
     inbox: Ringer,
-    control: ControlSender,
+    pub(super) control: ControlSender,
     pub(super) bell: FrontBell,
     /// Requests that it has finished.
     pub(super) answered: u64,
     /// Messages that found no room in its inbox.
     owed: VecDeque<InboxMessage>,
+    /// Since when it has a request that is over its time and could not be interrupted.
+    pub(super) hung_since: Option<u64>,
 }
 
 /// A worker with its identity, if there is one in this place.
@@ -72,6 +74,7 @@ impl App {
             bell,
             answered: 0,
             owed: VecDeque::new(),
+            hung_since: None,
         };
         self.lock().workers[worker.get()] = Some(attached);
         Ok(())
@@ -94,7 +97,7 @@ impl App {
     /// A worker asks for the body of a request that it has: sends it the file.
     pub fn need_file(&self, worker: WorkerIndex, id: StreamId) {
         let mut state = self.lock();
-        if let Err(damage) = state.collect(id) {
+        if let Err(damage) = state.collect(id, clock::now()) {
             return state.damaged(damage);
         }
         let Some((file, length)) = state.streams.get(id).and_then(|stream| {
@@ -122,7 +125,7 @@ impl App {
     /// A worker gives a file as the body of a response.
     pub fn file_from_worker(&self, worker: WorkerIndex, id: StreamId, file: File, offset: u64, len: u64) {
         let mut state = self.lock();
-        if let Err(damage) = state.collect(id) {
+        if let Err(damage) = state.collect(id, clock::now()) {
             return state.damaged(damage);
         }
         if let Some(stream) = state.streams.get_mut(id)
@@ -152,6 +155,7 @@ impl App {
         state.workers.iter_mut().for_each(|w| *w = None);
         state.ring = Some(ring);
         state.damage = None;
+        state.hung.clear();
         state.stalled_at = None;
         state.ticked_at = None;
         state.overdue = false;
@@ -241,6 +245,7 @@ impl State {
         if let Some(place) = self.workers.get_mut(worker.get()) {
             *place = None;
         }
+        self.hung.retain(|hung| hung.place != worker);
         self.submit_backlog();
         self.wake_workers(true);
     }
@@ -250,8 +255,11 @@ impl State {
         let Some(stream) = self.streams.get_mut(id) else {
             return;
         };
-        stream.ended_at = clock::now();
-        if !matches!(stream.phase, Phase::Answering) || stream.file_expected {
+        let over = stream.standing.is_over();
+        if !over {
+            stream.ended_at = clock::now();
+        }
+        if !over && (!matches!(stream.phase, Phase::Answering) || stream.file_expected) {
             stream.file_expected = false;
             stream.answer = Some(Err(Failure::WorkerDied));
         }

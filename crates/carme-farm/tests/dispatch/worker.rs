@@ -4,7 +4,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use carme_farm::dispatch::{AnswerBody, App, Exchange, Hooks, Identity, Limits, NewApp, RequestBody};
+use carme_farm::dispatch::{
+    AnswerBody, App, Exchange, Hooks, Identity, Limits, NewApp, RequestBody, TimeLimits,
+};
 use carme_ring::control::{AppSettings, Hello, Interface, Python, Welcome};
 use carme_ring::frame::{RequestHead, ResponseHead, Scheme, Version};
 use carme_ring::link::{ControlReceiver, Invitation, WorkerLink};
@@ -24,6 +26,12 @@ pub(crate) const LIMITS: Limits = Limits {
     queue: 100,
     queue_timeout: Duration::from_secs(5),
     response_buffer: 1 << 30,
+    times: TimeLimits {
+        request: None,
+        idle: None,
+        interrupt_grace: Duration::from_secs(5),
+        slow: None,
+    },
 };
 
 /// Runs a test on a front's runtime.

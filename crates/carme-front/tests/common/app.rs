@@ -279,6 +279,7 @@ impl FakeExchange {
                 },
                 "late" => Failure::QueueTimeout,
                 "died" => Failure::WorkerDied,
+                "hangs" => Failure::TimedOut(Duration::from_secs(60)),
                 "raised" => Failure::AppRaised("ValueError: secret".into()),
                 "invalid" => Failure::InvalidResponse("secret".into()),
                 "large" => Failure::TooLarge,

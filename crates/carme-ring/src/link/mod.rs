@@ -6,8 +6,8 @@
 //! - **The peer may lie.** Lengths are bounded before anything is allocated, messages and the number of their handles are
 //!   checked, and what does not fit is a [`LinkError`], never a panic.
 //! - **The front never waits for a worker.** Its sender either hands a message to the kernel at once or says
-//!   [`LinkError::Stalled`]. The number of messages under way is bounded by what the worker itself has asked for, so a
-//!   worker whose buffer is full has stopped reading and is beyond help: the connection is ended, which both sides see.
+//!   [`LinkError::Stalled`]. The number of messages under way is bounded by what the worker itself has asked for and by the
+//!   requests that it has, so a worker whose buffer is full has stopped reading and is beyond help: the connection is ended, which both sides see.
 //!   The worker's sender does wait.
 //!
 //! Blocking sockets; each side reads with one native thread.

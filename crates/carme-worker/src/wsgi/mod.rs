@@ -2,7 +2,8 @@
 //!
 //! What it owes its callers: whatever the app does, the request is answered with exactly one last record, its iterable is
 //! closed, and what went wrong stands on standard error with the request's id. Nothing that the app raises gets out,
-//! `SystemExit` included.
+//! `SystemExit` included. It can be interrupted only while the app has the request: from the call until all of its
+//! response is there.
 
 mod environ;
 mod file_wrapper;
@@ -24,6 +25,7 @@ use file_wrapper::FileWrapper;
 use response::{BEFORE_START, Response, Stop};
 use start_response::StartResponse;
 
+use crate::fuse::Fuse;
 use crate::mail::Mail;
 use crate::report;
 
@@ -58,6 +60,7 @@ pub fn run(
     body: &[u8],
     stream: StreamId,
     mail: &Arc<dyn Mail>,
+    fuse: &Fuse,
 ) {
     let py = app.py();
     let response = Response::new(Arc::clone(mail), stream, head.method == b"HEAD");
@@ -71,10 +74,15 @@ pub fn run(
     };
     let result = builder
         .build(py, head, body, stream, mail)
-        .and_then(|environ| call(app, &environ, &start))
+        .and_then(|environ| {
+            fuse.open(py, stream);
+            call(app, &environ, &start)
+        })
         .map_err(Trouble::Raised)
         .and_then(|result| {
             let sent = respond(&start, &result);
+            // What ends the request must be left alone.
+            fuse.close(py);
             // Whatever happened before, even if the client has left.
             let closed = close(&result);
             match (sent, closed) {
@@ -86,6 +94,8 @@ pub fn run(
                 (sent, Ok(())) => sent,
             }
         });
+    // If the app has raised.
+    fuse.close(py);
     let mut response = start.get().response(py);
     let excess = response.had_excess();
     match result {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carme_config::Config;
-use carme_farm::dispatch::{App, Hooks, Limits, NewApp};
+use carme_farm::dispatch::{App, Hooks, Limits, NewApp, TimeLimits};
 use carme_farm::{About, AppPlan, Failure, FindFiles, Recycle, Roster, Scale, State, Workers};
 use carme_ring::Geometry;
 use carme_ring::control::Interface;
@@ -104,6 +104,12 @@ pub(super) fn limits(config: &Config, configured: &carme_config::App) -> Limits 
         queue: configured.queue.limit.get(),
         queue_timeout: configured.queue.timeout,
         response_buffer: config.server.limits.response_buffer.as_u64(),
+        times: TimeLimits {
+            request: configured.timeouts.request,
+            idle: configured.timeouts.idle,
+            interrupt_grace: configured.timeouts.interrupt_grace,
+            slow: configured.timeouts.slow,
+        },
     }
 }
 
