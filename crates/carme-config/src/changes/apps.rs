@@ -108,14 +108,14 @@ impl Found {
             duration,
             live,
         );
-        self.timeouts(&key, &old.timeouts, timeouts);
+        self.app_timeouts(&key, &old.timeouts, timeouts);
         self.plain(&key("route"), (&old.route, route), fresh);
         self.environment(&key("env"), (&old.env, env), fresh);
         let folders = |folders: &Vec<std::path::PathBuf>| list(folders.iter().map(path));
         self.value(&key("sendfile"), (&old.sendfile, sendfile), folders, live);
     }
 
-    fn timeouts(&mut self, key: impl Fn(&str) -> String, old: &AppTimeouts, new: &AppTimeouts) {
+    fn app_timeouts(&mut self, key: impl Fn(&str) -> String, old: &AppTimeouts, new: &AppTimeouts) {
         let AppTimeouts {
             request,
             idle,

@@ -6,7 +6,7 @@
 //! - What the worker has of it stays the worker's until that has ended it or is dead: the stream's entry remains, and what
 //!   comes late is dropped.
 //! - The worker is asked for its stacks, then to interrupt the request. If that does not help in time, the worker is hung:
-//!   [`App::hung`] says so, and [`App::only_hung`] when nothing else is in flight there.
+//!   [`App::hung`] says so, and [`App::has_only_hung`] when nothing else is in flight there.
 //!
 //! Age is what counts, never what a worker does or does not say: one that is busy is left alone.
 
@@ -16,12 +16,10 @@ use std::time::Duration;
 
 use carme_ring::control::{StacksReason, TimeLimit, ToWorker};
 use carme_ring::{InboxMessage, StreamId, WorkerIndex, clock};
-use tokio::time::sleep;
 
 use super::app::{App, State};
 use super::body::Aborted;
 use super::exchange::{Failure, Identity};
-use super::pump::TICK;
 use super::streams::{Phase, Stream};
 
 /// How long the requests of an app may take. `None`: as long as they like.
@@ -294,13 +292,10 @@ impl App {
         }
     }
 
-    /// Waits until nothing in flight at a hung worker is worth waiting for: what there is, is over its time itself, or an
-    /// answer that has gone on for as long as a request may take since the worker is hung. The worker must take no new
-    /// requests.
-    pub async fn only_hung(&self, place: WorkerIndex) {
-        while !self.lock().has_only_hung(place) {
-            sleep(TICK).await;
-        }
+    /// Whether nothing in flight at a hung worker is worth waiting for: what there is, is over its time itself, or an answer
+    /// that has gone on for as long as a request may take since the worker is hung.
+    pub fn has_only_hung(&self, place: WorkerIndex) -> bool {
+        self.lock().has_only_hung(place)
     }
 
     /// Asks the worker in this place to write the stacks of all its Python threads to the error log. False: there is none

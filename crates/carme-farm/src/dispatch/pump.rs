@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::app::{App, Inner};
 
 /// How often slots are collected and waits are ended while there are streams.
-pub(super) const TICK: Duration = Duration::from_millis(20);
+const TICK: Duration = Duration::from_millis(20);
 /// How long a wake-up of a fast worker's second thread is held back at most.
 const STALL: Duration = Duration::from_millis(1);
 

@@ -9,6 +9,7 @@ use carme_farm::dispatch::{AnswerBody, Census, Failure, Limits, RequestBody};
 use carme_ring::control::ToWorker;
 use carme_ring::{RecordKind, StreamId, WINDOW, WorkerIndex, flags};
 
+mod overtime;
 mod worker;
 use worker::*;
 
@@ -280,7 +281,7 @@ fn files_travel_both_ways_and_only_to_the_worker_that_has_the_request() {
         .unwrap();
         app.need_file(WorkerIndex(1), stream);
         app.need_file(WorkerIndex(0), stream);
-        let (message, handles) = worker.link.receiver.receive().unwrap();
+        let (message, handles) = worker.take_receiver().receive().unwrap();
         assert_eq!(
             message,
             ToWorker::File {

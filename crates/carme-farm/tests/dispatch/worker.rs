@@ -7,9 +7,9 @@ use bytes::Bytes;
 use carme_farm::dispatch::{
     AnswerBody, App, Exchange, Hooks, Identity, Limits, NewApp, RequestBody, TimeLimits,
 };
-use carme_ring::control::{AppSettings, Hello, Interface, Python, Welcome};
+use carme_ring::control::{AppSettings, Hello, Interface, Python, ToFront, ToWorker, Welcome};
 use carme_ring::frame::{RequestHead, ResponseHead, Scheme, Version};
-use carme_ring::link::{ControlReceiver, Invitation, WorkerLink};
+use carme_ring::link::{ControlReceiver, Invitation, Receiver, Sender, WorkerBells, WorkerLink};
 use carme_ring::{
     Armed, Geometry, InboxMessage, Inline, RecordKind, StreamId, WorkerIndex, WorkerRing, flags,
 };
@@ -54,9 +54,17 @@ pub(crate) fn front<T>(limits: Limits, test: impl AsyncFnOnce(App) -> T) -> T {
     })
 }
 
+/// What is used of a worker's link while it serves.
+pub(crate) struct Link {
+    pub bells: WorkerBells,
+    /// Open as long as the worker lives.
+    _sender: Sender<ToFront>,
+}
+
 pub(crate) struct TestWorker {
     pub ring: WorkerRing,
-    pub link: WorkerLink,
+    pub link: Link,
+    receiver: Option<Receiver<ToWorker>>,
 }
 
 /// A worker in a place of the app, serving; it is the test's to drive. The receiver keeps its connection open.
@@ -70,11 +78,20 @@ pub(crate) fn attach(app: &App, place: u16) -> (TestWorker, ControlReceiver) {
         ..Python::default()
     });
     let worker = thread::spawn(move || {
-        let mut link = connect(hello).unwrap();
-        let region = std::mem::replace(&mut link.region, carme_ring::Region::private(GEOMETRY).unwrap());
+        let WorkerLink {
+            region,
+            sender,
+            receiver,
+            bells,
+            ..
+        } = connect(hello).unwrap();
         TestWorker {
             ring: WorkerRing::new(region.into(), index),
-            link,
+            link: Link {
+                bells,
+                _sender: sender,
+            },
+            receiver: Some(receiver),
         }
     });
     let (mut link, receiver) = invitation
@@ -112,6 +129,11 @@ pub(crate) fn attach(app: &App, place: u16) -> (TestWorker, ControlReceiver) {
 }
 
 impl TestWorker {
+    /// Its end of the control connection, to be had once.
+    pub(crate) fn take_receiver(&mut self) -> Receiver<ToWorker> {
+        self.receiver.take().expect("taken once")
+    }
+
     /// Waits for a request and reads it.
     pub(crate) fn next(&self, buffer: &mut Vec<u8>) -> Inline {
         loop {
