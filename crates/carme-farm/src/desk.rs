@@ -43,8 +43,21 @@ pub(crate) trait Queue: Send + Sync + 'static {
     fn load(&self) -> Load;
     /// Waits until the region is damaged; says how. Cancel safe.
     fn damaged(&self) -> impl Future<Output = String> + Send;
+    /// Waits until a worker hangs, each once. Cancel safe.
+    fn hung(&self) -> impl Future<Output = WorkerHangs> + Send;
+    /// Whether nothing in flight at a worker that hangs is worth waiting for.
+    fn has_only_hung(&self, place: WorkerIndex) -> bool;
     /// Makes a new region in place of a damaged one. No worker is alive.
     fn renew(&self) -> std::io::Result<()>;
+}
+
+/// A worker has a request that is over its time and could not be interrupted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WorkerHangs {
+    /// Its place.
+    pub(crate) place: WorkerIndex,
+    /// A sentence for the error log.
+    pub(crate) reason: String,
 }
 
 /// What there is to do, and who does it.
@@ -123,6 +136,18 @@ impl Queue for App {
 
     async fn damaged(&self) -> String {
         self.damaged().await.to_string()
+    }
+
+    async fn hung(&self) -> WorkerHangs {
+        let hung = self.hung().await;
+        WorkerHangs {
+            place: hung.place,
+            reason: hung.to_string(),
+        }
+    }
+
+    fn has_only_hung(&self, place: WorkerIndex) -> bool {
+        self.has_only_hung(place)
     }
 
     fn renew(&self) -> std::io::Result<()> {

@@ -66,7 +66,7 @@ def hello(**changes):
     python = dict(version=list(sys.version_info[:3]), implementation=sys.implementation.name,
                   free_threaded=False, executable=sys.executable)
     python.update(changes)
-    link.send({"type": "hello", "protocol": 1, "pid": os.getpid(), "python": python})
+    link.send({"type": "hello", "protocol": 2, "pid": os.getpid(), "python": python})
 
 
 def ready():

@@ -8,7 +8,7 @@ use carme_ring::link::FrontBells;
 use carme_ring::{Geometry, Region, WorkerIndex};
 
 use super::*;
-use crate::desk::{Load, Queue};
+use crate::desk::{Load, Queue, WorkerHangs};
 use crate::embedded::WorkerFiles;
 use crate::plan::{Recycle, Scale};
 use crate::supervisor::{Failure, State};
@@ -92,6 +92,14 @@ impl Queue for Notebook {
         self.damage.notified().await;
         *self.region.lock().unwrap() = None;
         "the shared memory is damaged".to_owned()
+    }
+
+    async fn hung(&self) -> WorkerHangs {
+        std::future::pending().await
+    }
+
+    fn has_only_hung(&self, _: WorkerIndex) -> bool {
+        false
     }
 
     fn renew(&self) -> std::io::Result<()> {

@@ -5,16 +5,18 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use carme_ring::WorkerIndex;
 use carme_ring::control::Interface;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::*;
-use crate::desk::{Load, PlaceLoad, Queue};
+use crate::desk::{Load, PlaceLoad, Queue, WorkerHangs};
 use crate::endings::Cause;
 use crate::plan::{AppPlan, Recycle, Scale};
 use crate::process::Exit;
 
+mod hanging;
 mod replacing;
 
 /// What a made-up worker does, in order: waits, then says.
@@ -163,6 +165,9 @@ impl Worker for Actor {
 struct Books {
     load: Arc<Mutex<Load>>,
     damage: Arc<tokio::sync::Notify>,
+    hangs: Arc<tokio::sync::Notify>,
+    /// The place of the worker that hangs, and whether it has nothing else to do.
+    hung: Arc<Mutex<(u16, bool)>>,
     journal: Option<Journal>,
     /// So many times no new region can be had.
     refusals: Arc<Mutex<u32>>,
@@ -176,6 +181,19 @@ impl Queue for Books {
     async fn damaged(&self) -> String {
         self.damage.notified().await;
         "the shared memory is damaged".to_owned()
+    }
+
+    async fn hung(&self) -> WorkerHangs {
+        self.hangs.notified().await;
+        WorkerHangs {
+            place: WorkerIndex(self.hung.lock().unwrap().0),
+            reason: "it hangs".to_owned(),
+        }
+    }
+
+    fn has_only_hung(&self, place: WorkerIndex) -> bool {
+        let (hung, only) = *self.hung.lock().unwrap();
+        hung == place.0 && only
     }
 
     fn renew(&self) -> std::io::Result<()> {

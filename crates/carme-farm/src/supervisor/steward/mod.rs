@@ -20,12 +20,13 @@ use super::scaling::Scaling;
 use super::seat::{Incumbent, Seat, Serving};
 use super::worker::Launch;
 use super::{Failure, Shared};
-use crate::desk::Queue;
+use crate::desk::{Queue, WorkerHangs};
 use crate::endings::Cause;
 use crate::plan::AppPlan;
 
 mod course;
 mod filling;
+mod hung;
 mod look;
 mod orders;
 
@@ -97,6 +98,9 @@ pub(crate) struct Steward<L, Q> {
     sampling: Option<task::JoinHandle<Vec<(task::Id, u64)>>>,
     /// Told when a seat is empty.
     emptied: Vec<(usize, oneshot::Sender<()>)>,
+    hung: Vec<hung::Hung>,
+    /// When it is looked next whether one of them can be ended.
+    hung_at: Instant,
 }
 
 /// What all is about.
@@ -115,6 +119,7 @@ enum Happened {
     Ended(Result<(task::Id, End), task::JoinError>),
     Told(Option<Command>),
     Damaged(String),
+    Hangs(WorkerHangs),
     Sampled(Vec<(task::Id, u64)>),
     TimeHasCome,
     Greeted,
@@ -156,6 +161,8 @@ impl<L: Launch, Q: Queue> Steward<L, Q> {
             sample_at: now,
             sampling: None,
             emptied: Vec::new(),
+            hung: Vec::new(),
+            hung_at: now,
             plan,
         };
         steward.open(*steward.range.start());
@@ -193,6 +200,7 @@ impl<L: Launch, Q: Queue> Steward<L, Q> {
             // Nothing after the end of the orders.
             told = self.commands.recv(), if !(stops && self.commands.is_closed()) => Happened::Told(told),
             reason = self.queue.damaged(), if self.phase == Phase::Serving => Happened::Damaged(reason),
+            hangs = self.queue.hung() => Happened::Hangs(hangs),
             sampled = outcome(&mut self.sampling) => Happened::Sampled(sampled),
             Ok(()) = self.greeted.changed(), if watches => Happened::Greeted,
             () = sleep_until(wake_at) => Happened::TimeHasCome,
@@ -222,6 +230,7 @@ impl<L: Launch, Q: Queue> Steward<L, Q> {
                 self.phase = Phase::Renewing(Instant::now());
                 self.each(|worker| worker.tell(Tell::Die(Cause::Damaged, reason.clone())));
             }
+            Happened::Hangs(hangs) => self.hangs(hangs),
             Happened::Sampled(sampled) => {
                 self.sampling = None;
                 for (id, bytes) in sampled {
@@ -246,6 +255,7 @@ impl<L: Launch, Q: Queue> Steward<L, Q> {
         let all = fills
             .chain(self.replacements.next_at(now))
             .chain(looks)
+            .chain(self.hung_at())
             .chain(renewal);
         all.min().unwrap_or(now + Duration::from_secs(3600))
     }
@@ -268,6 +278,7 @@ impl<L: Launch, Q: Queue> Steward<L, Q> {
         {
             self.renew();
         }
+        self.end_hung(now);
         if self.phase != Phase::Serving {
             return;
         }

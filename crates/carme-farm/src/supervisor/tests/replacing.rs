@@ -10,16 +10,16 @@ fn good() -> Result<Script, String> {
 }
 
 /// Dies before it is ready.
-fn bad() -> Result<Script, String> {
+pub(super) fn bad() -> Result<Script, String> {
     Ok(vec![(millis(10), crash())])
 }
 
 /// So many that are good.
-fn goods(count: usize) -> Vec<Result<Script, String>> {
+pub(super) fn goods(count: usize) -> Vec<Result<Script, String>> {
     (0..count).map(|_| good()).collect()
 }
 
-fn fixed(workers: u16) -> AppPlan {
+pub(super) fn fixed(workers: u16) -> AppPlan {
     plan(Scale::fixed(workers))
 }
 
@@ -45,22 +45,22 @@ impl Stage {
         routes(outcome).await
     }
 
-    fn done(&self) -> Vec<String> {
+    pub(super) fn done(&self) -> Vec<String> {
         self.journal.all().into_iter().map(|(_, what)| what).collect()
     }
 
-    fn since(&self, at: usize) -> Vec<String> {
+    pub(super) fn since(&self, at: usize) -> Vec<String> {
         self.done().split_off(at)
     }
 
-    fn states(&self) -> Vec<State> {
+    pub(super) fn states(&self) -> Vec<State> {
         self.seats
             .iter()
             .map(|seat| seat.state.borrow().clone())
             .collect()
     }
 
-    fn ready_pids(&self) -> Vec<u32> {
+    pub(super) fn ready_pids(&self) -> Vec<u32> {
         let pid = |state| match state {
             State::Ready { pid, .. } => Some(pid),
             _ => None,
@@ -79,7 +79,7 @@ impl Stage {
         };
     }
 
-    fn count(&self, cause: Cause) -> u64 {
+    pub(super) fn count(&self, cause: Cause) -> u64 {
         self.seats.iter().map(|seat| seat.endings.get(cause)).sum()
     }
 }
