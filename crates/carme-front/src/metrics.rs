@@ -546,6 +546,7 @@ mod tests {
             ("stopping", 1.0),
             ("too_large", 1.0),
             ("worker_died", 1.0),
+            ("request_timeout", 1.0),
             ("app_raised", 1.0),
             ("invalid_response", 1.0),
         ] {

@@ -245,6 +245,7 @@ async fn what_goes_wrong_is_counted_by_its_cause() {
         ("full", 3),
         ("late", 2),
         ("died", 1),
+        ("hangs", 2),
         ("raised", 1),
         ("invalid", 1),
     ] {
@@ -256,6 +257,7 @@ async fn what_goes_wrong_is_counted_by_its_cause() {
         ("queue_full", 3.0),
         ("queue_timeout", 2.0),
         ("worker_died", 1.0),
+        ("request_timeout", 2.0),
         ("app_raised", 1.0),
         ("invalid_response", 1.0),
         ("stopping", 0.0),
@@ -263,7 +265,7 @@ async fn what_goes_wrong_is_counted_by_its_cause() {
         let sample = format!("carme_app_failures_total{{app=\"fake\",cause=\"{cause}\"}}");
         assert_eq!(front.value(&sample), Some(count), "{cause}");
     }
-    for (code, count) in [("503", 5.0), ("502", 2.0), ("500", 1.0), ("400", 0.0)] {
+    for (code, count) in [("503", 5.0), ("502", 2.0), ("504", 2.0), ("500", 1.0), ("400", 0.0)] {
         let sample = format!("carme_http_error_responses_total{{code=\"{code}\"}}");
         assert_eq!(front.value(&sample), Some(count), "{code}");
     }

@@ -145,6 +145,7 @@ async fn failures_have_their_statuses_and_pages() {
         ("late", 503),
         ("stopping", 503),
         ("died", 502),
+        ("hangs", 504),
         ("invalid", 502),
         ("raised", 500),
         ("large", 431),

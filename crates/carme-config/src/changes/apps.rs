@@ -108,7 +108,7 @@ impl Found {
             duration,
             live,
         );
-        self.app_timeouts(&key, &old.timeouts, timeouts);
+        self.app_timeouts(key, &old.timeouts, timeouts);
         self.plain(&key("route"), (&old.route, route), fresh);
         self.environment(&key("env"), (&old.env, env), fresh);
         let folders = |folders: &Vec<std::path::PathBuf>| list(folders.iter().map(path));
