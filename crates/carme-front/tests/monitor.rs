@@ -272,7 +272,7 @@ async fn what_goes_wrong_is_counted_by_its_cause() {
     front
         .expect(
             r#"carme_http_requests_total{app="fake",route="fake_1",status="5xx"}"#,
-            8.0,
+            10.0,
         )
         .await;
 
