@@ -101,12 +101,14 @@ impl<L: Launch, Q: Queue> Steward<L, Q> {
         if let Some(probe) = &mut self.probe
             && probe.started.as_ref().is_some_and(|(_, worker)| is_its(worker))
         {
-            let mut probe = self.probe.take();
-            let failure = match end {
-                End::Drained => Failure::new("it was ended"),
-                End::Failed { failure, .. } => failure,
-            };
-            if let Some(asked_by) = probe.as_mut().and_then(|probe| probe.asked_by.take()) {
+            probe.started = None;
+            // Whoever was told that it could serve gets another.
+            if let Some(asked_by) = probe.asked_by.take() {
+                let failure = match end {
+                    End::Drained => Failure::new("it was ended"),
+                    End::Failed { failure, .. } => failure,
+                };
+                self.probe = None;
                 let _ = asked_by.send(Err(Arc::new(failure)));
             }
             return;

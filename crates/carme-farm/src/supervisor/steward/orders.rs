@@ -102,9 +102,17 @@ impl<L: Launch, Q: Queue> Steward<L, Q> {
                 seat.dismiss(deadline);
             }
         }
-        if let Some((at, worker)) = probe.started {
-            worker.tell(Tell::Serve);
-            self.promote(at, worker, Cause::Reload);
+        match probe.started {
+            Some((at, worker)) if worker.serving.is_some() => {
+                worker.tell(Tell::Serve);
+                self.promote(at, worker, Cause::Reload);
+            }
+            // The one that could serve has died since. All are replaced below.
+            Some((at, worker)) => {
+                worker.tell(Tell::Drain(deadline));
+                self.seats[at].leaving.push(worker);
+            }
+            None => {}
         }
         self.open(open);
         for at in 0..self.seats.len() {

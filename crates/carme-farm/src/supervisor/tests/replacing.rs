@@ -160,6 +160,21 @@ async fn new_code_that_does_not_start_leaves_all_as_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_prepared_worker_that_dies_before_it_is_wanted_is_followed_by_another() {
+    let mut scripts = goods(1);
+    scripts.push(Ok(vec![(millis(10), ready()), (millis(10), crash())]));
+    scripts.extend(goods(2));
+    let stage = stage_of(fixed(1), 8, scripts, false);
+    sleep(secs(1)).await;
+    stage.prepare(other(fixed(1))).await.expect("it starts");
+    sleep(millis(15)).await;
+    assert_eq!(stage.commit().await, [""; 0]);
+    sleep(secs(2)).await;
+    assert_eq!(stage.ready_pids(), [4], "{:?}", stage.journal.all());
+    assert_eq!(stage.count(Cause::Reload), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_worker_that_cannot_be_replaced_stays_and_is_named() {
     let mut scripts = goods(3);
     scripts.extend([bad(), bad(), bad()]);
