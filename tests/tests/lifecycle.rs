@@ -425,7 +425,7 @@ fn torture_steady_load_while_workers_change_all_the_time() {
                     process::kill(*pid);
                 }
             }
-            1 => drop(site.tell(&["scale", "site", if round % 2 == 0 { "3" } else { "2" }])),
+            1 => drop(site.does(&["scale", "site", if round % 2 == 0 { "3" } else { "2" }])),
             2 => {
                 let (_, said) = site.tell(&["restart", "site_1"]);
                 assert!(!said.contains("no worker"), "{said}");
