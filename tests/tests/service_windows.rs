@@ -23,6 +23,10 @@ def hello():
 def pids():
     return f"{os.getpid()} {os.getppid()}"
 
+@app.route("/programdata")
+def programdata():
+    return os.environ["ProgramData"]
+
 @app.route("/slow")
 def slow():
     open("begun", "w").close()
@@ -95,7 +99,10 @@ impl Service {
 
     fn get(&self, path: &str) -> String {
         let mut client = Client::connect(self.address).expect("it accepts");
-        client.get(path).expect("an answer").text()
+        match client.get(path) {
+            Ok(answer) => answer.text(),
+            Err(error) => panic!("GET {path}: {error}; its log:\n{}", self.log("error.log")),
+        }
     }
 
     fn log(&self, name: &str) -> String {
@@ -181,6 +188,18 @@ fn points_8_and_9_a_flask_site_is_a_service_and_its_stop_cuts_off_nothing() {
         status.contains(&format!("(pid {})", pids[1])),
         "{status} {pids:?}"
     );
+
+    // New code, by a command of the administrator to the service.
+    fs::write(service.path("app.py"), APP.replace("hello from", "good day from")).expect("written");
+    let file = service.path("carme.toml");
+    let mut reload = Command::new(server::program());
+    // Wine gives services another one than programs; Windows gives all the same.
+    reload.env("ProgramData", service.get("/programdata"));
+    run(reload.arg("reload").arg("-c").arg(&file)).well();
+    wait_until("the new code serves", || {
+        service.get("/").starts_with("good day from")
+    });
+    let pids = numbers(&service.get("/pids"));
 
     let address = service.address;
     let slow = thread::spawn(move || Client::connect(address)?.get("/slow"));
