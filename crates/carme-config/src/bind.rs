@@ -15,11 +15,18 @@ pub enum Bind {
     Tls(SocketAddr),
     /// A Unix socket at an absolute path. Never on Windows.
     Unix(PathBuf),
+    /// The sockets that systemd has opened and passed under this name; for clients that speak TLS, or not. Never on Windows.
+    Passed {
+        /// `FileDescriptorName=` of the socket unit; by default its own name.
+        name: String,
+        /// Whether clients speak TLS.
+        tls: bool,
+    },
 }
 
 impl Bind {
     /// Reads `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`, `:8000` (every IPv4 address), each with `https://` before it
-    /// for TLS, or `unix:PATH`.
+    /// for TLS, `unix:PATH`, or `systemd:NAME`.
     /// A relative path is taken from `base`.
     ///
     /// # Errors
@@ -46,6 +53,9 @@ impl Bind {
             Some((scheme, address)) if scheme.eq_ignore_ascii_case("https://") => (address, true),
             _ => (text, false),
         };
+        if let Some(name) = text.strip_prefix("systemd:") {
+            return passed(name, tls, unix_sockets);
+        }
         let bound = |address| match tls {
             true => Bind::Tls(address),
             false => Bind::Tcp(address),
@@ -128,8 +138,31 @@ impl Bind {
     fn address(&self) -> Option<SocketAddr> {
         match self {
             Bind::Tcp(address) | Bind::Tls(address) => Some(*address),
-            Bind::Unix(_) => None,
+            Bind::Unix(_) | Bind::Passed { .. } => None,
         }
+    }
+
+    /// Whether clients speak TLS there.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Bind::Tls(_) | Bind::Passed { tls: true, .. })
+    }
+}
+
+fn passed(name: &str, tls: bool, unix: bool) -> Result<Bind, Mistake> {
+    if !unix {
+        return Err(
+            Mistake::new("is a socket of systemd, which Windows does not have")
+                .cure("listen on a TCP address: \"127.0.0.1:8000\""),
+        );
+    }
+    match name {
+        "" => Err(Mistake::new("names no socket after \"systemd:\"").cure(
+            "write the socket unit's name, \"systemd:site.socket\", or what its FileDescriptorName= says",
+        )),
+        name => Ok(Bind::Passed {
+            name: name.to_owned(),
+            tls,
+        }),
     }
 }
 
@@ -140,6 +173,8 @@ impl fmt::Display for Bind {
             Bind::Tcp(address) => write!(f, "http://{address}"),
             Bind::Tls(address) => write!(f, "https://{address}"),
             Bind::Unix(path) => write!(f, "unix:{}", path.display()),
+            Bind::Passed { name, tls: false } => write!(f, "systemd:{name}"),
+            Bind::Passed { name, tls: true } => write!(f, "https://systemd:{name}"),
         }
     }
 }
@@ -167,6 +202,28 @@ mod tests {
         assert_eq!(
             Bind::parse_where("unix:run/a.sock", base, true),
             Ok(Bind::Unix(base.join("run/a.sock")))
+        );
+    }
+
+    #[test]
+    fn sockets_of_systemd() {
+        let parse = |text, unix| Bind::parse_where(text, Path::new("/"), unix);
+        for (text, tls) in [
+            ("systemd:site.socket", false),
+            ("https://systemd:site.socket", true),
+        ] {
+            let bind = parse(text, true).expect(text);
+            let name = "site.socket".to_owned();
+            assert_eq!(bind, Bind::Passed { name, tls });
+            assert_eq!((bind.to_string().as_str(), bind.is_tls()), (text, tls));
+        }
+        assert_eq!(
+            parse("systemd:", true).expect_err("no name").what,
+            "names no socket after \"systemd:\""
+        );
+        assert_eq!(
+            parse("systemd:a", false).expect_err("no systemd").what,
+            "is a socket of systemd, which Windows does not have"
         );
     }
 

@@ -75,7 +75,7 @@ impl Config {
                 let Some(bind) = reader.read("--bind", text, |text| Bind::parse(text, base)) else {
                     continue;
                 };
-                if matches!(bind, Bind::Tls(_)) && tls.is_none() {
+                if bind.is_tls() && tls.is_none() {
                     let mistake = no_certificate(&bind, "add --certificate site.pem --key site.key");
                     reader.wrong("--bind", mistake);
                 }

@@ -234,6 +234,13 @@ pub(crate) fn protocol_needs_proxies(proxies: &Proxies) -> Result<(), Mistake> {
 
 /// The same for the PROXY protocol at one address.
 pub(crate) fn nobody_may_announce(bind: &Bind, proxies: &Proxies) -> Result<(), Mistake> {
+    if let Bind::Passed { .. } = bind {
+        // Of what kind it is, only systemd knows.
+        return protocol_needs_proxies(&Proxies {
+            protocol: true,
+            ..proxies.clone()
+        });
+    }
     let is_unix = matches!(bind, Bind::Unix(_));
     let may_come = |proxy: &TrustedProxy| matches!(proxy, TrustedProxy::Unix) == is_unix;
     if proxies.trusted.iter().any(may_come) {

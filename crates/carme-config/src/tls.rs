@@ -133,8 +133,9 @@ impl TlsDraft {
             .collect();
         let clients = self.clients(draft, problems);
         let port = draft.server.listen.iter().find_map(|bind| match bind {
-            Bind::Tls(address) => Some(address.port()),
-            Bind::Tcp(_) | Bind::Unix(_) => None,
+            // As with port 0, it is known from the listener only.
+            Bind::Passed { tls: true, .. } => Some(0),
+            bind => bind.is_tls().then(|| bind.port()).flatten(),
         });
         // Where an address could not be read it was perhaps the one.
         if port.is_none() && problems.is_empty() {
@@ -146,7 +147,7 @@ impl TlsDraft {
             .server
             .listen
             .iter()
-            .any(|bind| matches!(bind, Bind::Tcp(_)));
+            .any(|bind| matches!(bind, Bind::Tcp(_) | Bind::Passed { tls: false, .. }));
         let redirect = self.redirect.as_ref().filter(|redirect| redirect.value);
         if let Some(redirect) = redirect
             && !has_plain

@@ -117,7 +117,7 @@ struct Options {
     target: Option<String>,
 
     /// Listen here: `127.0.0.1:8000`, `[::1]:8000`, `:8000` for every IPv4 address, each with `https://` before it
-    /// for TLS, `unix:PATH` on Linux; may be repeated [default: 127.0.0.1:8000].
+    /// for TLS, `unix:PATH` and `systemd:NAME` on Linux; may be repeated [default: 127.0.0.1:8000].
     #[arg(short, long, value_name = "ADDRESS", help_heading = "Server")]
     bind: Vec<String>,
     /// Speak TLS at https:// addresses with this certificate and its chain, in PEM.

@@ -23,7 +23,6 @@ use toml::de::DeValue;
 use self::document::Document;
 use self::section::{Section, describe, text};
 use crate::assemble::assemble;
-use crate::bind::Bind;
 use crate::config::{Config, Server, defaults};
 use crate::draft::{AppDraft, At, Draft};
 use crate::error_page::{self, Answers, ErrorPage};
@@ -138,7 +137,7 @@ fn server(top: &Section<'_>, base: &Path, problems: &mut Problems) -> Server {
     if let Some(addresses) = listen::listen(&section, base, problems) {
         server.listen.clear();
         for listen::Listen { bind, proxy_protocol } in addresses {
-            if matches!(bind.value, Bind::Tls(_)) && !top.has("tls") {
+            if bind.value.is_tls() && !top.has("tls") {
                 let cure = "add [tls] with certificate = \"site.pem\" and key = \"site.key\"";
                 problems.push(bind.problem(crate::tls::no_certificate(&bind.value, cure)));
             }

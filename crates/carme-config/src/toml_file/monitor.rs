@@ -119,9 +119,11 @@ fn distinct(binds: Vec<At<Bind>>, server: &Server, problems: &mut Problems) -> V
         } else if server.listen.iter().any(|other| other.collides(&bind.value)) {
             let mistake = format!("has {}, where the server itself listens", bind.value);
             Some(bind.problem(Mistake::new(mistake).cure("name another, or write public = true instead")))
-        } else if let Bind::Tls(address) = &bind.value {
+        } else if bind.value.is_tls() {
             let mistake = Mistake::new("has an https:// address; these pages are for plain HTTP".to_owned());
-            Some(bind.problem(mistake.cure(format!("write \"{address}\", or public = true instead"))))
+            let plain = bind.value.to_string();
+            let plain = plain.trim_start_matches("https://");
+            Some(bind.problem(mistake.cure(format!("write \"{plain}\", or public = true instead"))))
         } else {
             None
         };

@@ -146,6 +146,22 @@ impl Listener {
         }
     }
 
+    /// Takes over a socket that listens already, because somebody else has opened it; `named` says which, in errors. A Unix
+    /// socket's file stays when the listener goes. Call it within the runtime.
+    ///
+    /// # Errors
+    /// [`BindError`] says that it is no socket, or none that listens for streams.
+    #[cfg(unix)]
+    pub fn passed(socket: std::os::fd::OwnedFd, named: &str) -> Result<Self, BindError> {
+        unix::adopt(socket.into())
+            .map(Self::plain)
+            .map_err(|source| BindError {
+                address: named.to_owned(),
+                source,
+                cure: "it must be a stream socket that listens, ListenStream= in its unit".to_owned(),
+            })
+    }
+
     /// The address listened on, with the true port. `None` for a Unix socket.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         match &self.kind {

@@ -7,7 +7,9 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+
+use super::Kind;
 
 /// Which process listens there, for people, if it can be seen: the kernel tells of one's own processes.
 pub(super) fn owner(address: SocketAddr) -> Option<String> {
@@ -65,12 +67,36 @@ fn listening_inode(line: &str, address: SocketAddr) -> Option<&str> {
         .then_some(inode)
 }
 
-/// A listening Unix socket; its file goes with it.
+/// Takes over a socket that listens already.
+pub(super) fn adopt(socket: Socket) -> io::Result<Kind> {
+    if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    socket.set_nonblocking(true)?;
+    let address = socket.local_addr()?;
+    if let Some(address) = address.as_socket() {
+        return Ok(Kind::Tcp {
+            listener: TcpListener::from_std(socket.into())?,
+            address,
+        });
+    }
+    let path = address
+        .as_pathname()
+        .unwrap_or(Path::new("(without a file)"))
+        .to_owned();
+    Ok(Kind::Unix(UnixSocket {
+        listener: UnixListener::from_std(socket.into())?,
+        path,
+        file: None,
+    }))
+}
+
+/// A listening Unix socket; its file goes with it, if it has made it.
 pub(super) struct UnixSocket {
     listener: UnixListener,
     path: PathBuf,
     /// Device and inode: a file that somebody else has put there meanwhile is not ours to remove.
-    file: (u64, u64),
+    file: Option<(u64, u64)>,
 }
 
 impl UnixSocket {
@@ -85,7 +111,7 @@ impl UnixSocket {
         Ok(UnixSocket {
             listener,
             path: path.to_owned(),
-            file: (found.dev(), found.ino()),
+            file: Some((found.dev(), found.ino())),
         })
     }
 
@@ -100,7 +126,8 @@ impl UnixSocket {
 
 impl Drop for UnixSocket {
     fn drop(&mut self) {
-        if fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.file) {
+        let is_ours = |found: fs::Metadata| Some((found.dev(), found.ino())) == self.file;
+        if fs::symlink_metadata(&self.path).is_ok_and(is_ours) {
             // If it cannot be, the next start looks at it again.
             let _ = fs::remove_file(&self.path);
         }
@@ -183,6 +210,42 @@ mod tests {
         assert!(error.contains("its folder is not there"), "{error}");
         let error = refusal(&folder.path().join("x".repeat(200)));
         assert!(error.contains("at most 107 bytes"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_somebody_else_has_opened_is_taken_over() {
+        use std::net::TcpListener;
+        use std::os::fd::OwnedFd;
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = tcp.local_addr().unwrap();
+        let listener = Listener::passed(OwnedFd::from(tcp), "a").unwrap();
+        assert_eq!(listener.local_addr(), Some(address));
+        let client = std::net::TcpStream::connect(address).unwrap();
+        listener.accept().await.unwrap();
+        drop(client);
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let unix = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let listener = Listener::passed(OwnedFd::from(unix), "b").unwrap();
+        assert_eq!(listener.to_string(), format!("unix:{}", path.display()));
+        UnixStream::connect(&path).unwrap();
+        listener.accept().await.unwrap();
+        drop(listener);
+        assert!(path.exists(), "the file is systemd's");
+
+        let file = fs::File::open("/dev/null").unwrap();
+        let error = Listener::passed(OwnedFd::from(file), "systemd:c")
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(error.starts_with("cannot listen on systemd:c: "), "{error}");
+        let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let error = Listener::passed(OwnedFd::from(datagrams), "d")
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(error.contains("ListenStream="), "{error}");
     }
 
     #[test]

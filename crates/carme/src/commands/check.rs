@@ -59,8 +59,8 @@ fn places(config: &Config, location: &Location) -> impl Iterator<Item = String> 
     };
     config.server.listen.iter().map(move |bind| match bind {
         Bind::Tcp(_) | Bind::Tls(_) => format!("{bind}{path}{host}"),
-        Bind::Unix(_) if path.is_empty() => format!("{bind}{host}"),
-        Bind::Unix(_) => format!("{bind} {path}{host}"),
+        Bind::Unix(_) | Bind::Passed { .. } if path.is_empty() => format!("{bind}{host}"),
+        Bind::Unix(_) | Bind::Passed { .. } => format!("{bind} {path}{host}"),
     })
 }
 

@@ -161,11 +161,7 @@ pub(super) fn plan(app: &carme_config::App) -> AppPlan {
             carme_config::Interface::Wsgi => Interface::Wsgi,
         },
         directory: app.directory.clone(),
-        environment: app
-            .env
-            .iter()
-            .map(|(name, value)| (OsString::from(name), Some(OsString::from(value))))
-            .collect(),
+        environment: environment(app),
         workers: Scale {
             range: at_most_u16(scale.min.get())..=at_most_u16(scale.max.get()),
             ttl: scale.ttl,
@@ -188,4 +184,24 @@ pub(super) fn plan(app: &carme_config::App) -> AppPlan {
 
 fn at_most_u16(number: usize) -> u16 {
     u16::try_from(number).unwrap_or(u16::MAX)
+}
+
+/// What systemd tells the front in its environment is not for the Python processes: they would take it for theirs.
+const OF_THE_FRONT: [&str; 6] = [
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "LISTEN_PID",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+];
+
+/// What a worker's environment has otherwise than the front's.
+fn environment(app: &carme_config::App) -> Vec<(OsString, Option<OsString>)> {
+    let removed = OF_THE_FRONT.map(|name| (OsString::from(name), None));
+    let own = app
+        .env
+        .iter()
+        .map(|(name, value)| (name.into(), Some(value.into())));
+    removed.into_iter().chain(own).collect()
 }

@@ -10,6 +10,7 @@ mod logs;
 mod look;
 mod monitor;
 pub(crate) mod orders;
+mod passed;
 mod reload;
 mod server;
 mod signals;
@@ -103,6 +104,7 @@ fn try_run(config: Config, source: Source, host: Arc<dyn Host>) -> Result<Ended,
     // Written to its end when this function returns.
     let error_log = ErrorLog::open(destination).map_err(ServeError::ErrorLog)?;
     carme_farm::raise_limit();
+    passed::take();
     let files: FindFiles = Arc::new(|| crate::worker_files::EMBEDDED.install());
     // If they cannot be had, no app will ever start.
     files()?;

@@ -9,8 +9,7 @@ use carme_config::{Config, MonitorListener};
 use carme_farm::dispatch::App;
 use carme_farm::{Roster, State};
 use carme_front::{
-    BindError, Insight, Limits, Listener, Metrics, Monitor, Readiness, Server, Shutdown, Site, SiteOptions,
-    Traces,
+    Insight, Limits, Listener, Metrics, Monitor, Readiness, Server, Shutdown, Site, SiteOptions, Traces,
 };
 use carme_metrics::Exposition;
 use carme_traces::{Exporter, ExporterOptions};
@@ -250,14 +249,16 @@ pub(super) struct Watching {
 }
 
 /// Listens at the addresses for those who watch.
-pub(super) fn listen(config: &carme_config::Monitor) -> Result<Vec<Watched>, BindError> {
-    let listen = |at: &MonitorListener| {
-        Ok(Watched {
-            listener: site::listen_at(&at.bind, BACKLOG)?,
-            metrics: at.metrics,
-        })
-    };
-    config.listeners.iter().map(listen).collect()
+pub(super) fn listen(config: &carme_config::Monitor) -> Result<Vec<Watched>, site::ListenError> {
+    let mut watched = Vec::new();
+    for MonitorListener { bind, metrics } in &config.listeners {
+        let listeners = site::listen_at(bind, BACKLOG)?.into_iter();
+        watched.extend(listeners.map(|listener| Watched {
+            listener,
+            metrics: *metrics,
+        }));
+    }
+    Ok(watched)
 }
 
 /// Where these pages are, for the line that says so.

@@ -190,7 +190,8 @@ impl Server {
             |(_, bind): &(usize, &carme_config::Bind)| !now.doors.iter().any(|door| door.bind == **bind);
         let mut listeners = Vec::new();
         for (at, bind) in server.listen.iter().enumerate().filter(is_new) {
-            listeners.push((bind.clone(), site::listen(config, at, tls.as_ref())?));
+            let there = site::listen(config, at, tls.as_ref())?;
+            listeners.extend(there.into_iter().map(|listener| (bind.clone(), listener)));
         }
         Ok(Parts {
             error_log,
@@ -289,10 +290,8 @@ impl Server {
         let watch = Watch::new(&config, &apps, logs.clone(), &self.shutdown, Some(&before.watch));
         let keeps = |door: &&super::server::Door| config.server.listen.contains(&door.bind);
         let mut doors: Vec<_> = before.doors.iter().filter(keeps).cloned().collect();
-        let fresh = listeners.iter().find_map(|(bind, listener)| match bind {
-            carme_config::Bind::Tls(_) => Some(listener.local_addr()?.port()),
-            _ => None,
-        });
+        let mut secure = listeners.iter().filter(|(bind, _)| bind.is_tls());
+        let fresh = secure.find_map(|(_, listener)| Some(listener.local_addr()?.port()));
         let site = site::site(
             &config,
             access_logs,

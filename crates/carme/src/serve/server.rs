@@ -15,7 +15,7 @@ use super::error_log::ErrorLog;
 use super::host::Stages;
 use super::logs::{self, Logs};
 use super::monitor::{self, Watch, Watching};
-use super::{ServeError, site};
+use super::{ServeError, passed, site};
 
 /// Where the configuration comes from, to be read again.
 pub(crate) enum Source {
@@ -83,7 +83,7 @@ pub(super) struct Door {
 impl Now {
     /// The port of the first address for TLS.
     pub(super) fn secure_port(doors: &[Door]) -> Option<u16> {
-        let is_secure = |door: &&Door| matches!(door.bind, Bind::Tls(_));
+        let is_secure = |door: &&Door| door.bind.is_tls();
         doors.iter().find(is_secure)?.port
     }
 
@@ -99,13 +99,15 @@ impl Server {
         let tls = site::tls(&config)?.map(Arc::new);
         let mut listeners = Vec::new();
         for (at, bind) in config.server.listen.iter().enumerate() {
-            listeners.push((bind, site::listen(&config, at, tls.as_ref())?));
+            let there = site::listen(&config, at, tls.as_ref())?;
+            listeners.extend(there.into_iter().map(|listener| (bind, listener)));
         }
-        let watched = monitor::listen(&config.monitor).map_err(site::ListenError::from)?;
+        warn_of_unused(&config);
+        let watched = monitor::listen(&config.monitor)?;
         let apps = apps::start(&config, &outfit.files, &outfit.hooks)?;
         let shutdown = Shutdown::new(config.server.timeouts.graceful);
         let watch = Watch::new(&config, &apps, logs.clone(), &shutdown, None);
-        let secure = listeners.iter().find(|(bind, _)| matches!(bind, Bind::Tls(_)));
+        let secure = listeners.iter().find(|(bind, _)| bind.is_tls());
         let secure_port = secure
             .and_then(|(_, listener)| listener.local_addr())
             .map(|address| address.port());
@@ -198,5 +200,20 @@ impl Server {
         apps::end(&now.apps, deadline).await;
         let mut retiring = self.retiring.lock().await;
         while retiring.join_next().await.is_some() {}
+    }
+}
+
+/// A socket that systemd holds open and nobody serves leaves its clients waiting for ever.
+fn warn_of_unused(config: &Config) {
+    let watched = config.monitor.listeners.iter().map(|listener| &listener.bind);
+    let binds = config.server.listen.iter().chain(watched);
+    let names = binds.filter_map(|bind| match bind {
+        Bind::Passed { name, .. } => Some(name.as_str()),
+        _ => None,
+    });
+    for name in passed::unused(names) {
+        tracing::warn!(
+            "systemd has passed the socket {name}, which nothing serves: listen = [\"systemd:{name}\"]"
+        );
     }
 }

@@ -14,6 +14,8 @@ use carme_front::{
 pub(super) enum ListenError {
     #[error(transparent)]
     Bind(#[from] BindError),
+    #[error(transparent)]
+    Passed(#[from] PassedError),
     #[error("TLS: {0}")]
     Tls(#[from] carme_tls::LoadError),
 }
@@ -21,6 +23,7 @@ pub(super) enum ListenError {
 use super::monitor::Watch;
 
 use super::locations;
+use super::passed::{self, PassedError};
 
 /// What `https://` addresses are to be served with.
 pub(super) fn tls(config: &Config) -> Result<Option<Tls>, ListenError> {
@@ -28,29 +31,38 @@ pub(super) fn tls(config: &Config) -> Result<Option<Tls>, ListenError> {
     Ok(config.tls.as_ref().map(load).transpose()?)
 }
 
-/// Listens at one address that the configuration names, by its index there.
-pub(super) fn listen(config: &Config, at: usize, tls: Option<&Arc<Tls>>) -> Result<Listener, ListenError> {
+/// Listens at one address that the configuration names, by its index there. Only sockets that were passed can be several.
+pub(super) fn listen(
+    config: &Config,
+    at: usize,
+    tls: Option<&Arc<Tls>>,
+) -> Result<Vec<Listener>, ListenError> {
     let backlog = i32::try_from(config.server.limits.backlog.get()).unwrap_or(i32::MAX);
     let bind = &config.server.listen[at];
-    let mut listener = listen_at(bind, backlog)?;
-    if let Some(on) = config.server.proxies.protocol_at.get(&at) {
-        listener = listener.with_proxy_protocol(*on);
-    }
-    Ok(match (bind, tls) {
-        (Bind::Tls(_), Some(tls)) => listener.with_tls(Arc::clone(tls)),
-        _ => listener,
-    })
+    let announces = config.server.proxies.protocol_at.get(&at);
+    let tls = tls.filter(|_| bind.is_tls());
+    let complete = |mut listener: Listener| {
+        if let Some(on) = announces {
+            listener = listener.with_proxy_protocol(*on);
+        }
+        match tls {
+            Some(tls) => listener.with_tls(Arc::clone(tls)),
+            None => listener,
+        }
+    };
+    Ok(listen_at(bind, backlog)?.into_iter().map(complete).collect())
 }
 
 /// Listens at one address, for plain HTTP.
-pub(super) fn listen_at(bind: &Bind, backlog: i32) -> Result<Listener, BindError> {
-    match bind {
-        Bind::Tcp(address) | Bind::Tls(address) => Listener::tcp(*address, backlog),
+pub(super) fn listen_at(bind: &Bind, backlog: i32) -> Result<Vec<Listener>, ListenError> {
+    Ok(match bind {
+        Bind::Tcp(address) | Bind::Tls(address) => vec![Listener::tcp(*address, backlog)?],
+        Bind::Passed { name, .. } => passed::listen(name)?,
         #[cfg(unix)]
-        Bind::Unix(path) => Listener::unix(path, backlog),
+        Bind::Unix(path) => vec![Listener::unix(path, backlog)?],
         #[cfg(not(unix))]
         Bind::Unix(_) => unreachable!("the configuration refuses Unix sockets on Windows"),
-    }
+    })
 }
 
 /// The site of these apps, in the configuration's order.
