@@ -152,6 +152,15 @@ impl ServerBuilder {
         self
     }
 
+    /// As another user, which only root can have. Its folder is theirs then.
+    #[cfg(unix)]
+    pub fn user(mut self, id: u32) -> Self {
+        use std::os::unix::process::CommandExt;
+        std::os::unix::fs::chown(self.directory.path(), Some(id), Some(id)).expect("root can");
+        self.command.uid(id).gid(id);
+        self
+    }
+
     /// In this folder.
     pub fn current_dir(mut self, directory: &Path) -> Self {
         self.command.current_dir(directory);

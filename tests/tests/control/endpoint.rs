@@ -147,7 +147,59 @@ fn garbage_and_silence_harm_nobody() {
     assert_eq!(server.get("/").text(), "hello");
 }
 
-/// Only root can become somebody else.
+/// Whether this is root, who alone can become somebody else; says so if not.
+#[cfg(unix)]
+fn is_root(folder: &Path) -> bool {
+    let is_root = std::os::unix::fs::MetadataExt::uid(&fs::metadata(folder).expect("it is there")) == 0;
+    if !is_root {
+        println!("skipped: only root can try it as another user");
+    }
+    is_root
+}
+
+#[cfg(unix)]
+const NOBODY: u32 = 65534;
+
+#[cfg(unix)]
+#[test]
+fn root_finds_the_servers_of_others_and_they_do_not_find_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    if !is_root(folder.path()) {
+        return;
+    }
+    // Python may be where only root can read.
+    let toml =
+        "[server]\nlisten = [\"127.0.0.1:0\"]\n[[locations]]\npath = \"/\"\nrespond = { body = \"hello\" }\n";
+    let start = |user: Option<u32>| {
+        let builder = ServerBuilder::app("");
+        let file = builder.directory().join("carme.toml");
+        fs::write(&file, toml).expect("written");
+        let builder = builder.configured(&file);
+        match user {
+            Some(user) => builder.user(user).start(),
+            None => builder.start(),
+        }
+    };
+    let theirs = start(Some(NOBODY));
+    let out = done(&theirs, &["status"]);
+    assert!(
+        out.contains(&format!("process {}, serving", theirs.pid())),
+        "{out}"
+    );
+    let (code, _, err) = ask(&theirs, &["status", "--name", ":1"]);
+    assert_eq!(code, NO_SERVER);
+    assert!(err.contains(", another user's)"), "{err}");
+    // The other way round they see nothing.
+    let ours = start(None);
+    let (code, _, err) = run(ours.command(&["stop"]).user(NOBODY));
+    assert_eq!(code, NO_SERVER);
+    assert!(
+        err.starts_with("carme: no server runs that you could command"),
+        "{err}"
+    );
+    assert!(done(&theirs, &["stop"]).starts_with("stopped "));
+}
+
 #[cfg(unix)]
 #[test]
 fn another_user_is_turned_away_even_where_the_socket_is_open_to_all() {
@@ -155,9 +207,7 @@ fn another_user_is_turned_away_even_where_the_socket_is_open_to_all() {
     use std::os::unix::process::CommandExt;
 
     let server = plain();
-    let own = fs::metadata(server.control_dir()).expect("it is there");
-    if std::os::unix::fs::MetadataExt::uid(&own) != 0 {
-        println!("skipped: only root can try it as another user");
+    if !is_root(server.control_dir()) {
         return;
     }
     let socket = entry(server.control_dir(), "sock");
@@ -190,11 +240,11 @@ except (BrokenPipeError, ConnectionResetError):
             .expect("Python runs");
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
     };
-    assert_eq!(client(65534), "b''\n");
+    assert_eq!(client(NOBODY), "b''\n");
     let answer = client(0);
     assert!(answer.contains("identity"), "{answer}");
     server.wait_for_line("a command of another user (id 65534) was refused");
     // By the usual modes they do not even get that far.
     fs::set_permissions(server.control_dir(), fs::Permissions::from_mode(0o700)).expect("set");
-    assert!(client(65534).contains("PermissionError"));
+    assert!(client(NOBODY).contains("PermissionError"));
 }
