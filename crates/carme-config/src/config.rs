@@ -209,6 +209,8 @@ pub struct Server {
     pub error_log: LogOutput,
     /// `error_log_rotate`: when its file is followed by another.
     pub error_log_rotation: Option<Rotation>,
+    /// `control`: whether commands such as `carme status` can reach it.
+    pub control: bool,
     /// `compress`, `request_headers`, `response_headers`: what holds for requests that no location answers; the
     /// locations' own policies have it in them.
     pub policy: Policy,
@@ -287,6 +289,7 @@ impl Default for Server {
             proxies: Proxies::default(),
             error_log: LogOutput::Standard,
             error_log_rotation: None,
+            control: true,
             policy: Policy::default(),
         }
     }

@@ -69,6 +69,11 @@ fn each_setting_of_the_server() {
         ),
         (
             "",
+            "control = false",
+            "server.control: true -> false (needs a restart of the server)",
+        ),
+        (
+            "",
             "graceful_timeout = \"90s\"",
             "server.graceful_timeout: 30s -> 1m30s",
         ),

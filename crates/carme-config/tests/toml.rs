@@ -37,6 +37,7 @@ forwarded = "forwarded"
 forwarded_fields = ["proto"]
 proxy_protocol = true
 error_log = "error.log"
+control = false
 
 [apps.site]
 target = "app:application"
@@ -99,6 +100,7 @@ fn a_full_file() {
     assert_eq!(config.server.timeouts.body, Duration::from_secs(60));
     assert_eq!(config.server.limits.body, ByteSize::mib(10));
     assert_eq!(config.server.limits.backlog.get(), 128);
+    assert!(!config.server.control);
     let expected = Proxies {
         trusted: vec![
             TrustedProxy::Network("10.0.0.0/8".parse().expect("a network")),
@@ -259,7 +261,7 @@ fn each_kind_of_mistake() {
                                body_timeout, min_body_rate, send_timeout, min_send_rate, linger_timeout, max_body, body_memory, \
                                max_header, max_headers, max_uri, max_connections, max_connections_per_address, \
                                response_buffer, backlog, compress, request_headers, response_headers, trusted_proxies, forwarded, forwarded_fields, proxy_protocol, \
-                               error_log, error_log_rotate";
+                               error_log, error_log_rotate, control";
     const APP_KEYS: &str = "[apps.site] knows: target, directory, python, interface, workers, surge, threads, \
                             switch_interval, startup_timeout, drain_timeout, recycle, queue, request_timeout, \
                             idle_timeout, interrupt_grace, slow_request, route, env, env_files, sendfile";
@@ -268,7 +270,7 @@ fn each_kind_of_mistake() {
         (server("lisen = []"), format!("carme.toml:2:1: unknown key `lisen` in [server] | help: did you mean `listen`? {SERVER_KEYS}")),
         (server("threads = 4"), format!("carme.toml:2:1: unknown key `threads` in [server] | help: `threads` belongs into [apps.NAME]; {SERVER_KEYS}")),
         (server("colour = 4"), format!("carme.toml:2:1: unknown key `colour` in [server] | help: {SERVER_KEYS}")),
-        (server("control = \"x\""), "carme.toml:2:1: `control` in [server] is not available yet in this version of Carme".into()),
+        (server("http2 = \"x\""), "carme.toml:2:1: `http2` in [server] is not available yet in this version of Carme".into()),
         (app("  wrokers = 4"), format!("carme.toml:11:3: unknown key `wrokers` in [apps.site] | help: did you mean `workers`? {APP_KEYS}")),
         (app("request_timeout = \"none\""), "carme.toml:11:19: `request_timeout` must be a duration such as \"30s\" or \"500ms\", found \"none\" | help: write \"off\" for no limit".into()),
         (app("slow_request = 5"), "carme.toml:11:16: `slow_request` must be a string, found the number 5 | help: say the unit: \"5s\" or \"5ms\"".into()),
@@ -309,6 +311,7 @@ fn each_kind_of_mistake() {
         (rest("[error_pages]\n4xx = \"errors/latin.html\""), "carme.toml:22:7: `4xx` names a file that is not UTF-8 text: SITE/errors/latin.html".into()),
         (rest("[error_pages]\n4xx = \"errors/slip.html\""), "carme.toml:22:7: `4xx` names SITE/errors/slip.html, which has the unknown variable {reqest_id} in line 2 | help: did you mean `request_id`?".into()),
         (site.toml("error_pages = \"errors\"\n[apps.site]\ntarget = \"app.py\""), "carme.toml:1:15: `error_pages` must be a table, found the string \"errors\"".into()),
+        (server("control = \"off\""), "carme.toml:2:11: `control` must be true or false, found the string \"off\"".into()),
         (server("backlog = 0"), "carme.toml:2:11: `backlog` must be a whole number from 1 to 65535, found 0".into()),
         (server("backlog = 99999999999999999999999999999999999999999999"), "carme.toml:2:11: `backlog` must be a whole number from 1 to 65535, found 170141183460469231731687303715884105727".into()),
         (server("trusted_proxies = [\"10.0.0.0/8\", \"10.0.0.1/8\"]"), "carme.toml:2:34: `trusted_proxies` has bits set behind its prefix, found \"10.0.0.1/8\" | help: write \"10.0.0.0/8\" for the whole network, or \"10.0.0.1\" for this address alone".into()),

@@ -45,6 +45,12 @@ pub enum Request {
         /// How many.
         workers: u16,
     },
+    /// Have workers write the stacks of all their Python threads into the error log. Answered by [`Reply::Done`].
+    Stacks {
+        /// Only the worker with this route.
+        #[serde(default)]
+        route: Option<String>,
+    },
     /// Open the log files anew. Answered by [`Reply::Done`].
     ReopenLogs,
     /// Finish what was begun and end. Answered by [`Reply::Stopped`] just before the end.
@@ -213,6 +219,7 @@ mod tests {
             Just(Request::Reload),
             Just(Request::ReopenLogs),
             any::<Option<String>>().prop_map(|route| Request::Restart { route }),
+            any::<Option<String>>().prop_map(|route| Request::Stacks { route }),
             any::<String>().prop_map(|route| Request::Drain { route }),
             any::<String>().prop_map(|route| Request::Enable { route }),
             (any::<String>(), any::<u16>()).prop_map(|(app, workers)| Request::Scale { app, workers }),

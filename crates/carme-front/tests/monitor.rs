@@ -265,7 +265,13 @@ async fn what_goes_wrong_is_counted_by_its_cause() {
         let sample = format!("carme_app_failures_total{{app=\"fake\",cause=\"{cause}\"}}");
         assert_eq!(front.value(&sample), Some(count), "{cause}");
     }
-    for (code, count) in [("503", 5.0), ("502", 2.0), ("504", 2.0), ("500", 1.0), ("400", 0.0)] {
+    for (code, count) in [
+        ("503", 5.0),
+        ("502", 2.0),
+        ("504", 2.0),
+        ("500", 1.0),
+        ("400", 0.0),
+    ] {
         let sample = format!("carme_http_error_responses_total{{code=\"{code}\"}}");
         assert_eq!(front.value(&sample), Some(count), "{code}");
     }

@@ -10,7 +10,7 @@ use carme_config::ServeOptions;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use control::{
-    LogsCommand, RestartOptions, RouteOptions, ScaleOptions, StatusOptions, StopOptions, Which,
+    LogsCommand, RouteOptions, ScaleOptions, StatusOptions, StopOptions, Which, WorkersOptions,
 };
 pub(crate) use service::{Install, ServiceCommand, ServiceWhich, Start};
 
@@ -80,7 +80,7 @@ pub(crate) enum Command {
     Reload(Which),
     /// Replace workers of a running server, one after another, without a lost request.
     #[command(after_help = control::RESTART_HELP)]
-    Restart(RestartOptions),
+    Restart(WorkersOptions),
     /// Have a worker finish what it has, and keep its place empty.
     #[command(after_help = control::DRAIN_HELP)]
     Drain(RouteOptions),
@@ -90,6 +90,9 @@ pub(crate) enum Command {
     /// Have so many workers of an application.
     #[command(after_help = control::SCALE_HELP)]
     Scale(ScaleOptions),
+    /// Have workers write what their Python threads are at into the error log.
+    #[command(after_help = control::STACKS_HELP)]
+    Stacks(WorkersOptions),
     /// Have a running server finish what it has begun, and end.
     #[command(after_help = control::STOP_HELP)]
     Stop(StopOptions),

@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Command::Drain(options) => commands::farm::drain(&options),
         Command::Enable(options) => commands::farm::enable(&options),
         Command::Scale(options) => commands::farm::scale(&options),
+        Command::Stacks(options) => commands::farm::stacks(&options),
         Command::Stop(options) => commands::stop::stop(&options),
         Command::Logs(LogsCommand::Reopen(which)) => commands::logs::reopen(&which),
         Command::Service(command) => service::service(command, &surroundings),

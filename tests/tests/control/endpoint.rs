@@ -76,6 +76,16 @@ fn of_two_servers_each_is_found_by_what_is_known_of_it() {
 }
 
 #[test]
+fn a_server_can_do_without() {
+    let builder = ServerBuilder::app(APP);
+    let file = write(builder.directory(), "control = false", "");
+    let server = builder.configured(&file).start();
+    let (code, _, err) = ask(&server, &["status"]);
+    assert_eq!(code, NO_SERVER, "{err}");
+    assert_eq!(server.get("/").text(), "hello");
+}
+
+#[test]
 fn a_server_that_was_killed_leaves_nothing_that_lasts() {
     let mut server = plain();
     let entries = |control: &Path| fs::read_dir(control).map_or(0, Iterator::count);

@@ -166,3 +166,47 @@ fn there_are_as_many_workers_as_were_asked_for() {
         assert!(err.starts_with(reason), "{err}");
     }
 }
+
+#[test]
+fn stacks_of_busy_threads_are_in_the_error_log() {
+    let server = farm(2);
+    let folder = server.directory().to_owned();
+    let mut slow = server.connect();
+    slow.send(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+        .expect("it is sent");
+    wait_until("the request is being answered", || {
+        folder.join("waiting").exists()
+    });
+    let busy = workers(&server)
+        .into_iter()
+        .find(|worker| worker["in_flight"] == 1)
+        .expect("one has it");
+    let (route, pid) = (busy["route"].as_str().expect("text"), &busy["pid"]);
+    let told = done(&server, &["stacks", route]);
+    assert_eq!(
+        told,
+        format!("in the server's error log, its standard error, are the stacks of {route} (process {pid})\n")
+    );
+    // Where it waits, by the line of the app.
+    let line = server.wait_for_line("time.sleep(0.01)");
+    assert!(line.contains(route), "{line}");
+    let told = done(&server, &["stacks"]);
+    assert!(
+        told.contains("app_1 (process ") && told.contains("app_2 (process "),
+        "{told}"
+    );
+    fs::write(folder.join("go"), "").expect("written");
+    assert_eq!(
+        slow.response("GET").expect("an answer").text(),
+        "hello",
+        "nothing was interrupted"
+    );
+    let (code, _, err) = ask(&server, &["stacks", "app_9"]);
+    assert_eq!(
+        (code, err.as_str()),
+        (
+            Some(1),
+            "carme: there is no worker app_9; the workers are app_1, app_2\n"
+        )
+    );
+}

@@ -191,6 +191,7 @@ impl Found {
             proxies,
             error_log,
             error_log_rotation,
+            control,
             policy,
         } = new;
         self.listen(&old.listen, listen);
@@ -204,6 +205,7 @@ impl Found {
             rotation,
             live,
         );
+        self.plain("server.control", (&old.control, control), &Applies::Restart);
         self.policy("server", (&old.policy, policy));
     }
 

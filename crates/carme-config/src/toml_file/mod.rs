@@ -206,6 +206,7 @@ fn server(top: &Section<'_>, base: &Path, problems: &mut Problems) -> Server {
     server.proxies = proxies::proxies(&section, problems);
     listen::announce(announced, &mut server.proxies, problems.len() == before, problems);
     access_logs::error_log(&section, base, &mut server, problems);
+    set(&mut server.control, location::flag(&section, "control", problems));
     server.policy = location::policy(&section, problems).complete(&Policy::default());
     server
 }

@@ -56,8 +56,9 @@ pub(crate) const SERVER: Keys = Keys {
         "proxy_protocol",
         "error_log",
         "error_log_rotate",
+        "control",
     ],
-    later: &["user", "group", "control", "http2"],
+    later: &["user", "group", "http2"],
 };
 
 pub(crate) const LISTENER: Keys = Keys {

@@ -90,6 +90,18 @@ Exit code: 0 done, 1 not done, 2 wrong command line, 3 no such server.
 Examples:
   carme scale site 6";
 
+pub(super) const STACKS_HELP: &str = "\
+The worker ROUTE, or every worker, writes the stacks of all its Python threads
+into the error log, with the requests that they are at, whatever they are doing.
+Nothing is interrupted.
+
+A server that runs alone needs no name. Otherwise -c FILE or --name says which one is meant.
+Exit code: 0 done, 1 not done, 2 wrong command line, 3 no such server.
+
+Examples:
+  carme stacks
+  carme stacks site_2";
+
 pub(super) const STOP_HELP: &str = "\
 Takes no new connections, lets requests in flight finish, ends the workers,
 and returns when the server has ended.
@@ -126,9 +138,9 @@ pub(crate) struct StatusOptions {
     pub(crate) watch: Option<Duration>,
 }
 
-/// What `carme restart` takes.
+/// What `carme restart` and `carme stacks` take.
 #[derive(Debug, Args)]
-pub(crate) struct RestartOptions {
+pub(crate) struct WorkersOptions {
     /// Only the worker with this name [default: all].
     pub(crate) route: Option<String>,
     #[command(flatten)]

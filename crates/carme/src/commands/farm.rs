@@ -1,14 +1,14 @@
-//! `carme restart`, `drain`, `enable` and `scale`: what can be done with the workers of a running server.
+//! `carme restart`, `drain`, `enable`, `scale` and `stacks`: what can be done with the workers of a running server.
 
 use std::process::ExitCode;
 
 use carme_control::{Reply, Request, Unfinished, printable};
 
 use super::reach;
-use crate::cli::{RestartOptions, RouteOptions, ScaleOptions, Which};
+use crate::cli::{RouteOptions, ScaleOptions, Which, WorkersOptions};
 
 /// Returns when all workers that are meant are replaced, or stay because no other starts.
-pub(crate) fn restart(options: &RestartOptions) -> ExitCode {
+pub(crate) fn restart(options: &WorkersOptions) -> ExitCode {
     reach::run(async {
         let server = reach::server(&options.which).await?;
         let request = Request::Restart {
@@ -61,6 +61,12 @@ pub(crate) fn scale(options: &ScaleOptions) -> ExitCode {
         workers: options.workers,
     };
     have_done(&options.which, request)
+}
+
+/// Returns when the workers were asked.
+pub(crate) fn stacks(options: &WorkersOptions) -> ExitCode {
+    let route = options.route.clone();
+    have_done(&options.which, Request::Stacks { route })
 }
 
 /// Has something done, and prints the sentence that says so.

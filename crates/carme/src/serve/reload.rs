@@ -369,6 +369,7 @@ fn in_effect(mut config: Config, now: &Now, changes: &[Change]) -> Config {
     };
     let before = &now.config;
     config.server.limits.backlog = before.server.limits.backlog;
+    config.server.control = before.server.control;
     config.monitor.listeners.clone_from(&before.monitor.listeners);
     if needs_restart("server.listen") {
         config.server.listen.clone_from(&before.server.listen);

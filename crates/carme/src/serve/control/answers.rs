@@ -146,6 +146,7 @@ impl Answer for Answers {
             Request::Drain { route } => farm::drain(&now, &route).await,
             Request::Enable { route } => farm::enable(&now, &route).await,
             Request::Scale { app, workers } => farm::scale(&now, &app, workers),
+            Request::Stacks { route } => farm::stacks(&now, route.as_deref()),
             Request::ReopenLogs => self.reopen_logs().await,
             Request::Stop { timeout_ms, now } => self.stop(timeout_ms.map(Duration::from_millis), now).await,
         }

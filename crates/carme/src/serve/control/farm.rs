@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use carme_config::LogOutput;
 use carme_control::{Reply, Unfinished};
 use carme_farm::{Refused, State, Unreplaced};
 
@@ -137,5 +138,50 @@ pub(super) fn scale(now: &Now, app: &str, workers: u16) -> Reply {
             },
         },
         Err(error) => refused(&error),
+    }
+}
+
+/// Has one worker, or all, write what their Python threads are at into the error log.
+pub(super) fn stacks(now: &Now, route: Option<&str>) -> Reply {
+    let apps = match route {
+        Some(route) => match app_of(now, route) {
+            Ok(running) => std::slice::from_ref(running),
+            Err(reply) => return reply,
+        },
+        None => &now.apps[..],
+    };
+    let mut asked = Vec::new();
+    for running in apps {
+        // One that is being replaced, and the one that replaces it, have the same route: both are asked.
+        for worker in running.app.census().workers {
+            let seat = running.roster.all().find(|seat| seat.number() == worker.seat);
+            let Some(seat) = seat.filter(|seat| route.is_none_or(|route| &**seat.route() == route)) else {
+                continue;
+            };
+            if running.app.ask_for_stacks(worker.place) {
+                asked.push(format!("{} (process {})", seat.route(), worker.pid));
+            }
+        }
+    }
+    if asked.is_empty() {
+        let who = route.unwrap_or("no worker");
+        let what = if route.is_some() {
+            "has no process"
+        } else {
+            "has a process"
+        };
+        return Reply::Refused {
+            message: format!("{who} {what} that could be asked; carme status tells why"),
+        };
+    }
+    let place = match &now.config.server.error_log {
+        LogOutput::Standard => "its standard error".to_owned(),
+        LogOutput::File(path) => path.display().to_string(),
+    };
+    Reply::Done {
+        message: format!(
+            "in the server's error log, {place}, are the stacks of {}",
+            asked.join(", ")
+        ),
     }
 }

@@ -19,15 +19,18 @@ use answers::Answers;
 pub(super) struct Control {
     /// How the server has ended, for those who wait for it.
     ended: watch::Sender<Option<Ended>>,
-    /// `None` if there is no endpoint.
+    /// `None` if there is no endpoint: it is switched off, or could not be had.
     serving: Option<JoinHandle<()>>,
 }
 
 impl Control {
-    /// Attends to commands from now on. A server that cannot be reached by them serves all the same. Call it within the
+    /// Attends to commands from now on, unless that is switched off. A server that cannot be reached by them serves all the same. Call it within the
     /// runtime.
     pub(super) fn open(server: &Arc<Server>, orders: Orders) -> Self {
         let ended = watch::Sender::new(None);
+        if !server.now().config.server.control {
+            return Control { ended, serving: None };
+        }
         let listener = match Listener::open() {
             Ok(listener) => listener,
             Err(error) => {
