@@ -14,6 +14,7 @@ mod config;
 mod draft;
 mod env_file;
 mod error_page;
+mod iis;
 mod interpreter;
 mod location;
 mod log_output;

@@ -8,6 +8,7 @@ use crate::bind::Bind;
 use crate::config::{AccessLog, Config, Server, defaults};
 use crate::draft::{AppDraft, At, Draft, LocationDraft};
 use crate::env_file;
+use crate::iis::{self, Said};
 use crate::log_output::LogOutput;
 use crate::monitor::Monitor;
 use crate::mount::MountPath;
@@ -98,6 +99,14 @@ impl Config {
                 true => reader.wrong("--trusted-proxy", Mistake::new(format!("is given twice: {text}"))),
                 false => trusted.push(proxy),
             }
+        }
+        let said = Said {
+            listen: !options.bind.is_empty() || tls.is_some(),
+            trusted_proxies: !options.trusted_proxy.is_empty(),
+            forwarded_fields: false,
+        };
+        if let Err(problem) = iis::adapt(&mut server, said, surroundings) {
+            reader.problems.push(problem);
         }
         let app = reader.app(options, surroundings);
         let mount = reader.option("--mount", &options.mount, MountPath::parse);

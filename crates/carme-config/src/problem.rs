@@ -19,6 +19,8 @@ pub enum Place {
     WholeFile(PathBuf),
     /// The command line.
     CommandLine,
+    /// The process's environment variables.
+    Environment,
 }
 
 impl fmt::Display for Place {
@@ -27,6 +29,7 @@ impl fmt::Display for Place {
             Place::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
             Place::WholeFile(path) => write!(f, "{}", path.display()),
             Place::CommandLine => f.write_str("command line"),
+            Place::Environment => f.write_str("environment"),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! What the process was started in, as a value, so that discovery can be tested.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::iis;
 use crate::probe::{ProbeError, PythonFacts};
 
 /// A way to ask an interpreter what it is.
@@ -25,6 +27,8 @@ pub struct Surroundings {
     pub now: Option<SystemTime>,
     /// Where standard output and error lead.
     pub console: Console,
+    /// `HTTP_PLATFORM_PORT`: the port of this machine at which IIS, which has started the server, expects it.
+    pub platform_port: Option<OsString>,
 }
 
 /// Where standard output and error of the server lead.
@@ -53,6 +57,7 @@ impl Surroundings {
             probe: None,
             now: None,
             console: Console::Present,
+            platform_port: std::env::var_os(iis::VARIABLE),
         })
     }
 }

@@ -26,6 +26,7 @@ use crate::assemble::assemble;
 use crate::config::{Config, Server, defaults};
 use crate::draft::{AppDraft, At, Draft};
 use crate::error_page::{self, Answers, ErrorPage};
+use crate::iis::{self, Said};
 use crate::location::Policy;
 use crate::problem::{Mistake, Place, Problem, Problems};
 use crate::route::RoutePattern;
@@ -95,7 +96,7 @@ impl Config {
             &schema::TOP,
             &mut problems,
         );
-        let server = server(&top, base, &mut problems);
+        let server = server(&top, base, surroundings, &mut problems);
         let error_log = server.error_log.clone();
         let monitor = monitor::monitor(&top, base, &server, &mut problems);
         let apps = apps(&top, &mut problems);
@@ -128,13 +129,29 @@ impl Config {
     }
 }
 
-fn server(top: &Section<'_>, base: &Path, problems: &mut Problems) -> Server {
-    let mut server = Server::default();
-    let Some(section) = top.section("server", schema::SERVER.section, &schema::SERVER, problems) else {
-        return server;
+/// `[server]`, and what is different in it when IIS has started the server.
+fn server(top: &Section<'_>, base: &Path, surroundings: &Surroundings, problems: &mut Problems) -> Server {
+    let section = top.section("server", schema::SERVER.section, &schema::SERVER, problems);
+    let has = |key: &str| section.as_ref().is_some_and(|section| section.has(key));
+    let said = Said {
+        listen: has("listen"),
+        trusted_proxies: has("trusted_proxies"),
+        forwarded_fields: has("forwarded_fields"),
     };
+    let mut server = match &section {
+        Some(section) => written_server(top, section, base, problems),
+        None => Server::default(),
+    };
+    if let Err(problem) = iis::adapt(&mut server, said, surroundings) {
+        problems.push(problem);
+    }
+    server
+}
+
+fn written_server(top: &Section<'_>, section: &Section<'_>, base: &Path, problems: &mut Problems) -> Server {
+    let mut server = Server::default();
     let mut announced = Vec::new();
-    if let Some(addresses) = listen::listen(&section, base, problems) {
+    if let Some(addresses) = listen::listen(section, base, problems) {
         server.listen.clear();
         for listen::Listen { bind, proxy_protocol } in addresses {
             if bind.value.is_tls() && !top.has("tls") {
@@ -170,24 +187,24 @@ fn server(top: &Section<'_>, base: &Path, problems: &mut Problems) -> Server {
     );
     set(
         &mut timeouts.header,
-        positive(&section, "header_timeout", problems),
+        positive(section, "header_timeout", problems),
     );
-    set(&mut timeouts.body, positive(&section, "body_timeout", problems));
-    set(&mut timeouts.send, positive(&section, "send_timeout", problems));
+    set(&mut timeouts.body, positive(section, "body_timeout", problems));
+    set(&mut timeouts.send, positive(section, "send_timeout", problems));
     set(&mut timeouts.linger, section.duration("linger_timeout", problems));
     let limits = &mut server.limits;
-    set(&mut limits.body, size(&section, "max_body", problems));
-    set(&mut limits.body_memory, size(&section, "body_memory", problems));
+    set(&mut limits.body, size(section, "max_body", problems));
+    set(&mut limits.body_memory, size(section, "body_memory", problems));
     let rate = section.text("min_body_rate", problems, str::parse);
     set(&mut limits.body_rate, rate.map(|at| at.value));
     let rate = section.text("min_send_rate", problems, str::parse);
     set(&mut limits.send_rate, rate.map(|at| at.value));
-    set(&mut limits.header, header_size(&section, problems));
+    set(&mut limits.header, header_size(section, problems));
     set(
         &mut limits.headers,
         section.count("max_headers", problems, bounds::HEADERS),
     );
-    set(&mut limits.uri, uri_size(&section, problems));
+    set(&mut limits.uri, uri_size(section, problems));
     set(
         &mut limits.connections,
         section.count("max_connections", problems, bounds::CONNECTIONS),
@@ -196,18 +213,18 @@ fn server(top: &Section<'_>, base: &Path, problems: &mut Problems) -> Server {
         section.count("max_connections_per_address", problems, bounds::CONNECTIONS);
     set(
         &mut limits.response_buffer,
-        size(&section, "response_buffer", problems),
+        size(section, "response_buffer", problems),
     );
     set(
         &mut limits.backlog,
         section.count("backlog", problems, bounds::BACKLOG),
     );
     let before = problems.len();
-    server.proxies = proxies::proxies(&section, problems);
+    server.proxies = proxies::proxies(section, problems);
     listen::announce(announced, &mut server.proxies, problems.len() == before, problems);
-    access_logs::error_log(&section, base, &mut server, problems);
-    set(&mut server.control, location::flag(&section, "control", problems));
-    server.policy = location::policy(&section, problems).complete(&Policy::default());
+    access_logs::error_log(section, base, &mut server, problems);
+    set(&mut server.control, location::flag(section, "control", problems));
+    server.policy = location::policy(section, problems).complete(&Policy::default());
     server
 }
 
