@@ -6,7 +6,18 @@ use std::thread;
 use carme_tests::{Server, wait_until};
 use serde_json::Value;
 
-use super::{APP, ask, done, farm, json};
+use super::{APP, done, farm, json};
+
+/// What a server says that does not do what it is told, and that it is the one that was asked.
+fn refused(server: &Server, arguments: &[&str]) -> String {
+    let (code, out, err) = super::ask(server, arguments);
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{arguments:?}: {err}");
+    let asked = format!("carme: http://{} (process {}): ", server.address, server.pid());
+    let reason = err.strip_prefix(&asked);
+    reason
+        .unwrap_or_else(|| panic!("{arguments:?}: {err}"))
+        .to_owned()
+}
 
 /// The workers of the only app, as they are told.
 fn workers(server: &Server) -> Vec<Value> {
@@ -55,11 +66,9 @@ fn a_restart_replaces_the_worker_that_is_named_or_all() {
         (&second["replacements"], &second["failures"], &second["restarts"]),
         (&2.into(), &0.into(), &serde_json::json!({"restart": 2}))
     );
-    let (code, out, err) = ask(&server, &["restart", "app_9"]);
-    assert_eq!((code, out.as_str()), (Some(1), ""));
     assert_eq!(
-        err,
-        "carme: there is no worker app_9; the workers are app_1, app_2\n"
+        refused(&server, &["restart", "app_9"]),
+        "there is no worker app_9; the workers are app_1, app_2\n"
     );
 }
 
@@ -71,7 +80,7 @@ fn a_restart_that_fails_leaves_the_worker_and_says_why() {
         "raise RuntimeError('not today')\n",
     )
     .expect("written");
-    let (code, out, err) = ask(&server, &["restart"]);
+    let (code, out, err) = super::ask(&server, &["restart"]);
     assert_eq!((code, out.as_str()), (Some(1), ""));
     for part in [
         "RuntimeError: not today",
@@ -98,7 +107,7 @@ fn a_drained_worker_finishes_and_stays_away_until_it_is_enabled() {
         .expect("one has it");
     let (busy, other) = [("app_1", "app_2"), ("app_2", "app_1")][busy];
     thread::scope(|scope| {
-        let drain = scope.spawn(|| ask(&server, &["drain", busy]));
+        let drain = scope.spawn(|| super::ask(&server, &["drain", busy]));
         wait_until("it takes nothing more", || {
             states(&server).contains(&(busy.to_owned(), "draining".to_owned()))
         });
@@ -121,14 +130,9 @@ fn a_drained_worker_finishes_and_stays_away_until_it_is_enabled() {
             .any(|worker| worker["pid"] == pid && worker["route"] == other)
     );
 
-    let (code, _, err) = ask(&server, &["drain", other]);
-    assert_eq!(code, Some(1));
-    assert!(
-        err.starts_with(&format!(
-            "carme: {other} is the only worker of app app that takes requests"
-        )),
-        "{err}"
-    );
+    let reason = refused(&server, &["drain", other]);
+    let last = format!("{other} is the only worker of app app that takes requests");
+    assert!(reason.starts_with(&last), "{reason}");
 
     assert_eq!(done(&server, &["enable", busy]), format!("{busy} serves\n"));
     assert_eq!(states(&server), named(&[("app_1", "ready"), ("app_2", "ready")]));
@@ -156,14 +160,13 @@ fn there_are_as_many_workers_as_were_asked_for() {
     for (arguments, reason) in [
         (
             &["scale", "site", "2"][..],
-            "carme: there is no app site; the apps are app\n",
+            "there is no app site; the apps are app\n",
         ),
-        (&["scale", "app", "0"], "carme: app app can have 1 to "),
-        (&["scale", "app", "9999"], "carme: app app can have 1 to "),
+        (&["scale", "app", "0"], "app app can have 1 to "),
+        (&["scale", "app", "9999"], "app app can have 1 to "),
     ] {
-        let (code, _, err) = ask(&server, arguments);
-        assert_eq!(code, Some(1));
-        assert!(err.starts_with(reason), "{err}");
+        let told = refused(&server, arguments);
+        assert!(told.starts_with(reason), "{told}");
     }
 }
 
@@ -201,12 +204,8 @@ fn stacks_of_busy_threads_are_in_the_error_log() {
         "hello",
         "nothing was interrupted"
     );
-    let (code, _, err) = ask(&server, &["stacks", "app_9"]);
     assert_eq!(
-        (code, err.as_str()),
-        (
-            Some(1),
-            "carme: there is no worker app_9; the workers are app_1, app_2\n"
-        )
+        refused(&server, &["stacks", "app_9"]),
+        "there is no worker app_9; the workers are app_1, app_2\n"
     );
 }

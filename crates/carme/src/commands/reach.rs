@@ -42,7 +42,7 @@ pub(super) async fn server(which: &Which) -> Result<Found, ExitCode> {
 pub(super) async fn ask(server: &Found, request: &Request) -> Result<Reply, ExitCode> {
     match server.call(request).await {
         Ok(Reply::Refused { message }) => {
-            eprintln!("carme: {}", printable(&message));
+            eprintln!("carme: {}: {}", title(server), printable(&message));
             Err(ExitCode::FAILURE)
         }
         Ok(reply) => Ok(reply),

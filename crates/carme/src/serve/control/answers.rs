@@ -137,16 +137,17 @@ impl Answers {
 
 impl Answer for Answers {
     async fn answer(&self, request: Request) -> Reply {
-        let now = self.server.now();
+        // What is served then; an answer may outlast it.
+        let now = || self.server.now();
         match request {
             Request::Identify => Reply::Identity(self.identity()),
             Request::Status => self.status().await,
             Request::Reload => self.reload().await,
-            Request::Restart { route } => farm::restart(&now, route).await,
-            Request::Drain { route } => farm::drain(&now, &route).await,
-            Request::Enable { route } => farm::enable(&now, &route).await,
-            Request::Scale { app, workers } => farm::scale(&now, &app, workers),
-            Request::Stacks { route } => farm::stacks(&now, route.as_deref()),
+            Request::Restart { route } => farm::restart(&now(), route).await,
+            Request::Drain { route } => farm::drain(&now(), &route).await,
+            Request::Enable { route } => farm::enable(&now(), &route).await,
+            Request::Scale { app, workers } => farm::scale(&now(), &app, workers),
+            Request::Stacks { route } => farm::stacks(&now(), route.as_deref()),
             Request::ReopenLogs => self.reopen_logs().await,
             Request::Stop { timeout_ms, now } => self.stop(timeout_ms.map(Duration::from_millis), now).await,
         }

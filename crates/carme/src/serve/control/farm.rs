@@ -65,6 +65,9 @@ pub(super) async fn restart(now: &Now, route: Option<String>) -> Reply {
             Err(error) => return refused(&error),
         }
     }
+    if routes.is_empty() {
+        return Reply::Refused { message: known(now) };
+    }
     Reply::Restarted { routes, unfinished }
 }
 
