@@ -215,7 +215,7 @@ impl Balancer {
         let member = &mut self.members[index];
         member.busy -= 1;
         match outcome.ending {
-            Ending::Answered { status } => self.apply_status(index, status, now),
+            Ending::Answered { status } => self.apply_statuses(index, &[status], now),
             Ending::Failed { failure, .. } => self.apply_failure(index, failure, lease.granted, now),
             Ending::Unused => {}
         }
@@ -227,8 +227,11 @@ impl Balancer {
         next
     }
 
-    fn apply_status(&mut self, index: usize, status: u16, now: Instant) {
-        if self.settings.fail_on_status.contains(&status) {
+    fn apply_statuses(&mut self, index: usize, statuses: &[u16], now: Instant) {
+        if statuses
+            .iter()
+            .any(|status| self.settings.fail_on_status.contains(status))
+        {
             self.members[index].mark_error(now);
         }
     }
@@ -249,7 +252,7 @@ impl Balancer {
         if marks {
             member.mark_error(now);
         }
-        self.apply_status(index, failure.status(), now);
+        self.apply_statuses(index, failure.statuses(), now);
     }
 
     fn next_attempt(&self, index: usize, lease: &Lease, ending: Ending) -> Next {

@@ -34,13 +34,14 @@
 //! # What is Apache's and what is not
 //!
 //! Methods, sets, spares, standbys, sticky routes, redirects, retry, forced recovery and the counting of attempts are those
-//! of Apache httpd 2.4; each module names the function that it follows. Different on purpose:
+//! of Apache httpd 2.4; each module names the function that it follows, and `tests/apache` holds what Apache itself did in
+//! 881 cases, which come out the same here to the last counter. Different on purpose:
 //!
 //! - `max` holds for all requests together and exactly; Apache has it per child process. Requests go past full members,
 //!   and wait, first come first served, only when all suitable ones are full. Apache chooses first and waits then.
 //! - Waiting for a usable member (`timeout`) is waiting, not polling, and any number of requests can.
 //! - A member whose `retry` is over, or that was recovered by force, gets one request at a time until it has answered.
-//! - Another attempt goes to members that the request has not tried, if one is usable.
+//! - With [`Settings::untried_first`] another attempt goes to members that the request has not tried, if one is usable.
 //! - Passes and fails of health checks count one after another, as in Apache's manual.
 //! - Resetting a method leaves requests in flight and the displayed counters alone.
 

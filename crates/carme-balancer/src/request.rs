@@ -138,9 +138,9 @@ pub enum Unavailable {
 pub struct Outcome {
     /// Answered or failed.
     pub ending: Ending,
-    /// Bytes sent to the member that [`crate::Balancer::count_bytes`] was not told of.
+    /// Bytes sent to the member that [`crate::Balancer::count_bytes`] was not told of: head and body, as Apache counts.
     pub sent: u64,
-    /// Bytes received from it, likewise.
+    /// Bytes received from it, likewise: status line and body, as Apache counts.
     pub received: u64,
 }
 
@@ -204,12 +204,13 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The status that `failonstatus` sees, as Apache's `mod_proxy_http` returns it.
-    pub fn status(self) -> u16 {
+    /// The statuses that `failonstatus` sees: what Apache's `mod_proxy_http` returns, and what Carme's clients get where
+    /// that is another.
+    pub fn statuses(self) -> &'static [u16] {
         match self {
-            Failure::Connect => 503,
-            Failure::Timeout => 504,
-            Failure::Broke => 502,
+            Failure::Connect => &[503, 502],
+            Failure::Timeout => &[502, 504],
+            Failure::Broke => &[502],
         }
     }
 }

@@ -99,6 +99,9 @@ pub struct Settings {
     pub slow_start: Duration,
     /// Which failed requests go to another member.
     pub resend: Resend,
+    /// Whether another attempt goes to members that the request has not tried, as long as one is usable. Apache looks
+    /// only at Error, and a recovery by force may lead a request back to the member that has just failed it.
+    pub untried_first: bool,
 }
 
 impl Settings {
@@ -107,13 +110,14 @@ impl Settings {
     /// The most requests that wait.
     pub const DEFAULT_QUEUE_LIMIT: usize = 1000;
 
-    /// A balancer as Carme's own configuration makes it: `queue`, a slow start of ten seconds, and a member is given a
-    /// rest after five failures one after another.
+    /// A balancer as Carme's own configuration makes it: `queue`, a slow start of ten seconds, a rest for a member after
+    /// five failures one after another, and attempts at untried members first.
     pub fn new(name: impl Into<String>) -> Settings {
         Settings {
             method: Method::Queue,
             slow_start: Duration::from_secs(10),
             max_fails: NonZeroU32::new(5),
+            untried_first: true,
             ..Settings::apache(name)
         }
     }
@@ -135,6 +139,7 @@ impl Settings {
             force_recovery: true,
             slow_start: Duration::ZERO,
             resend: Resend::NothingSent,
+            untried_first: false,
         }
     }
 }

@@ -93,13 +93,14 @@ impl Balancer {
         {
             self.members[index].error_time = None;
             self.members[index].start_slowly(now);
-            self.reset();
+            self.restart_traffic();
         }
         self.serve_waiting(now);
         Ok(())
     }
 
-    /// The methods' `reset`: when a member is enabled or the method changes, all start anew. Unlike Apache the requests
+    /// The methods' `reset`: when the method changes, all start anew. (Apache means to do so when a member is enabled, too,
+    /// but puts it off until the method changes or a member is added: `ap_proxy_sync_balancer`.) Unlike Apache the requests
     /// in flight stay what they are, and so do the counters that people read.
     fn reset(&mut self) {
         for member in &mut self.members {

@@ -8,8 +8,10 @@
 use std::time::{Duration, Instant};
 
 use super::Balancer;
+use crate::member::{Live, Return};
 use crate::method::Choice;
 use crate::request::{MemberId, Unavailable};
+use crate::settings::Settings;
 use crate::status::Flag;
 use crate::waiting::For;
 
@@ -35,6 +37,14 @@ enum Best {
     Member(usize),
     Full(Duration),
     NoneUsable,
+}
+
+impl Settings {
+    /// Whether a request that has tried these members leaves this one for later. What Apache would choose once more,
+    /// because it was recovered by force or its `retry` was short, is passed over only with `untried_first`.
+    fn passes_over(&self, member: &Live, tried: &[MemberId]) -> bool {
+        tried.contains(&member.id) && (self.untried_first || member.coming_back != Return::Probation)
+    }
 }
 
 impl Balancer {
@@ -99,7 +109,7 @@ impl Balancer {
                     continue;
                 }
                 member.retry(now);
-                if member.status.is_usable() && !tried.contains(&member.id) {
+                if member.status.is_usable() && !self.settings.passes_over(member, tried) {
                     return Some(index);
                 }
                 // Bounded, because redirects may go round in a circle.
@@ -157,7 +167,7 @@ impl Balancer {
                     continue;
                 }
                 member.retry(now);
-                let usable = member.status.is_usable() && !tried.contains(&member.id);
+                let usable = member.status.is_usable() && !self.settings.passes_over(member, tried);
                 match (usable, spare, standby) {
                     (true, true, _) => spares.push(index),
                     (true, false, true) => standbys.push(index),
