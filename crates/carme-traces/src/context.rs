@@ -113,6 +113,11 @@ fn unhex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     Some(bytes)
 }
 
+/// A number from 0 to 1 that looks random.
+pub(crate) fn fraction() -> f64 {
+    next() as f64 / u64::MAX as f64
+}
+
 /// A number that no other call gives in this process, and that looks random: SplitMix64, begun anywhere. Ids have to be
 /// unique, not secret.
 fn next() -> u64 {

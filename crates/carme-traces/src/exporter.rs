@@ -1,80 +1,21 @@
 //! Spans gathered and sent: one task, one request at a time, one connection for each.
 
-use std::fmt;
 use std::future::pending;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Uri, header};
+use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::context;
+use crate::endpoint::Endpoint;
 use crate::otlp::{self, Span};
-
-/// Where a collector listens if nothing else is said.
-const PATH: &str = "/v1/traces";
-/// The port of OTLP over HTTP.
-const PORT: u16 = 4318;
-
-/// Where spans are sent: `http://HOST:PORT`, with a path or `/v1/traces`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    host: String,
-    port: u16,
-    path: String,
-}
-
-/// Why a text is no [`Endpoint`]: the rest of a sentence.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EndpointError {
-    /// It is no URL, or one with parts that make no sense here.
-    #[error("must be an address such as \"http://127.0.0.1:4318\", found {0:?}")]
-    Malformed(String),
-    /// It wants encryption.
-    #[error(
-        "must begin with \"http://\": spans are sent without TLS, to a collector on this machine or network, found {0:?}"
-    )]
-    Tls(String),
-}
-
-impl FromStr for Endpoint {
-    type Err = EndpointError;
-
-    fn from_str(text: &str) -> Result<Self, EndpointError> {
-        let malformed = || EndpointError::Malformed(text.to_owned());
-        let uri: Uri = text.parse().map_err(|_| malformed())?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err(EndpointError::Tls(text.to_owned())),
-            _ => return Err(malformed()),
-        }
-        let authority = uri.authority().ok_or_else(malformed)?;
-        if authority.as_str().contains('@') || authority.host().is_empty() || uri.query().is_some() {
-            return Err(malformed());
-        }
-        let path = match uri.path() {
-            "" | "/" => PATH,
-            path => path,
-        };
-        Ok(Endpoint {
-            host: authority.host().to_owned(),
-            port: authority.port_u16().unwrap_or(PORT),
-            path: path.to_owned(),
-        })
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}:{}{}", self.host, self.port, self.path)
-    }
-}
 
 /// How spans are sent.
 #[derive(Clone, Debug)]
@@ -93,6 +34,12 @@ pub struct ExporterOptions {
     pub linger: Duration,
     /// How long a request may take.
     pub timeout: Duration,
+    /// How often a batch is sent again if the collector cannot be reached or asks for it.
+    pub retries: u32,
+    /// How long it is waited before the first of these; twice as long before each further one.
+    pub pause: Duration,
+    /// The longest that it is waited, whatever the collector asks for.
+    pub longest_pause: Duration,
 }
 
 impl ExporterOptions {
@@ -106,6 +53,9 @@ impl ExporterOptions {
             batch: 512,
             linger: Duration::from_secs(5),
             timeout: Duration::from_secs(10),
+            retries: 4,
+            pause: Duration::from_secs(1),
+            longest_pause: Duration::from_secs(30),
         }
     }
 }
@@ -185,11 +135,10 @@ async fn run(
     let mut batch = Vec::new();
     let mut troubled = false;
     while gather(&options, &mut spans, &closing, &mut batch).await {
-        let body = otlp::request(&options.service, &options.version, &batch);
-        let outcome = timeout(options.timeout, post(&options.endpoint, body)).await;
+        let body = Bytes::from(otlp::request(&options.service, &options.version, &batch));
         let number = batch.len() as u64;
         batch.clear();
-        match outcome.unwrap_or(Err(PostError::TooSlow)) {
+        match deliver(&options, &mut spans, &closing, &body).await {
             Ok(()) => {
                 counts.sent.fetch_add(number, Relaxed);
                 if troubled {
@@ -206,6 +155,47 @@ async fn run(
             }
         }
     }
+}
+
+/// Sends a batch, again if that may help. New spans wait meanwhile, as many as may. At the end there is one last attempt.
+async fn deliver(
+    options: &ExporterOptions,
+    spans: &mut mpsc::Receiver<Span>,
+    closing: &Notify,
+    body: &Bytes,
+) -> Result<(), PostError> {
+    let mut retries = 0;
+    loop {
+        let outcome = timeout(options.timeout, post(&options.endpoint, body.clone())).await;
+        let error = match outcome.unwrap_or(Err(PostError::TooSlow)) {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        if retries == options.retries || !error.is_temporary() {
+            return Err(error);
+        }
+        tracing::debug!("{} does not take spans yet: {error}", options.endpoint);
+        let pause = pause(options, retries, &error);
+        tokio::select! {
+            biased;
+            () = closing.notified() => {
+                spans.close();
+                retries = options.retries;
+            }
+            () = tokio::time::sleep(pause) => retries += 1,
+        }
+    }
+}
+
+/// What the collector asks for, or else longer each time, and not the same for all servers that lost it together.
+fn pause(options: &ExporterOptions, retries: u32, error: &PostError) -> Duration {
+    let own = options.pause.saturating_mul(1 << retries.min(16));
+    let own = own.mul_f64(0.75 + 0.5 * context::fraction());
+    let asked = match error {
+        PostError::Refused(_, asked) => *asked,
+        _ => None,
+    };
+    asked.unwrap_or(own).min(options.longest_pause)
 }
 
 /// Waits for the first span and then for a moment, or until there are enough. `false` at the end.
@@ -247,12 +237,29 @@ enum PostError {
     #[error("its address makes no request: {0}")]
     Request(#[from] http::Error),
     #[error("it answers {0}")]
-    Refused(http::StatusCode),
+    Refused(StatusCode, Option<Duration>),
     #[error("it is too slow")]
     TooSlow,
 }
 
-async fn post(endpoint: &Endpoint, body: String) -> Result<(), PostError> {
+impl PostError {
+    /// Whether the same may be taken later (OTLP specification, "OTLP/HTTP Response").
+    fn is_temporary(&self) -> bool {
+        match self {
+            PostError::Connect(_) | PostError::Http(_) | PostError::TooSlow => true,
+            PostError::Request(_) => false,
+            PostError::Refused(status, _) => matches!(status.as_u16(), 429 | 502 | 503 | 504),
+        }
+    }
+}
+
+/// `Retry-After` in seconds. A date is not read: clocks differ, and there is an own pause for it.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+    seconds.trim().parse().ok().map(Duration::from_secs)
+}
+
+async fn post(endpoint: &Endpoint, body: Bytes) -> Result<(), PostError> {
     // Brackets are the URL's, not the address's.
     let host = endpoint.host.trim_start_matches('[').trim_end_matches(']');
     let stream = TcpStream::connect((host, endpoint.port)).await?;
@@ -261,13 +268,14 @@ async fn post(endpoint: &Endpoint, body: String) -> Result<(), PostError> {
         .header(header::HOST, format!("{}:{}", endpoint.host, endpoint.port))
         .header(header::CONTENT_TYPE, "application/json")
         .header(header::CONNECTION, "close")
-        .body(Full::new(Bytes::from(body)))?;
+        .body(Full::new(body))?;
     let driven = tokio::spawn(connection);
     let response = sender.send_request(request).await;
     driven.abort();
-    match response?.status() {
+    let response = response?;
+    match response.status() {
         status if status.is_success() => Ok(()),
-        status => Err(PostError::Refused(status)),
+        status => Err(PostError::Refused(status, retry_after(response.headers()))),
     }
 }
 
@@ -345,6 +353,8 @@ mod tests {
             batch: 3,
             linger: Duration::from_millis(50),
             timeout: Duration::from_millis(300),
+            retries: 1,
+            pause: Duration::from_millis(1),
             ..ExporterOptions::new(endpoint.parse().unwrap(), "site", "1")
         });
         for name in ["a", "b", "c", "d", "e", "f", "g"] {
@@ -356,15 +366,88 @@ mod tests {
         assert_eq!(names(&body), ["a", "b", "c"]);
         assert_eq!(names(&collect(&listener, "200 OK").await.1), ["d", "e"]);
         expect(&exporter, 5, 2).await;
-        // Refused, then too slow, then gone: dropped each time.
+        // What no other attempt would change.
         exporter.send(span("h"));
-        collect(&listener, "503 Busy").await;
+        collect(&listener, "400 Bad Request").await;
         expect(&exporter, 5, 3).await;
+        // Too slow, then gone, each time as often as it is tried.
         exporter.send(span("i"));
         expect(&exporter, 5, 4).await;
         drop(listener);
         exporter.send(span("j"));
         expect(&exporter, 5, 5).await;
+    }
+
+    #[tokio::test]
+    async fn what_the_collector_does_not_take_yet_is_sent_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let exporter = Exporter::start(ExporterOptions {
+            batch: 1,
+            pause: Duration::from_millis(1),
+            ..ExporterOptions::new(endpoint.parse().unwrap(), "site", "1")
+        });
+        exporter.send(span("a"));
+        for status in [
+            "429 Too Many",
+            "503 Busy\r\nRetry-After: 0",
+            "502 Bad",
+            "504 Late",
+            "200 OK",
+        ] {
+            assert_eq!(names(&collect(&listener, status).await.1), ["a"], "{status}");
+        }
+        expect(&exporter, 1, 0).await;
+        // Five attempts, and no more.
+        exporter.send(span("b"));
+        exporter.send(span("c"));
+        for _ in 0..5 {
+            assert_eq!(names(&collect(&listener, "503 Busy").await.1), ["b"]);
+        }
+        assert_eq!(names(&collect(&listener, "200 OK").await.1), ["c"]);
+        expect(&exporter, 2, 1).await;
+    }
+
+    #[tokio::test]
+    async fn an_end_shortens_the_pause_before_another_attempt_and_makes_it_the_last() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let exporter = Exporter::start(ExporterOptions {
+            batch: 1,
+            longest_pause: Duration::from_secs(3600),
+            ..ExporterOptions::new(endpoint.parse().unwrap(), "site", "1")
+        });
+        exporter.send(span("a"));
+        collect(&listener, "503 Busy\r\nRetry-After: 3600").await;
+        let ((), _) = tokio::join!(
+            exporter.finish(Duration::from_secs(60)),
+            collect(&listener, "503 Busy\r\nRetry-After: 3600")
+        );
+        assert_eq!(exporter.totals(), Totals { sent: 0, dropped: 1 });
+    }
+
+    #[test]
+    fn pauses_grow_up_to_a_bound_and_what_the_collector_asks_for_counts() {
+        let options = ExporterOptions::new("http://a".parse().unwrap(), "site", "1");
+        let at = |retries, error: &PostError| pause(&options, retries, error).as_secs_f64();
+        for (retries, about) in [(0, 1.0), (1, 2.0), (2, 4.0), (3, 8.0)] {
+            for _ in 0..100 {
+                let pause = at(retries, &PostError::TooSlow);
+                assert!((0.75 * about..=1.25 * about).contains(&pause), "{pause}");
+            }
+        }
+        assert_eq!(at(40, &PostError::TooSlow), 30.0);
+        let asked =
+            |seconds| PostError::Refused(StatusCode::TOO_MANY_REQUESTS, Some(Duration::from_secs(seconds)));
+        assert_eq!(at(3, &asked(2)), 2.0);
+        assert_eq!(at(0, &asked(3600)), 30.0);
+        let after = |text: &str| {
+            let value = http::HeaderValue::from_str(text).unwrap();
+            retry_after(&[(header::RETRY_AFTER, value)].into_iter().collect())
+        };
+        assert_eq!(after("7"), Some(Duration::from_secs(7)));
+        assert_eq!(after("Fri, 27 Nov 2026 10:00:00 GMT"), None);
+        assert_eq!(after("-1"), None);
     }
 
     #[tokio::test]
@@ -409,35 +492,5 @@ mod tests {
         let begun = Instant::now();
         lingering().finish(Duration::from_millis(50)).await;
         assert!(begun.elapsed() < Duration::from_secs(5));
-    }
-
-    #[test]
-    fn endpoints() {
-        for (text, shown) in [
-            ("http://127.0.0.1:4318", "http://127.0.0.1:4318/v1/traces"),
-            ("http://collector", "http://collector:4318/v1/traces"),
-            ("http://[::1]:1/", "http://[::1]:1/v1/traces"),
-            ("http://a:2/x/y", "http://a:2/x/y"),
-        ] {
-            assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), shown);
-        }
-        for text in [
-            "",
-            "127.0.0.1:4318",
-            "ftp://a",
-            "http://",
-            "http://u@a",
-            "http://a/?x=1",
-            "grpc://a:4317",
-        ] {
-            assert_eq!(
-                text.parse::<Endpoint>(),
-                Err(EndpointError::Malformed(text.to_owned()))
-            );
-        }
-        assert!(matches!(
-            "https://a".parse::<Endpoint>(),
-            Err(EndpointError::Tls(_))
-        ));
     }
 }

@@ -10,9 +10,11 @@
 #![forbid(unsafe_code)]
 
 mod context;
+mod endpoint;
 mod exporter;
 mod otlp;
 
 pub use context::{Context, SpanId, TraceId};
-pub use exporter::{Endpoint, EndpointError, Exporter, ExporterOptions, Totals};
+pub use endpoint::{Endpoint, EndpointError};
+pub use exporter::{Exporter, ExporterOptions, Totals};
 pub use otlp::{Span, Value};
