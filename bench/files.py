@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Static files and TLS beside Debian's nginx: `python3 bench/files.py` prints a table.
 
-1 kB, 100 kB and 10 MB over HTTP and HTTPS with 32 connections, and 1 kB with a TLS handshake for each request. Both servers do it with
-one process (nginx with one worker); `wrk` shares the machine with them. `bench/README.md` says more.
+1 kB, 100 kB and 10 MB over HTTP and HTTPS with 32 connections, 1 kB with a TLS handshake for each request, which `wrk` resumes, and whole
+handshakes alone (`openssl s_time`). Both servers do it with one process (nginx with one worker); the clients share the machine with them. `bench/README.md` says more.
 """
 
 import argparse

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from carme_bench import clients, command, figures, files, goals, plots, processes, report, slow, suite, wrk  # noqa: E402
+from carme_bench import clients, command, figures, files, goals, handshakes, plots, processes, report, slow, suite, wrk  # noqa: E402
 from carme_bench.peers import BY_NAME, Application, Job  # noqa: E402
 from carme_bench.results import CaseResult, Entry  # noqa: E402
 
@@ -35,12 +35,22 @@ class SlowClients(unittest.TestCase):
 
 
 class Files(unittest.TestCase):
-    def test_every_size_goes_over_both_schemes_and_one_case_is_about_handshakes(self):
+    def test_every_size_goes_over_both_schemes_and_two_cases_are_about_handshakes(self):
         cases = files.cases()
-        self.assertEqual(len(cases), 2 * len(files.SIZES) + 1)
-        self.assertEqual({(case.scheme, case.path) for case in cases if not case.fresh},
+        self.assertEqual(len(cases), 2 * len(files.SIZES) + 2)
+        self.assertEqual({(case.scheme, case.path) for case in cases if not case.fresh and not case.whole},
                          {(scheme, f"/{name}") for scheme in ("http", "https") for name in files.SIZES})
-        self.assertEqual([case.scheme for case in cases if case.fresh], ["https"])
+        self.assertEqual([case.scheme for case in cases if case.fresh or case.whole], ["https", "https"])
+
+    def test_what_openssl_says(self):
+        said = (
+            "Collecting connection statistics for 2 seconds\n****\n\n"
+            "1234 connections in 0.81s; 1523.46 connections/user sec, bytes read 0\n"
+            "1234 connections in 3 real seconds, 0 bytes read per connection\n"
+        )
+        self.assertEqual(handshakes.parse(said), 1234)
+        with self.assertRaisesRegex(wrk.LoadFailed, "connect:errno=111"):
+            handshakes.parse("connect:errno=111\n")
 
     def test_what_is_missing_is_named_with_its_package(self):
         with self.assertRaisesRegex(files.Missing, r"no-such-program is not installed \(Debian: apt-get install it\)"):

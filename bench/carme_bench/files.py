@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import wrk
+from . import handshakes, wrk
 from .processes import Command, Server, free_port
 
 SIZES = {"1kB": 1_000, "100kB": 100_000, "10MB": 10_000_000}
@@ -23,12 +23,14 @@ class Missing(Exception):
 
 @dataclass(frozen=True)
 class Case:
-    """What is asked for. `fresh`: each request on a connection of its own, so that each costs a handshake."""
+    """What is asked for. `fresh`: each request on a connection of its own, so that each costs a handshake, which is resumed.
+    `whole`: nothing is asked for, and each handshake begins a session of its own."""
 
     title: str
     scheme: str
     path: str
     fresh: bool = False
+    whole: bool = False
 
 
 @dataclass
@@ -44,7 +46,11 @@ class Figures:
 
 def cases() -> list:
     plain = [Case(f"{name}, {scheme}", scheme, f"/{name}") for name in SIZES for scheme in ("http", "https")]
-    return [*plain, Case("1kB, a TLS handshake each", "https", "/1kB", fresh=True)]
+    return [
+        *plain,
+        Case("1kB, a TLS handshake each, resumed", "https", "/1kB", fresh=True),
+        Case("whole TLS handshakes alone", "https", "", whole=True),
+    ]
 
 
 NGINX = """\
@@ -130,6 +136,8 @@ def measure(server: Server, case: Case, port: int, seconds: float) -> tuple:
     close = ("Connection: close",) if case.fresh else ()
 
     def load(duration):
+        if case.whole:
+            return handshakes.run(need("openssl", "openssl"), port, duration)
         return wrk.run("wrk", port, case.path, CONNECTIONS, duration, scheme=case.scheme, headers=close)
 
     load(1)
