@@ -11,6 +11,7 @@ mod assemble;
 mod bind;
 mod changes;
 mod config;
+mod development;
 mod draft;
 mod env_file;
 mod error_page;
@@ -44,6 +45,7 @@ pub use changes::{Applies, Change, What};
 pub use config::{
     AccessLog, App, AppTimeouts, Config, Interface, Limits, Queue, Server, Timeouts, Traces, defaults,
 };
+pub use development::{Development, DevelopmentOptions};
 pub use env_file::parse as parse_env_file;
 pub use error_page::{Answers, ErrorPage, Markup};
 pub use interpreter::{Interpreter, Origin};

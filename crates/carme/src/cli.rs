@@ -6,7 +6,7 @@ mod service;
 
 use std::path::PathBuf;
 
-use carme_config::ServeOptions;
+use carme_config::{DevelopmentOptions, ServeOptions};
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use control::{
@@ -44,6 +44,7 @@ Examples:
   carme serve \"shop:create_app()\" --env-file .env --mount /shop
   carme serve mysite.wsgi --directory /srv/mysite --python /srv/mysite/.venv
   carme serve app.py --access-log access.log --log-format combined
+  carme serve app.py --reload
   carme serve app.py --bind https://0.0.0.0:443 --certificate site.pem --key site.key
   carme serve -c carme.toml";
 
@@ -68,7 +69,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve an application, or what a configuration file says.
     #[command(after_help = SERVE_EXAMPLES)]
-    Serve(Box<Subject>),
+    Serve(Box<Serving>),
     /// Tell everything that is wrong with a command line or a configuration file, or what it would serve.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(Box<Subject>),
@@ -104,11 +105,50 @@ pub(crate) enum Command {
     Service(ServiceCommand),
 }
 
+/// What is to be served, and whether somebody is working on it.
+#[derive(Debug, Args)]
+pub(crate) struct Serving {
+    #[command(flatten)]
+    pub(crate) subject: Subject,
+    #[command(flatten)]
+    development: DevelopmentArguments,
+}
+
+/// For the command line alone: a configuration file is for the server that others use.
+#[derive(Debug, Args)]
+struct DevelopmentArguments {
+    /// Reload when the source changes; while it is broken browsers see why, and they reload by themselves. For
+    /// development.
+    #[arg(long, help_heading = "Development")]
+    reload: bool,
+    /// Watch this folder and what is below it; may be repeated [default: the applications' folders].
+    #[arg(long, value_name = "DIR", requires = "reload", help_heading = "Development")]
+    reload_dir: Vec<String>,
+    /// Watch files with such names, too; may be repeated [default: code, templates, styles and scripts].
+    #[arg(
+        long,
+        value_name = "PATTERN",
+        requires = "reload",
+        help_heading = "Development"
+    )]
+    reload_include: Vec<String>,
+}
+
+impl Serving {
+    pub(crate) fn development(&self) -> DevelopmentOptions {
+        DevelopmentOptions {
+            reload: self.development.reload,
+            folders: self.development.reload_dir.clone(),
+            patterns: self.development.reload_include.clone(),
+        }
+    }
+}
+
 /// What is to be served or checked: a file's content, or a target with options.
 #[derive(Debug, Args)]
 pub(crate) struct Subject {
     /// Take everything from this file.
-    #[arg(short, long, value_name = "FILE", exclusive = true)]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "Options")]
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     options: Options,
@@ -258,7 +298,8 @@ mod tests {
 
     fn options(words: &[&str]) -> ServeOptions {
         match Cli::try_parse_from(words).expect("it can be typed").command {
-            Command::Serve(subject) | Command::Check(subject) => subject.into_options(),
+            Command::Serve(serving) => serving.subject.into_options(),
+            Command::Check(subject) => subject.into_options(),
             other => panic!("{other:?} is another command"),
         }
     }
@@ -347,6 +388,36 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::ArgumentConflict);
         }
         assert!(Cli::try_parse_from(["carme", "serve", "-c", "carme.toml"]).is_ok());
+    }
+
+    #[test]
+    fn development_goes_with_a_target_and_with_a_file() {
+        let words = "carme serve -c a.toml --reload --reload-dir x --reload-dir y --reload-include *.toml";
+        let Ok(Cli {
+            command: Command::Serve(serving),
+        }) = Cli::try_parse_from(words.split(' '))
+        else {
+            panic!("it can be typed");
+        };
+        assert_eq!(
+            serving.development(),
+            DevelopmentOptions {
+                reload: true,
+                folders: vec!["x".into(), "y".into()],
+                patterns: vec!["*.toml".into()],
+            }
+        );
+        assert!(Cli::try_parse_from(["carme", "serve", "app.py", "--reload"]).is_ok());
+        for (words, kind) in [
+            (
+                "carme serve app.py --reload-dir x",
+                ErrorKind::MissingRequiredArgument,
+            ),
+            ("carme check app.py --reload", ErrorKind::UnknownArgument),
+        ] {
+            let error = Cli::try_parse_from(words.split(' ')).expect_err(words);
+            assert_eq!(error.kind(), kind, "{words}");
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         }
     };
     match command {
-        Command::Serve(subject) => commands::serve::serve(*subject, &surroundings),
+        Command::Serve(serving) => commands::serve::serve(*serving, &surroundings),
         Command::Check(subject) => commands::check::check(*subject, surroundings),
         Command::Status(options) => commands::status::status(&options),
         Command::Reload(which) => commands::reload::reload(&which),

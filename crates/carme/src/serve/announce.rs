@@ -4,6 +4,32 @@ use carme_farm::{About, AppPlan};
 
 /// The line of one app, which answers below these paths at these addresses.
 pub(super) fn line(about: &About, plan: &AppPlan, addresses: &[String], paths: &[&str]) -> String {
+    let range = &plan.workers.range;
+    let workers = match (range.start(), range.end()) {
+        (1, 1) => "1 worker".to_owned(),
+        (least, most) if least == most => format!("{most} workers"),
+        (least, most) => format!("{least} to {most} workers"),
+    };
+    format!(
+        "Serving {} ({}) at {} with {workers} of {} ({})",
+        about.title,
+        about.interface,
+        places(addresses, paths),
+        about.python,
+        plan.python.display(),
+    )
+}
+
+/// The line of an app that does not start yet, where somebody works on it.
+pub(super) fn line_until_it_starts(plan: &AppPlan, addresses: &[String], paths: &[&str]) -> String {
+    format!(
+        "Serving why {} does not start at {}",
+        plan.target,
+        places(addresses, paths)
+    )
+}
+
+fn places(addresses: &[String], paths: &[&str]) -> String {
     let mut places = Vec::new();
     for address in addresses {
         for path in paths {
@@ -17,20 +43,7 @@ pub(super) fn line(about: &About, plan: &AppPlan, addresses: &[String], paths: &
             places.push(format!("{address}{apart}{path}"));
         }
     }
-    let range = &plan.workers.range;
-    let workers = match (range.start(), range.end()) {
-        (1, 1) => "1 worker".to_owned(),
-        (least, most) if least == most => format!("{most} workers"),
-        (least, most) => format!("{least} to {most} workers"),
-    };
-    format!(
-        "Serving {} ({}) at {} with {workers} of {} ({})",
-        about.title,
-        about.interface,
-        places.join(", "),
-        about.python,
-        plan.python.display(),
-    )
+    places.join(", ")
 }
 
 /// The line of a server that needs no app.
@@ -83,11 +96,15 @@ mod tests {
             line(
                 &about,
                 &plan(Scale::fixed(1)),
-                &[tcp, "unix:/run/a.sock".to_owned()],
+                &[tcp.clone(), "unix:/run/a.sock".to_owned()],
                 &["/blog/"]
             ),
             "Serving hello:application (WSGI) at http://127.0.0.1:8000/blog, unix:/run/a.sock /blog with 1 worker of \
              CPython 3.13.1 (/usr/bin/python3)"
+        );
+        assert_eq!(
+            line_until_it_starts(&plan(Scale::fixed(1)), &[tcp], &["/blog/"]),
+            "Serving why hello does not start at http://127.0.0.1:8000/blog"
         );
     }
 }

@@ -1,6 +1,7 @@
 //! Who has started the server and waits for its word: somebody at a console, systemd, or Windows' service control manager.
 
 use std::fmt;
+use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -52,7 +53,8 @@ pub(crate) trait Host: Send + Sync {
 
     /// A line for people: what is served where.
     fn say(&self, line: &str) {
-        eprintln!("{line}");
+        // In one piece: the error log may be written to the same terminal at this moment.
+        let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
     }
 
     /// Told of each new stage. Must not wait.

@@ -1,18 +1,19 @@
 //! From configured locations to the front's.
 
 use carme_config::{Answer, Config};
-use carme_farm::dispatch::App;
 use carme_front::{
     Compress, FileOptions, Files, Fixed, HeaderChange, HeaderRule, Location, Policy, Redirect, StatusRange,
 };
 use http::{HeaderName, HeaderValue, StatusCode};
 
+use super::develop::Served;
+
 /// The front's location; `None` if its app is not there.
 pub(super) fn location(
     config: &Config,
     configured: &carme_config::Location,
-    apps: &[App],
-) -> Option<Location<App>> {
+    apps: &[Served],
+) -> Option<Location<Served>> {
     let path = configured.path.script_name();
     let mut policy = policy(&configured.policy);
     let location = match &configured.answer {

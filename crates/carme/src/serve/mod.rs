@@ -3,6 +3,7 @@
 mod announce;
 mod apps;
 mod control;
+mod develop;
 mod error_log;
 mod host;
 mod locations;
@@ -19,7 +20,7 @@ mod site;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use carme_config::Config;
+use carme_config::{Config, Development};
 use carme_farm::dispatch::Hooks;
 use carme_farm::{Failure, FindFiles};
 use carme_log::Destination;
@@ -30,7 +31,7 @@ use control::Control;
 use error_log::ErrorLog;
 use host::Stages;
 use orders::{Inbox, Order};
-use server::{Now, Outfit, Server};
+use server::{Outfit, Server};
 
 pub(crate) use host::{Console, Failed, Host, Stage};
 pub(crate) use server::Source;
@@ -83,8 +84,13 @@ impl From<&ServeError> for Failed {
 }
 
 /// Serves until it is told to stop; returns the program's exit code.
-pub(crate) fn run(config: Config, source: Source, host: Arc<dyn Host>) -> ExitCode {
-    match try_run(config, source, Arc::clone(&host)) {
+pub(crate) fn run(
+    config: Config,
+    source: Source,
+    host: Arc<dyn Host>,
+    development: Option<Development>,
+) -> ExitCode {
+    match try_run(config, source, Arc::clone(&host), development) {
         Ok(Ended::Orderly) => ExitCode::SUCCESS,
         Ok(Ended::AtOnce) => ExitCode::FAILURE,
         Err(error) => {
@@ -94,10 +100,16 @@ pub(crate) fn run(config: Config, source: Source, host: Arc<dyn Host>) -> ExitCo
     }
 }
 
-fn try_run(config: Config, source: Source, host: Arc<dyn Host>) -> Result<Ended, ServeError> {
-    let first_failure = match source {
-        Source::File(..) => FirstFailure::IsTriedAgain,
-        Source::Options => FirstFailure::Ends,
+fn try_run(
+    config: Config,
+    source: Source,
+    host: Arc<dyn Host>,
+    development: Option<Development>,
+) -> Result<Ended, ServeError> {
+    let first_failure = match (&source, &development) {
+        // Whoever works on it will mend it.
+        (_, Some(_)) | (Source::File(..), None) => FirstFailure::IsTriedAgain,
+        (Source::Options, None) => FirstFailure::Ends,
     };
     let server = &config.server;
     let destination = logs::destination(&server.error_log, server.error_log_rotation, Destination::Stderr);
@@ -112,14 +124,16 @@ fn try_run(config: Config, source: Source, host: Arc<dyn Host>) -> Result<Ended,
     let mut builder = tokio::runtime::Builder::new_current_thread();
     hooks.install(&mut builder);
     let runtime = builder.enable_all().build()?;
+    let development = development.map(|wanted| develop::Development::new(&wanted, &config));
     let outfit = Outfit {
         source: Arc::new(source),
         files,
         hooks,
         error_log,
         stages: Stages::begin(host),
+        live: development.as_ref().map(develop::Development::live),
     };
-    let ended = runtime.block_on(serve(Arc::new(config), first_failure, outfit));
+    let ended = runtime.block_on(serve(Arc::new(config), first_failure, outfit, development));
     // What still runs in threads of the runtime ends with the process.
     runtime.shutdown_background();
     ended
@@ -129,11 +143,13 @@ async fn serve(
     config: Arc<Config>,
     first_failure: FirstFailure,
     outfit: Outfit,
+    development: Option<develop::Development>,
 ) -> Result<Ended, ServeError> {
     let (orders, mut inbox) = orders::listen()?;
     let stages = Arc::clone(&outfit.stages);
     stages.host().attach(&orders);
     let server = Server::start(config, outfit)?;
+    let _following = development.map(|development| development.follow(Arc::clone(&server)));
     let control = Control::open(&server, orders);
     let ended = tokio::select! {
         ended = serve_until_told(&server, first_failure, &mut inbox) => ended,
@@ -153,7 +169,7 @@ async fn serve_until_told(
         let orders = obey(server, inbox);
         tokio::pin!(orders);
         tokio::select! {
-            started = first_answers(server.now(), first_failure, stages.host()) => match started {
+            started = first_answers(server, first_failure) => match started {
                 Ok(broken) => {
                     stages.serving(broken);
                     orders.await
@@ -198,11 +214,8 @@ async fn obey(server: &Arc<Server>, inbox: &mut Inbox) -> orders::Told {
 }
 
 /// Waits for each app's first word and passes it on. Returns a line for each app that does not start.
-async fn first_answers(
-    now: Arc<Now>,
-    first_failure: FirstFailure,
-    host: &dyn Host,
-) -> Result<Vec<String>, ServeError> {
+async fn first_answers(server: &Server, first_failure: FirstFailure) -> Result<Vec<String>, ServeError> {
+    let (now, host) = (server.now(), server.outfit.stages.host());
     let addresses: Vec<String> = now.doors.iter().map(|door| door.address.clone()).collect();
     if now.apps.is_empty() {
         host.say(&announce::line_without_apps(&addresses));
@@ -212,14 +225,7 @@ async fn first_answers(
         let plan = &apps::plan(&now.config.apps[index]);
         match running.first().await {
             Ok(about) => {
-                let mut paths = Vec::new();
-                for location in now.config.places_of(index) {
-                    // Once, however many hosts it is for.
-                    let path = location.path.script_name();
-                    if !paths.contains(&path) {
-                        paths.push(path);
-                    }
-                }
+                let paths = paths_of(&now.config, index);
                 host.say(&announce::line(&about, plan, &addresses, &paths));
             }
             Err(failure) if first_failure == FirstFailure::Ends => {
@@ -231,8 +237,29 @@ async fn first_answers(
             Err(failure) => {
                 tracing::error!(app = &*plan.name, "it does not start: {failure}");
                 broken.push(format!("app {} did not start: {failure}", plan.name));
+                if let Some(live) = &server.outfit.live {
+                    live.broke(develop::Broken {
+                        message: format!("app {} does not start: {}", plan.name, failure.message),
+                        traceback: failure.traceback.clone(),
+                        is_start: true,
+                    });
+                    let paths = paths_of(&now.config, index);
+                    host.say(&announce::line_until_it_starts(plan, &addresses, &paths));
+                }
             }
         }
     }
     Ok(broken)
+}
+
+/// Where an app answers, each path once, however many hosts it is for.
+fn paths_of(config: &Config, app: usize) -> Vec<&str> {
+    let mut paths = Vec::new();
+    for location in config.places_of(app) {
+        let path = location.path.script_name();
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+    }
+    paths
 }

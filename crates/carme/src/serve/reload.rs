@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::apps::{self, Running};
+use super::develop::Served;
 use super::error_log::ErrorLog;
 use super::monitor::Watch;
 use super::server::{Now, Server};
@@ -263,7 +264,7 @@ impl Server {
         prepared: Parts,
         started: Started,
         before: &Now,
-    ) -> (Retired<carme_farm::dispatch::App>, Vec<Rolling>, Arc<Now>) {
+    ) -> (Retired<Served>, Vec<Rolling>, Arc<Now>) {
         let Parts {
             error_log,
             access_logs,
@@ -295,7 +296,7 @@ impl Server {
         let site = site::site(
             &config,
             access_logs,
-            &Now::app_queues(&apps),
+            &Now::served(&apps, self.outfit.live.as_ref()),
             Now::secure_port(&doors).or(fresh),
             &watch,
         );
@@ -316,7 +317,7 @@ impl Server {
     }
 
     /// Ends what is not served any more, when it has finished what it began with.
-    async fn retire(&self, retired: Retired<carme_farm::dispatch::App>, old: Arc<Now>) {
+    async fn retire(&self, retired: Retired<Served>, old: Arc<Now>) {
         let now = self.now();
         let closed: Vec<_> = old
             .doors

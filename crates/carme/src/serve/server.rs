@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use carme_config::{Bind, Config, Problems, Surroundings};
 use carme_farm::FindFiles;
-use carme_farm::dispatch::{App, Hooks};
+use carme_farm::dispatch::Hooks;
 use carme_front::{DoorId, Drained, Shutdown, Tls};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::apps::{self, Running};
+use super::develop::{Live, Served};
 use super::error_log::ErrorLog;
 use super::host::Stages;
 use super::logs::{self, Logs};
@@ -42,13 +43,15 @@ pub(super) struct Outfit {
     pub(super) hooks: Hooks,
     pub(super) error_log: ErrorLog,
     pub(super) stages: Arc<Stages>,
+    /// In development: what browsers ask for.
+    pub(super) live: Option<Arc<Live>>,
 }
 
 /// The running server.
 pub(crate) struct Server {
     pub(super) outfit: Outfit,
     pub(super) shutdown: Shutdown,
-    pub(super) front: Arc<carme_front::Server<App>>,
+    pub(super) front: Arc<carme_front::Server<Served>>,
     pub(super) watching: Vec<Watching>,
     now: Mutex<Arc<Now>>,
     /// Held by whoever changes it: one at a time.
@@ -87,8 +90,13 @@ impl Now {
         doors.iter().find(is_secure)?.port
     }
 
-    pub(super) fn app_queues(apps: &[Arc<Running>]) -> Vec<App> {
-        apps.iter().map(|running| running.app.clone()).collect()
+    /// The apps as the front sees them.
+    pub(super) fn served(apps: &[Arc<Running>], live: Option<&Arc<Live>>) -> Vec<Served> {
+        let served = |running: &Arc<Running>| Served {
+            app: running.app.clone(),
+            live: live.cloned(),
+        };
+        apps.iter().map(served).collect()
     }
 }
 
@@ -111,7 +119,13 @@ impl Server {
         let secure_port = secure
             .and_then(|(_, listener)| listener.local_addr())
             .map(|address| address.port());
-        let site = site::site(&config, access_logs, &Now::app_queues(&apps), secure_port, &watch);
+        let site = site::site(
+            &config,
+            access_logs,
+            &Now::served(&apps, outfit.live.as_ref()),
+            secure_port,
+            &watch,
+        );
         // Until all else is over: whoever watches sees the end, too.
         let watching = watch.serve(watched, &config.monitor, outfit.stages.host());
         let front = Arc::new(carme_front::Server::new(Arc::new(site)));
@@ -144,7 +158,7 @@ impl Server {
     }
 
     pub(super) fn open(
-        front: &carme_front::Server<App>,
+        front: &carme_front::Server<Served>,
         bind: &Bind,
         listener: carme_front::Listener,
     ) -> Door {

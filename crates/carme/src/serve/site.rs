@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use carme_config::{Answers, Bind, Config, Markup, TrustedProxy};
-use carme_farm::dispatch::App;
 use carme_front::{
     AccessLog, BindError, ClientHeader, ErrorPage, ErrorPages, ForwardedFields, Https, Limits, Listener,
     Proxies, Site, SiteOptions, Tls,
@@ -22,6 +21,7 @@ pub(super) enum ListenError {
 
 use super::monitor::Watch;
 
+use super::develop::{self, Served};
 use super::locations;
 use super::passed::{self, PassedError};
 
@@ -69,10 +69,10 @@ pub(super) fn listen_at(bind: &Bind, backlog: i32) -> Result<Vec<Listener>, List
 pub(super) fn site(
     config: &Config,
     access_logs: Vec<AccessLog>,
-    apps: &[App],
+    apps: &[Served],
     secure_port: Option<u16>,
     watch: &Arc<Watch>,
-) -> Site<App> {
+) -> Site<Served> {
     let (limits, timeouts) = (&config.server.limits, &config.server.timeouts);
     let limits = Limits {
         connections: limits.connections.get(),
@@ -95,7 +95,7 @@ pub(super) fn site(
         proxies: proxies(&config.server.proxies),
         access_logs,
         https: https(config, secure_port),
-        error_pages: error_pages(config),
+        error_pages: error_pages(config, apps.iter().any(|app| app.live.is_some())),
         metrics: watch.metrics(),
         monitor: watch.public_pages(&config.monitor),
         traces: watch.traces(config),
@@ -143,16 +143,36 @@ fn proxies(configured: &carme_config::Proxies) -> Proxies {
     }
 }
 
-fn error_pages(config: &Config) -> ErrorPages {
-    ErrorPages::new(config.error_pages.iter().map(|page| ErrorPage {
-        statuses: match page.answers {
-            Answers::Status(status) => status..=status,
-            Answers::Class(class) => class * 100..=class * 100 + 99,
-        },
-        markup: match page.markup {
-            Markup::Html => carme_front::Markup::Html,
-            Markup::Plain => carme_front::Markup::Plain,
-        },
-        text: page.text.clone(),
-    }))
+/// The user's pages. In development they reload, too, and so does one for what an app makes wrong.
+fn error_pages(config: &Config, is_development: bool) -> ErrorPages {
+    let mut pages: Vec<_> = config
+        .error_pages
+        .iter()
+        .map(|page| ErrorPage {
+            statuses: match page.answers {
+                Answers::Status(status) => status..=status,
+                Answers::Class(class) => class * 100..=class * 100 + 99,
+            },
+            markup: match page.markup {
+                Markup::Html => carme_front::Markup::Html,
+                Markup::Plain => carme_front::Markup::Plain,
+            },
+            text: page.text.clone(),
+        })
+        .collect();
+    let is_app = |location: &&carme_config::Location| matches!(location.answer, carme_config::Answer::App(_));
+    if is_development && let Some(location) = config.locations.iter().find(is_app) {
+        let mount = location.path.script_name();
+        for page in &mut pages {
+            if page.markup == carme_front::Markup::Html {
+                page.text.push_str(&develop::tag(mount));
+            }
+        }
+        pages.push(ErrorPage {
+            statuses: 500..=599,
+            markup: carme_front::Markup::Html,
+            text: develop::failure_page(mount),
+        });
+    }
+    ErrorPages::new(pages)
 }
