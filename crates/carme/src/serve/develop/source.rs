@@ -47,7 +47,7 @@ impl Source {
             }
         };
         let watcher = notify::recommended_watcher(told)
-            .inspect_err(|error| tell_of_looking(error))
+            .inspect_err(tell_of_looking)
             .ok();
         let mut source = Source {
             seen: Arc::new(tree.look()),
