@@ -85,7 +85,9 @@ fn times(server: &Server, text: &str) -> usize {
 
 #[test]
 fn a_change_is_served_and_browsers_are_told() {
-    let server = start(&app("first"), &[]);
+    let server = ServerBuilder::app(&app("first"))
+        .args(&["--workers", "3", "--reload"])
+        .start();
     let page = browse(&server, "/");
     assert!(page.text().contains("<p>first</p>"), "{}", page.text());
     let script = server.get("/__carme__/reload.js");
@@ -106,10 +108,12 @@ fn a_change_is_served_and_browsers_are_told() {
     let told = waiting.response("GET").unwrap();
     assert_eq!(told.status(), 200);
     assert_ne!(told.text(), since);
-    // Told when it is served, so that the reload shows it.
-    let page = browse(&server, "/");
-    assert!(page.text().contains("<p>second one</p>"), "{}", page.text());
-    assert_eq!(version(&page), told.text());
+    // Told when every worker has it, so that the reload shows it.
+    for _ in 0..30 {
+        let page = browse(&server, "/");
+        assert!(page.text().contains("<p>second one</p>"), "{}", page.text());
+        assert_eq!(version(&page), told.text());
+    }
     server.wait_for_line("reloading after a change of app.py");
 }
 
