@@ -103,7 +103,7 @@ fn serve(line: &Line, process: &Arc<Process>) -> u32 {
     make_log_folder(&config, folder);
     let source = Source::File(file.clone(), surroundings);
     let host = Arc::clone(process) as Arc<dyn Host>;
-    let failed = serve::run(config, source, host) != ExitCode::SUCCESS && !process.is_stopping();
+    let failed = serve::run(config, source, host, None) != ExitCode::SUCCESS && !process.is_stopping();
     u32::from(failed)
 }
 
