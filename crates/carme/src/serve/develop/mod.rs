@@ -135,6 +135,8 @@ fn is_public(bind: &Bind) -> bool {
     match bind {
         Bind::Tcp(address) | Bind::Tls(address) => is_outside(address.ip()),
         Bind::Unix(_) => false,
+        // A service's: it is hardly for one person alone.
+        Bind::Passed { .. } => true,
     }
 }
 
