@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::balancer::{Balancer, Proxying, named_balancer};
 use crate::config::{AccessLog, App, AppTimeouts, Config, Queue, defaults};
 use crate::draft::{AnswerDraft, AppDraft, At, Draft, LocationDraft, PolicyDraft};
 use crate::interpreter::{Interpreter, Origin};
@@ -27,6 +28,11 @@ pub(crate) fn assemble(
     for app in &draft.apps {
         apps.extend(complete(app, &draft, surroundings, &mut problems));
     }
+    let balancers: Vec<Balancer> = draft
+        .balancers
+        .iter()
+        .map(|balancer| balancer.complete(&draft, &mut problems))
+        .collect();
     check_routes(&draft.apps, &mut problems);
     let tls = draft
         .tls
@@ -39,6 +45,7 @@ pub(crate) fn assemble(
         server: draft.server,
         tls,
         apps,
+        balancers,
         locations,
         access_logs: draft.access_logs.unwrap_or_else(|| vec![AccessLog::default()]),
         error_pages: draft.error_pages,
@@ -245,10 +252,19 @@ fn locations(draft: &Draft, problems: &mut Problems) -> Vec<Location> {
                 problems.push(nowhere(app, no_location(&app.name.value)));
             }
         }
+        let answer = match draft.apps.is_empty() && !draft.balancers.is_empty() {
+            true => Answer::Balancer(Proxying::at(0, "")),
+            false => Answer::App(0),
+        };
+        if draft.apps.len() + draft.balancers.len() > 1 {
+            for balancer in &draft.balancers {
+                problems.push(balancer.problem(nobody_comes(&balancer.name.value)));
+            }
+        }
         return vec![Location {
             host: None,
             path: MountPath::root(),
-            answer: Answer::App(0),
+            answer,
             policy: PolicyDraft::default().complete(&draft.server.policy),
         }];
     };
@@ -267,6 +283,12 @@ fn locations(draft: &Draft, problems: &mut Problems) -> Vec<Location> {
         let answer = match &location.answer {
             AnswerDraft::Other(answer) => Ok(answer.clone()),
             AnswerDraft::App(app) => named_app(app, draft).map(Answer::App),
+            AnswerDraft::Balancer(name, proxying) => named_balancer(name, draft).map(|balancer| {
+                Answer::Balancer(Proxying {
+                    balancer,
+                    ..proxying.clone()
+                })
+            }),
         };
         match answer {
             Ok(answer) => locations.push(Location {
@@ -288,6 +310,15 @@ fn locations(draft: &Draft, problems: &mut Problems) -> Vec<Location> {
                 .any(|location| location.app_name() == Some(&app.name.value))
         {
             problems.push(nowhere(app, no_location(&app.name.value)));
+        }
+    }
+    for (index, balancer) in draft.balancers.iter().enumerate() {
+        let is_this = |location: &Location| match &location.answer {
+            Answer::Balancer(proxying) => proxying.balancer == index,
+            _ => false,
+        };
+        if all_known && !locations.iter().any(is_this) {
+            problems.push(balancer.problem(nobody_comes(&balancer.name.value)));
         }
     }
     locations.sort_by_key(|location| {
@@ -325,6 +356,12 @@ fn sendfile(app: &AppDraft, draft: &Draft, problems: &mut Problems) -> Vec<std::
 fn no_location(name: &str) -> Mistake {
     Mistake::new("is not served anywhere").cure(format!(
         "add [[locations]] with path = \"/{name}\" and app = \"{name}\""
+    ))
+}
+
+fn nobody_comes(name: &str) -> Mistake {
+    Mistake::new("is not served anywhere").cure(format!(
+        "add [[locations]] with path = \"/{name}\" and balancer = \"{name}\""
     ))
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use carme_log::{Condition, Rotation};
 
+use crate::balancer::Balancer;
 use crate::bind::Bind;
 use crate::error_page::ErrorPage;
 use crate::interpreter::Interpreter;
@@ -116,6 +117,16 @@ pub mod defaults {
         every: None,
         keep: NonZeroUsize::new(10),
     };
+    /// A member that has failed is not tried for so long.
+    pub const MEMBER_RETRY: Duration = Duration::from_secs(60);
+    /// How long a member may be silent.
+    pub const MEMBER_TIMEOUT: Duration = Duration::from_secs(60);
+    /// The longest line of a member's header section.
+    pub const RESPONSE_FIELD: ByteSize = ByteSize::kib(8);
+    /// How often a member is asked whether it is well.
+    pub const HEALTH_INTERVAL: Duration = Duration::from_secs(30);
+    /// How long nothing comes from a member before what came is passed on, where that is looked at.
+    pub const FLUSH_WAIT: Duration = Duration::from_millis(10);
     /// The access log's format: `combined` and the route.
     pub const LOG_FORMAT: &str = "combined_route";
 
@@ -147,6 +158,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// The applications; none if all that is served needs none.
     pub apps: Vec<App>,
+    /// HTTP servers elsewhere; none if nothing is passed on.
+    pub balancers: Vec<Balancer>,
     /// What answers where: those of a host before those of any, longest path first, so that the first that covers a
     /// request is the one.
     pub locations: Vec<Location>,

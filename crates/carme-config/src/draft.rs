@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::balancer::{BalancerDraft, Proxying};
 use crate::config::{AccessLog, Interface, Server, Traces};
 use crate::error_page::ErrorPage;
 use crate::location::{Answer, Compress, HeaderRule, HostPattern, Policy};
@@ -43,7 +44,8 @@ pub(crate) struct Draft {
     pub(crate) server: Server,
     pub(crate) tls: Option<TlsDraft>,
     pub(crate) apps: Vec<AppDraft>,
-    /// `None` if the user named none: then the only app answers everything.
+    pub(crate) balancers: Vec<BalancerDraft>,
+    /// `None` if the user named none: then the only app, or balancer, answers everything.
     pub(crate) locations: Option<Vec<LocationDraft>>,
     /// Whether each of them could be read: if not, an app without any has perhaps one.
     pub(crate) all_locations_read: bool,
@@ -126,7 +128,9 @@ pub(crate) struct LocationDraft {
 pub(crate) enum AnswerDraft {
     /// The app's name.
     App(At<String>),
-    /// Anything that needs no app.
+    /// The balancer's name, and how: its index there counts for nothing.
+    Balancer(At<String>, Proxying),
+    /// Anything that needs neither.
     Other(Answer),
 }
 
@@ -145,7 +149,7 @@ impl LocationDraft {
     pub(crate) fn app_name(&self) -> Option<&str> {
         match &self.answer {
             AnswerDraft::App(app) => Some(&app.value),
-            AnswerDraft::Other(_) => None,
+            AnswerDraft::Balancer(..) | AnswerDraft::Other(_) => None,
         }
     }
 }

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod assemble;
+mod balancer;
 mod bind;
 mod changes;
 mod config;
@@ -36,6 +37,11 @@ mod tls;
 mod toml_file;
 mod units;
 
+pub use balancer::{
+    Balancer, ErrorOverride, Failover, Flush, HashKey, HealthCheck, HealthExpect, HealthMethod, LoadFactor,
+    Member, MemberFlag, MemberScheme, MemberTls, MemberUrl, Method, Pool, Proxying, Reverse, ReverseFrom,
+    Sticky, Upgrade, Via,
+};
 pub use bind::Bind;
 pub use carme_tls::{
     CertificateFiles, CertificateSource, ClientAuth, MinVersion, PfxFile, PfxPassword,
@@ -49,7 +55,9 @@ pub use development::{Development, DevelopmentOptions};
 pub use env_file::parse as parse_env_file;
 pub use error_page::{Answers, ErrorPage, Markup};
 pub use interpreter::{Interpreter, Origin};
-pub use location::{Answer, Compress, Files, HeaderChange, HeaderRule, HostPattern, Location, Policy};
+pub use location::{
+    Answer, Compress, EnvTest, Files, HeaderChange, HeaderRule, HostPattern, Location, Policy,
+};
 pub use log_output::LogOutput;
 pub use monitor::{Monitor, MonitorListener};
 pub use mount::MountPath;

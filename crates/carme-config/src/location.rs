@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::balancer::Proxying;
 use crate::mount::MountPath;
 use crate::problem::Mistake;
 use crate::units::ByteSize;
@@ -26,6 +27,8 @@ pub struct Location {
 pub enum Answer {
     /// `app`: an index into [`Config::apps`](crate::Config::apps).
     App(usize),
+    /// `balancer`
+    Balancer(Proxying),
     /// `files`
     Files(Files),
     /// `redirect`
@@ -100,6 +103,52 @@ pub struct HeaderRule {
     pub statuses: Vec<(u16, u16)>,
     /// `if_absent`: only if there is no such field yet.
     pub if_absent: bool,
+    /// `env`: only if a variable of the request is set, or is not.
+    pub env: Option<EnvTest>,
+}
+
+/// Whether a variable of the request, as `%{NAME}e` prints it, is set: `NAME`, or `!NAME` if it must not be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvTest {
+    /// Its name.
+    pub name: String,
+    /// Whether it must be set.
+    pub is_set: bool,
+}
+
+impl HeaderRule {
+    /// Whether it needs variables of the request: tests one, or has `%{NAME}e` in its value.
+    pub fn uses_variables(&self) -> bool {
+        let value = match &self.change {
+            HeaderChange::Set(_, value) | HeaderChange::Add(_, value) => value,
+            HeaderChange::Remove(_) => "",
+        };
+        let in_value = value.split("%{").skip(1).any(|rest| {
+            rest.split_once('}')
+                .is_some_and(|(name, end)| !name.is_empty() && end.starts_with('e'))
+        });
+        self.env.is_some() || in_value
+    }
+}
+
+impl EnvTest {
+    pub(crate) fn parse(text: &str) -> Result<Self, Mistake> {
+        let (name, is_set) = match text.strip_prefix('!') {
+            Some(name) => (name, false),
+            None => (text, true),
+        };
+        crate::env_file::check_key(name)?;
+        Ok(EnvTest {
+            name: name.to_owned(),
+            is_set,
+        })
+    }
+}
+
+impl fmt::Display for EnvTest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.is_set { "" } else { "!" }, self.name)
+    }
 }
 
 /// A change of one header field.

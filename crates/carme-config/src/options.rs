@@ -122,6 +122,7 @@ impl Config {
             server,
             tls,
             apps: vec![app],
+            balancers: Vec::new(),
             locations,
             all_locations_read: true,
             access_logs,

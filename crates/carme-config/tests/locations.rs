@@ -160,6 +160,7 @@ response_headers = [{ set = "X-Frame-Options", value = "DENY" }]
         change,
         statuses: Vec::new(),
         if_absent: false,
+        env: None,
     };
     let frames = rule(HeaderChange::Set("x-frame-options".into(), "DENY".into()));
     let usual = Compress {

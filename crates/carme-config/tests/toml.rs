@@ -275,9 +275,7 @@ fn each_kind_of_mistake() {
         (app("request_timeout = \"none\""), "carme.toml:11:19: `request_timeout` must be a duration such as \"30s\" or \"500ms\", found \"none\" | help: write \"off\" for no limit".into()),
         (app("slow_request = 5"), "carme.toml:11:16: `slow_request` must be a string, found the number 5 | help: say the unit: \"5s\" or \"5ms\"".into()),
         (app("queue = { limits = 4 }"), "carme.toml:11:11: unknown key `limits` in [apps.site.queue] | help: did you mean `limit`? [apps.site.queue] knows: limit, timeout".into()),
-        (rest("[balancers.x]"), "carme.toml:21:2: `balancers` in the top of the file is not available yet in this version of Carme".into()),
         (rest("[sever]"), "carme.toml:21:2: unknown key `sever` in the top of the file | help: did you mean `server`? the top of the file knows: server, tls, apps, locations, access_logs, error_pages, health, metrics, traces".into()),
-        (rest("[[locations]]\npath = \"/\"\napp = \"site\"\n[[locations]]\npath = \"/static\"\nbalancer = \"cluster\""), "carme.toml:26:1: `balancer` in [[locations]] is not available yet in this version of Carme".into()),
         // Types.
         (server("listen = 8000"), "carme.toml:2:10: `listen` must be a string, found the number 8000 | help: write \"127.0.0.1:8000\" for this machine alone, \"0.0.0.0:8000\" for everybody".into()),
         (server("listen = [\"127.0.0.1:0\", true]"), "carme.toml:2:26: `listen` must be a string, found true".into()),

@@ -4,6 +4,7 @@
 
 mod cli;
 mod commands;
+mod configuration;
 mod serve;
 mod service;
 mod worker_files;

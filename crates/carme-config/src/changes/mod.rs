@@ -3,6 +3,7 @@
 //! Every structure is taken apart by all of its fields, so that a new setting that is forgotten here does not compile.
 
 mod apps;
+mod balancers;
 mod places;
 
 use std::collections::BTreeMap;
@@ -81,6 +82,7 @@ impl Config {
             server,
             tls,
             apps,
+            balancers,
             locations,
             access_logs,
             error_pages,
@@ -90,7 +92,8 @@ impl Config {
         found.server(&self.server, server);
         found.tls(self.tls.as_ref(), tls.as_ref());
         found.apps(&self.apps, apps);
-        found.locations((&self.locations, &self.apps), (locations, apps));
+        found.balancers(&self.balancers, balancers);
+        found.locations(self, new, locations);
         found.access_logs(&self.access_logs, access_logs);
         found.error_pages(&self.error_pages, error_pages);
         found.monitor(&self.monitor, monitor);

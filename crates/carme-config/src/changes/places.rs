@@ -1,8 +1,9 @@
 //! What is different in where the server is, and in what answers there.
 
 use super::{Applies, Found, What};
+use crate::balancer::Proxying;
 use crate::bind::Bind;
-use crate::config::App;
+use crate::config::Config;
 use crate::error_page::ErrorPage;
 use crate::location::{Answer, Location, Policy};
 use crate::monitor::{Monitor, MonitorListener};
@@ -21,11 +22,19 @@ fn place(location: &Location) -> String {
     }
 }
 
-/// Whether both answer the same, with apps by their names.
-fn same_answer((old, old_apps): (&Answer, &[App]), (new, new_apps): (&Answer, &[App])) -> bool {
-    let name = |apps: &'_ [App], index: usize| apps.get(index).map(|app| app.name.clone());
+/// Whether both answer the same, with apps and balancers by their names.
+fn same_answer((old, before): (&Answer, &Config), (new, after): (&Answer, &Config)) -> bool {
+    let app = |config: &Config, index: usize| config.apps.get(index).map(|app| app.name.clone());
+    let balancer = |config: &Config, index: usize| config.balancers.get(index).map(|one| one.name.clone());
     match (old, new) {
-        (Answer::App(old), Answer::App(new)) => name(old_apps, *old) == name(new_apps, *new),
+        (Answer::App(old), Answer::App(new)) => app(before, *old) == app(after, *new),
+        (Answer::Balancer(old), Answer::Balancer(new)) => {
+            let same_place = Proxying {
+                balancer: new.balancer,
+                ..old.clone()
+            };
+            balancer(before, old.balancer) == balancer(after, new.balancer) && same_place == *new
+        }
         (old, new) => old == new,
     }
 }
@@ -76,15 +85,11 @@ impl Found {
         );
     }
 
-    pub(super) fn locations(
-        &mut self,
-        (old, old_apps): (&[Location], &[App]),
-        (new, new_apps): (&[Location], &[App]),
-    ) {
+    pub(super) fn locations(&mut self, before: &Config, after: &Config, new: &[Location]) {
         let same = |a: &Location, b: &Location| {
-            same_answer((&a.answer, old_apps), (&b.answer, new_apps)) && a.policy == b.policy
+            same_answer((&a.answer, before), (&b.answer, after)) && a.policy == b.policy
         };
-        self.elements("locations", (old, new), place, same, &Applies::Live);
+        self.elements("locations", (&before.locations, new), place, same, &Applies::Live);
     }
 
     pub(super) fn error_pages(&mut self, old: &[ErrorPage], new: &[ErrorPage]) {

@@ -18,6 +18,7 @@ pub(crate) const QUEUE_LIMIT: AtMost = AtMost(1_000_000);
 pub(crate) const BACKLOG: AtMost = AtMost(65_535);
 pub(crate) const KEPT_FILES: AtMost = AtMost(100_000);
 pub(crate) const HEADERS: AtMost = AtMost(1000);
+pub(crate) const HEALTH_COUNT: AtMost = AtMost(1000);
 pub(crate) const CONNECTIONS: AtMost = AtMost(1_000_000);
 
 /// A limit that could never be kept is a slip.

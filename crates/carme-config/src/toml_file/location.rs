@@ -4,6 +4,7 @@ use std::path::Path;
 
 use toml::de::DeValue;
 
+use super::proxying::{WITH_BALANCER, proxying};
 use super::section::{Section, describe};
 use super::{rules, schema};
 use crate::draft::{AnswerDraft, At, LocationDraft, PolicyDraft};
@@ -15,7 +16,7 @@ use crate::units::{ByteSize, parse_duration};
 use crate::{config::defaults, paths};
 
 /// The keys of which a location has one.
-const ANSWERS: [&str; 4] = ["app", "files", "redirect", "respond"];
+const ANSWERS: [&str; 5] = ["app", "balancer", "files", "redirect", "respond"];
 
 /// The keys that mean something only beside `files`.
 const WITH_FILES: [&str; 8] = [
@@ -81,14 +82,11 @@ fn answer(location: &At<Section<'_>>, base: &Path, problems: &mut Problems) -> O
     let named: Vec<&str> = ANSWERS.into_iter().filter(|key| section.has(key)).collect();
     let kind = match named[..] {
         [] => {
-            // A location for something that comes later has its own message.
-            if !schema::LOCATION.later.iter().any(|later| section.has(later)) {
-                let mistake = Mistake::new("says not what answers").cure(
-                    "write one of app = \"site\", files = \"static\", redirect = \"https://example.com{uri}\", \
-                     respond = { body = \"text\" }",
-                );
-                problems.push(location.problem(mistake));
-            }
+            let mistake = Mistake::new("says not what answers").cure(
+                "write one of app = \"site\", balancer = \"cluster\", files = \"static\", \
+                 redirect = \"https://example.com{uri}\", respond = { body = \"text\" }",
+            );
+            problems.push(location.problem(mistake));
             return None;
         }
         [one] => one,
@@ -104,6 +102,14 @@ fn answer(location: &At<Section<'_>>, base: &Path, problems: &mut Problems) -> O
             section,
             key,
             &format!("goes with `files`, and here is `{kind}`"),
+            problems,
+        );
+    }
+    for key in WITH_BALANCER.into_iter().filter(|_| kind != "balancer") {
+        out_of_place(
+            section,
+            key,
+            &format!("goes with `balancer`, and here is `{kind}`"),
             problems,
         );
     }
@@ -124,6 +130,7 @@ fn answer(location: &At<Section<'_>>, base: &Path, problems: &mut Problems) -> O
     }
     match kind {
         "app" => section.string("app", problems).map(AnswerDraft::App),
+        "balancer" => proxying(section, problems),
         "files" => files(section, base, problems).map(AnswerDraft::Other),
         "redirect" => redirect(section, problems).map(AnswerDraft::Other),
         _ => respond(section, problems).map(AnswerDraft::Other),

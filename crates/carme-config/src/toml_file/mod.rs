@@ -3,12 +3,14 @@
 //! The file is walked by hand and not by serde's derive, which stops at the first mistake and forgets places.
 
 mod access_logs;
+mod balancers;
 pub(crate) mod bounds;
 mod document;
 mod listen;
 mod location;
 mod monitor;
 mod proxies;
+mod proxying;
 mod rules;
 mod schema;
 mod section;
@@ -107,6 +109,7 @@ impl Config {
             server,
             tls: tls::tls(&top, &mut problems),
             apps,
+            balancers: balancers::balancers(&top, &mut problems),
             locations,
             all_locations_read: problems.len() == before,
             access_logs: access_logs::read(&top, base, &error_log, &mut problems),
@@ -114,7 +117,7 @@ impl Config {
             monitor,
             traces: traces::traces(&top, &mut problems),
         };
-        if draft.apps.is_empty() && !top.has("apps") && !top.has("locations") {
+        if draft.apps.is_empty() && !["apps", "balancers", "locations"].iter().any(|key| top.has(key)) {
             problems.push(Problem {
                 place: document.whole(),
                 what: "nothing to serve is named".to_owned(),

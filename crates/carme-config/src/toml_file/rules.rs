@@ -6,7 +6,7 @@ use super::location::flag;
 use super::schema::Keys;
 use super::section::{Section, describe};
 use crate::draft::At;
-use crate::location::{HeaderChange, HeaderRule};
+use crate::location::{EnvTest, HeaderChange, HeaderRule};
 use crate::problem::{Mistake, Problems};
 
 const CHANGES: [&str; 3] = ["set", "add", "remove"];
@@ -54,6 +54,12 @@ fn rule(item: &At<Section<'_>>, problems: &mut Problems) -> Option<HeaderRule> {
     let name = section.text(kind, problems, name);
     let value = section.text("value", problems, value);
     let statuses = statuses(section, problems);
+    let env = match section.has("env") {
+        true => section
+            .text("env", problems, EnvTest::parse)
+            .map(|at| Some(at.value)),
+        false => Some(None),
+    };
     let if_absent = flag(section, "if_absent", problems).unwrap_or_default();
     if kind == "remove" {
         for key in ["value", "if_absent"] {
@@ -65,6 +71,7 @@ fn rule(item: &At<Section<'_>>, problems: &mut Problems) -> Option<HeaderRule> {
             change: HeaderChange::Remove(name?.value),
             statuses: statuses?,
             if_absent: false,
+            env: env?,
         });
     }
     if !section.has("value") {
@@ -80,6 +87,7 @@ fn rule(item: &At<Section<'_>>, problems: &mut Problems) -> Option<HeaderRule> {
         },
         statuses: statuses?,
         if_absent,
+        env: env?,
     })
 }
 
@@ -110,7 +118,7 @@ pub(super) fn value(text: &str) -> Result<String, Mistake> {
 }
 
 /// `None` if they are wrong.
-fn statuses(section: &Section<'_>, problems: &mut Problems) -> Option<Vec<(u16, u16)>> {
+pub(super) fn statuses(section: &Section<'_>, problems: &mut Problems) -> Option<Vec<(u16, u16)>> {
     if !section.has("status") {
         return Some(Vec::new());
     }

@@ -16,6 +16,7 @@ pub(crate) const TOP: Keys = Keys {
         "server",
         "tls",
         "apps",
+        "balancers",
         "locations",
         "access_logs",
         "error_pages",
@@ -23,7 +24,7 @@ pub(crate) const TOP: Keys = Keys {
         "metrics",
         "traces",
     ],
-    later: &["balancers", "hosts", "services"],
+    later: &["hosts", "services"],
 };
 
 pub(crate) const SERVER: Keys = Keys {
@@ -142,6 +143,7 @@ pub(crate) const LOCATION: Keys = Keys {
         "host",
         "path",
         "app",
+        "balancer",
         "files",
         "redirect",
         "respond",
@@ -157,8 +159,87 @@ pub(crate) const LOCATION: Keys = Keys {
         "compress",
         "request_headers",
         "response_headers",
+        "upstream_path",
+        "preserve_host",
+        "forwarded_headers",
+        "via",
+        "nocanon",
+        "reverse",
+        "reverse_urls",
+        "cookie_domains",
+        "cookie_paths",
+        "override_errors",
     ],
-    later: &["balancer"],
+    later: &[],
+};
+
+pub(crate) const BALANCER: Keys = Keys {
+    section: "[balancers.NAME]",
+    known: &[
+        "method",
+        "hash",
+        "members",
+        "stickysession",
+        "stickysessionsep",
+        "scolonpathdelim",
+        "nofailover",
+        "maxattempts",
+        "failover",
+        "timeout",
+        "queue_limit",
+        "failonstatus",
+        "failontimeout",
+        "forcerecovery",
+        "growth",
+        "slow_start",
+        "tls_verify",
+        "tls_ca",
+    ],
+    later: &["discover", "nonce"],
+};
+
+pub(crate) const MEMBER: Keys = Keys {
+    section: "[[balancers.NAME.members]]",
+    known: &[
+        "url",
+        "route",
+        "redirect",
+        "loadfactor",
+        "lbset",
+        "status",
+        "min",
+        "max",
+        "smax",
+        "ttl",
+        "acquire",
+        "disablereuse",
+        "enablereuse",
+        "keepalive",
+        "retry",
+        "timeout",
+        "connectiontimeout",
+        "ping",
+        "flushpackets",
+        "flushwait",
+        "upgrade",
+        "iobuffersize",
+        "receivebuffersize",
+        "responsefieldsize",
+        "addressttl",
+        "hcmethod",
+        "hcinterval",
+        "hcpasses",
+        "hcfails",
+        "hcuri",
+        "hcexpect",
+    ],
+    later: &[],
+};
+
+pub(crate) const HEALTH_EXPECT: Keys = Keys {
+    section: "`hcexpect`",
+    known: &["status", "contains", "lacks"],
+    later: &[],
 };
 
 pub(crate) const RESPOND: Keys = Keys {
@@ -175,13 +256,13 @@ pub(crate) const COMPRESS: Keys = Keys {
 
 pub(crate) const REQUEST_HEADER: Keys = Keys {
     section: "a rule of `request_headers`",
-    known: &["set", "add", "remove", "value", "if_absent"],
+    known: &["set", "add", "remove", "value", "if_absent", "env"],
     later: &[],
 };
 
 pub(crate) const RESPONSE_HEADER: Keys = Keys {
     section: "a rule of `response_headers`",
-    known: &["set", "add", "remove", "value", "if_absent", "status"],
+    known: &["set", "add", "remove", "value", "if_absent", "status", "env"],
     later: &[],
 };
 
@@ -222,7 +303,7 @@ pub(crate) const TRACES: Keys = Keys {
 };
 
 /// All of them, for keys that stand in the wrong section.
-pub(crate) const ALL: [&Keys; 14] = [
+pub(crate) const ALL: [&Keys; 16] = [
     &TOP,
     &SERVER,
     &TLS,
@@ -230,6 +311,8 @@ pub(crate) const ALL: [&Keys; 14] = [
     &APP,
     &QUEUE,
     &LOCATION,
+    &BALANCER,
+    &MEMBER,
     &ACCESS_LOG,
     &REQUESTS,
     &ROTATE,

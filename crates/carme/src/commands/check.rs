@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use carme_config::{Answer, App, Bind, Config, Location, Monitor, Surroundings, probe};
+use carme_config::{Answer, App, Bind, Config, Location, Monitor, Proxying, Surroundings, probe};
 use carme_tls::{Certificate, Standing, date};
 
 use crate::cli::Subject;
@@ -42,12 +42,24 @@ fn summary(config: &Config) -> String {
 fn other_line(config: &Config, location: &Location) -> Option<String> {
     let what = match &location.answer {
         Answer::App(_) => return None,
+        Answer::Balancer(proxying) => balancer(config, proxying)?,
         Answer::Files(files) => format!("the files of {}", files.folder.display()),
         Answer::Redirect { status, target } => format!("a redirect ({status}) to {target}"),
         Answer::Respond { status, .. } => format!("a fixed answer ({status})"),
     };
     let places: Vec<String> = places(config, location).collect();
     Some(format!("ok: {what} at {}\n", places.join(", ")))
+}
+
+/// A balancer with its members.
+fn balancer(config: &Config, proxying: &Proxying) -> Option<String> {
+    let balancer = config.balancers.get(proxying.balancer)?;
+    Some(format!(
+        "the balancer {} ({}) with {}",
+        balancer.name,
+        balancer.method.as_str(),
+        counted(balancer.members.len(), "member"),
+    ))
 }
 
 /// Where a location can be reached.
@@ -177,6 +189,7 @@ mod tests {
              [[locations]]\npath = \"/\"\napp = \"a\"\n[[locations]]\npath = \"/b/\"\napp = \"b\"\n\
              [[locations]]\npath = \"/files\"\nfiles = \".\"\n\
              [[locations]]\nhost = \"old.example\"\npath = \"/\"\nredirect = \"https://new.example{{uri}}\"\nstatus = 308\n\
+             [[balancers.farm.members]]\nurl = \"http://a\"\n[[locations]]\npath = \"/far\"\nbalancer = \"farm\"\n\
              [[locations]]\npath = \"/ping\"\nrespond = {{ body = \"pong\" }}\n[health]\n[metrics]\n",
             python.display()
         );
@@ -193,6 +206,7 @@ mod tests {
                  ok: a redirect (308) to https://new.example{{uri}} at http://127.0.0.1:80 for old.example, \
                  http://[::1]:80 for old.example\n\
                  ok: the files of {folder} at http://127.0.0.1:80/files, http://[::1]:80/files\n\
+                 ok: the balancer farm (queue) with 1 member at http://127.0.0.1:80/far, http://[::1]:80/far\n\
                  ok: a fixed answer (200) at http://127.0.0.1:80/ping, http://[::1]:80/ping\n\
                  ok: /healthz, /readyz at http://127.0.0.1:80\n\
                  ok: /healthz, /readyz at http://[::1]:80\n\

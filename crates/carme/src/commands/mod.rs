@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use carme_config::{Config, Problems, Surroundings};
 
 use crate::cli::Subject;
+use crate::configuration;
 
 /// What clap, too, ends with when the command line is wrong.
 pub(crate) const WRONG_CONFIGURATION: u8 = 2;
@@ -21,7 +22,7 @@ pub(crate) const WRONG_CONFIGURATION: u8 = 2;
 /// Checks what was typed, or the file that it names.
 fn config(subject: Subject, surroundings: &Surroundings) -> Result<Config, Problems> {
     match &subject.config {
-        Some(file) => Config::from_file(file, surroundings),
+        Some(file) => configuration::of_file(file, surroundings),
         None => Config::from_options(&subject.into_options(), surroundings),
     }
 }

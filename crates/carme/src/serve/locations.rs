@@ -21,6 +21,8 @@ pub(super) fn location(
             policy.sendfile.clone_from(&config.apps.get(*index)?.sendfile);
             Location::new(path, apps.get(*index)?.clone())
         }
+        // Refused before anything is served: crate::configuration.
+        Answer::Balancer(_) => return None,
         Answer::Files(files) => Location::files(path, Files::new(files.folder.clone(), options(files))),
         Answer::Redirect { status, target } => Location::redirect(
             path,

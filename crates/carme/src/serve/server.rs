@@ -10,6 +10,8 @@ use carme_front::{DoorId, Drained, Shutdown, Tls};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
+use crate::configuration;
+
 use super::apps::{self, Running};
 use super::develop::{Live, Served};
 use super::error_log::ErrorLog;
@@ -30,7 +32,7 @@ impl Source {
     /// The configuration as it is there now, or `None` if it cannot be another. Waits for the disk.
     pub(super) fn read(&self) -> Result<Option<Config>, Problems> {
         match self {
-            Source::File(file, surroundings) => Config::from_file(file, surroundings).map(Some),
+            Source::File(file, surroundings) => configuration::of_file(file, surroundings).map(Some),
             Source::Options => Ok(None),
         }
     }

@@ -158,5 +158,5 @@ fn check(file: &Path, surroundings: &Surroundings, console: Console) -> Result<C
         console,
         ..surroundings.clone()
     };
-    Config::from_file(file, &surroundings)
+    crate::configuration::of_file(file, &surroundings)
 }

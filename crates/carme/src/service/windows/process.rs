@@ -93,7 +93,7 @@ fn serve(line: &Line, process: &Arc<Process>) -> u32 {
         console: Console::Absent,
         ..line.surroundings.clone()
     };
-    let config = match Config::from_file(file, &surroundings) {
+    let config = match crate::configuration::of_file(file, &surroundings) {
         Ok(config) => config,
         Err(problems) => {
             process.report(&problems.to_string());
