@@ -225,7 +225,7 @@ fn each_mistake_has_its_place_and_its_cure() {
     let site = Site::new();
     let mut failures = Vec::new();
     for (keys, expected) in [
-        ("", "6:1: [[locations]] says not what answers | help: write one of app = \"site\", files = \"static\", redirect = \"https://example.com{uri}\", respond = { body = \"text\" }"),
+        ("", "6:1: [[locations]] says not what answers | help: write one of app = \"site\", balancer = \"cluster\", files = \"static\", redirect = \"https://example.com{uri}\", respond = { body = \"text\" }"),
         ("app = \"site\"\nfiles = \"shop\"", "6:1: [[locations]] has `app` and `files`, which exclude each other | help: one thing answers at a location: write a second [[locations]] for the other"),
         ("redirect = \"/\"\nrespond = {}", "6:1: [[locations]] has `redirect` and `respond`, which exclude each other | help: one thing answers at a location: write a second [[locations]] for the other"),
         ("app = \"site\"\nindex = []", "9:9: `index` goes with `files`, and here is `app`"),
@@ -264,7 +264,7 @@ fn each_mistake_has_its_place_and_its_cure() {
         ("respond = {}\nresponse_headers = [{ set = \"A\", value = \"a\\r\\nB: b\" }]", "9:42: `value` must be one line of text, without '\\r', found \"a\\r\\nB: b\""),
         ("respond = {}\nresponse_headers = [{ remove = \"A\", value = \"1\" }]", "9:45: `value` has no meaning beside `remove` | help: leave it out"),
         ("respond = {}\nresponse_headers = [{ remove = \"A\", status = \"6xx\" }]", "9:46: `status` must be a status such as 404 or a class such as \"4xx\", found the string \"6xx\""),
-        ("respond = {}\nrequest_headers = [{ remove = \"A\", status = 200 }]", "9:36: unknown key `status` in a rule of `request_headers` | help: `status` belongs into [[locations]]; a rule of `request_headers` knows: set, add, remove, value, if_absent"),
+        ("respond = {}\nrequest_headers = [{ remove = \"A\", status = 200 }]", "9:36: unknown key `status` in a rule of `request_headers` | help: `status` belongs into [[locations]]; a rule of `request_headers` knows: set, add, remove, value, if_absent, env"),
         ("respond = {}\n[[locations]]\npath = \"/a/\"\nrespond = {}", "10:8: `path` is taken already: /a at carme.toml:7:8"),
         ("respond = {}\nhost = \"x.y\"\n[[locations]]\npath = \"/a/\"\nhost = \"X.y\"\nrespond = {}", "11:8: `path` is taken already: x.y/a at carme.toml:7:8"),
     ] {

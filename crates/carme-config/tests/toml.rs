@@ -275,7 +275,7 @@ fn each_kind_of_mistake() {
         (app("request_timeout = \"none\""), "carme.toml:11:19: `request_timeout` must be a duration such as \"30s\" or \"500ms\", found \"none\" | help: write \"off\" for no limit".into()),
         (app("slow_request = 5"), "carme.toml:11:16: `slow_request` must be a string, found the number 5 | help: say the unit: \"5s\" or \"5ms\"".into()),
         (app("queue = { limits = 4 }"), "carme.toml:11:11: unknown key `limits` in [apps.site.queue] | help: did you mean `limit`? [apps.site.queue] knows: limit, timeout".into()),
-        (rest("[sever]"), "carme.toml:21:2: unknown key `sever` in the top of the file | help: did you mean `server`? the top of the file knows: server, tls, apps, locations, access_logs, error_pages, health, metrics, traces".into()),
+        (rest("[sever]"), "carme.toml:21:2: unknown key `sever` in the top of the file | help: did you mean `server`? the top of the file knows: server, tls, apps, balancers, locations, access_logs, error_pages, health, metrics, traces".into()),
         // Types.
         (server("listen = 8000"), "carme.toml:2:10: `listen` must be a string, found the number 8000 | help: write \"127.0.0.1:8000\" for this machine alone, \"0.0.0.0:8000\" for everybody".into()),
         (server("listen = [\"127.0.0.1:0\", true]"), "carme.toml:2:26: `listen` must be a string, found true".into()),
@@ -351,7 +351,7 @@ fn each_kind_of_mistake() {
         // What belongs together.
         (target(""), "carme.toml:10:7: [apps.site] has no `target` | help: write target = \"app.py\" or target = \"mysite.wsgi:application\"".into()),
         (rest("[[locations]]\npath = \"/\"\napp = \"sit\""), "carme.toml:23:7: `app` names no app: \"sit\" | help: did you mean `site`?".into()),
-        (rest("[[locations]]\npath = \"/\""), "carme.toml:21:1: [[locations]] says not what answers | help: write one of app = \"site\", files = \"static\", redirect = \"https://example.com{uri}\", respond = { body = \"text\" }".into()),
+        (rest("[[locations]]\npath = \"/\""), "carme.toml:21:1: [[locations]] says not what answers | help: write one of app = \"site\", balancer = \"cluster\", files = \"static\", redirect = \"https://example.com{uri}\", respond = { body = \"text\" }".into()),
         (rest("[[locations]]\npath = \"shop\"\napp = \"site\""), "carme.toml:22:8: `path` must be a path such as \"/\" or \"/shop\", found \"shop\" | help: begin with a slash: \"/shop\"".into()),
         (rest("[[locations]]\npath = \"/a\"\napp = \"site\"\n[[locations]]\npath = \"/a/\"\napp = \"site\""), "carme.toml:25:8: `path` is taken already: /a at carme.toml:22:8".into()),
         (rest("[[access_logs]]\nfile = \"-\"\nformat = \"combiend\""), "carme.toml:23:10: `format` is no log format: at column 1, \"combiend\" is neither a nickname (common, combined, combined_route, json) nor has it any directive, such as %h | help: did you mean \"combined\"?".into()),
