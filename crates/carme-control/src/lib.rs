@@ -13,6 +13,7 @@ mod call;
 mod endpoint;
 mod find;
 mod frame;
+pub mod fuzzing;
 mod printable;
 mod process;
 mod protocol;

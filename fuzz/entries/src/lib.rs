@@ -13,6 +13,7 @@ use carme_config::{Config, Surroundings};
 use carme_log::{Fields, Format, Record, RequestLine};
 use carme_ring::frame::{RequestHead, ResponseHead};
 
+pub use carme_control::fuzzing::control;
 pub use carme_front::fuzzing::{chunked, claims, head, path, proxy_protocol};
 pub use carme_ring::fuzzing::byte_ring;
 
@@ -25,6 +26,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("chunked", chunked),
     ("claims", claims),
     ("config", config),
+    ("control", control),
     ("head", head),
     ("log_format", log_format),
     ("path", path),
