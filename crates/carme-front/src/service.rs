@@ -217,7 +217,13 @@ async fn exchange<A: Application>(
                 metrics.failed(record.app, &failure);
             }
             let account = record.account.insert(exchange.account());
-            Err(Fault::in_farm(failure, account))
+            let is_late = matches!(failure, Failure::TimedOut(_));
+            let mut fault = Fault::in_farm(failure, account);
+            if is_late {
+                // The worker's stacks, which follow in the error log, name it like this.
+                fault.reason += &format!(": \"{} {}\"", record.method, record.uri);
+            }
+            Err(fault)
         }
     }
 }

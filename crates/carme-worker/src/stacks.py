@@ -5,6 +5,14 @@ import threading
 import traceback
 
 
+def lines(frame):
+    """A thread's stack without the beginning that all threads have."""
+    calls = traceback.extract_stack(frame)
+    while calls and calls[0].filename == threading.__file__:
+        del calls[0]
+    return traceback.format_list(calls) or ["  no Python code\n"]
+
+
 def describe(serving):
     """Says what each thread does, those that serve requests first.
 
@@ -19,9 +27,9 @@ def describe(serving):
         if number == own:
             continue
         if number not in serving:
-            others += [name + ":\n", *traceback.format_stack(frame)]
+            others += [name + ":\n", *lines(frame)]
         elif serving[number]:
-            busy += ["%s serves %s:\n" % (name, serving[number]), *traceback.format_stack(frame)]
+            busy += ["%s serves %s:\n" % (name, serving[number]), *lines(frame)]
         else:
             waiting.append(name)
     if waiting:

@@ -35,6 +35,7 @@ def hello(rest, start_response):
     return answer(start_response, "hello " + threading.current_thread().name)
 
 def wait(rest, start_response):
+    say("here " + rest)
     gate(rest).wait()
     return answer(start_response, "waited")
 
@@ -291,7 +292,7 @@ fn stress_an_interruption_never_reaches_another_request() {
         let (mut hit, mut missed, mut rounds) = (0, 0, 0);
         // The answers fit the window: the worker needs no credit.
         front.generous = false;
-        while rounds < 100 || hit < 50 || missed < 50 {
+        while rounds < 50 || hit < 20 || missed < 20 {
             rounds += 1;
             assert!(rounds < 5000, "{hit} were interrupted, {missed} were not");
             let mut streams = Vec::new();
@@ -340,7 +341,7 @@ fn stress_an_interruption_never_reaches_another_request() {
 fn stacks_say_who_serves_what_and_who_waits() {
     with_worker(2, |mut front| {
         front.send("GET", "/wait/a", None);
-        front.until("it is in flight", |front| front.in_flight() == 1);
+        says(&mut front, "here a");
         assert!(front.get("/hello").body.starts_with(b"hello"));
         ask_for_stacks(&front, StacksReason::Asked);
         says(&mut front, "waiting for requests: thread carme-");
