@@ -5,8 +5,12 @@
 //! have to come one after another, as Apache's manual has it; Apache's code never forgets a failure, so that three of
 //! them in a year disable a member with `hcfails=3`.
 
+mod expression;
+
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
+
+pub use expression::{Expression, ExpressionError};
 
 /// `hcmethod`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -112,6 +116,7 @@ impl HealthCheck {
     pub fn is_passed_by(&self, response: &CheckResponse<'_>) -> bool {
         match &self.condition {
             Condition::Success => (200..400).contains(&response.status),
+            Condition::Expression(expression) => expression.holds(response),
         }
     }
 }
@@ -121,6 +126,8 @@ impl HealthCheck {
 pub enum Condition {
     /// 2xx or 3xx.
     Success,
+    /// `hcexpr`: what a `ProxyHCExpr` says.
+    Expression(Expression),
 }
 
 /// A check's response. A connection alone has none; it passes.
@@ -193,3 +200,6 @@ impl Progress {
         self.last.map(|last| last + rule.interval)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,9 +14,7 @@ use carme_balancer::{
 use serde_json::Value;
 
 fn recorded() -> Vec<Value> {
-    let text =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/apache/recorded.json")).unwrap();
-    let recorded: Value = serde_json::from_str(&text).unwrap();
+    let recorded: Value = serde_json::from_str(include_str!("apache/recorded.json")).unwrap();
     recorded["cases"].as_array().unwrap().clone()
 }
 
