@@ -60,7 +60,7 @@ impl Balancer {
         &self.settings
     }
 
-    /// A member's configuration, with all changes since. `None`: it is gone.
+    /// A member's configuration, with all changes since but those of its status. `None`: it is gone.
     pub fn member(&self, id: MemberId) -> Option<&Member> {
         Some(&self.members[self.index_of(id)?].config)
     }

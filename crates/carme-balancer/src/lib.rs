@@ -61,7 +61,9 @@ mod waiting;
 
 pub use balancer::{Balancer, Change, Refused};
 pub use environment::environment;
-pub use health::{Check, CheckMethod, CheckResponse, Condition, Expression, ExpressionError, HealthChange, HealthCheck};
+pub use health::{
+    Check, CheckMethod, CheckResponse, Condition, Expression, ExpressionError, HealthChange, HealthCheck,
+};
 pub use report::{BalancerReport, MemberReport, State};
 pub use request::{
     Ending, Exposure, Failure, Granted, Lease, MemberId, Next, Outcome, Pick, Request, Session, Token,

@@ -29,7 +29,8 @@ pub struct BalancerReport {
 pub struct MemberReport {
     /// Which.
     pub id: MemberId,
-    /// Its configuration, with all changes since it was made: name, `route`, `redirect`, `loadfactor`, `lbset` and so on.
+    /// Its configuration, with all changes since: name, `route`, `redirect`, `loadfactor`, `lbset` and so on. Its status is
+    /// the one configured.
     pub config: Member,
     /// Its flags now; printed, it is `status`.
     pub status: Status,

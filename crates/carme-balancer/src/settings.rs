@@ -216,7 +216,7 @@ pub struct Member {
     pub acquire: Option<Duration>,
     /// `retry`: how long it rests after an error. Zero: not at all.
     pub retry: Duration,
-    /// `status`.
+    /// `status`, to begin with.
     pub status: Status,
     /// `hcmethod` and its kin. `None`: the member is not checked.
     pub health: Option<HealthCheck>,

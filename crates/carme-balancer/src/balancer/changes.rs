@@ -55,10 +55,8 @@ impl Balancer {
         let was_usable = member.status.is_usable();
         match change {
             Change::Status(Flag::Shutdown, _) => return Err(Refused::Shutdown),
-            Change::Status(flag, on) => {
-                member.status.set(flag, on);
-                member.config.status.set(flag, on);
-            }
+            // The configured status stays, so that a reload can tell what it changes from what was done by hand.
+            Change::Status(flag, on) => member.status.set(flag, on),
             Change::Enable => {
                 for flag in [
                     Flag::Disabled,
@@ -68,7 +66,6 @@ impl Balancer {
                     Flag::HealthFailed,
                 ] {
                     member.status.set(flag, false);
-                    member.config.status.set(flag, false);
                 }
             }
             Change::LoadFactor(factor) => {

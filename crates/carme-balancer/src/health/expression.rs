@@ -24,7 +24,10 @@ pub struct Expression {
 impl Expression {
     /// Reads an expression, without the quotes or braces around it.
     pub fn parse(text: &str) -> Result<Expression, ExpressionError> {
-        Ok(Expression { text: text.to_owned(), node: parse::parse(text)? })
+        Ok(Expression {
+            text: text.to_owned(),
+            node: parse::parse(text)?,
+        })
     }
 
     /// Whether it holds for a response.
@@ -97,7 +100,12 @@ impl Word {
     fn value<'a>(&'a self, response: &CheckResponse<'a>) -> Cow<'a, [u8]> {
         match &self.0[..] {
             [piece] => piece.value(response),
-            pieces => Cow::Owned(pieces.iter().flat_map(|piece| piece.value(response).into_owned()).collect()),
+            pieces => Cow::Owned(
+                pieces
+                    .iter()
+                    .flat_map(|piece| piece.value(response).into_owned())
+                    .collect(),
+            ),
         }
     }
 
@@ -119,7 +127,10 @@ impl Piece {
             Piece::Status => Cow::Owned(response.status.to_string().into_bytes()),
             Piece::Body => Cow::Borrowed(response.body),
             Piece::Field(name) => {
-                let field = response.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+                let field = response
+                    .headers
+                    .iter()
+                    .find(|(known, _)| known.eq_ignore_ascii_case(name));
                 Cow::Borrowed(field.map_or(b"", |(_, value)| *value))
             }
         }
@@ -151,8 +162,14 @@ mod tests {
 
     fn holds(text: &str) -> bool {
         let headers: &[(&str, &[u8])] = &[("X-Load", b"17"), ("Content-Type", b"text/plain")];
-        let response = CheckResponse { status: 200, headers, body: b"All is well.\nUnder no maintenance" };
-        Expression::parse(text).unwrap_or_else(|error| panic!("{text}: {error}")).holds(&response)
+        let response = CheckResponse {
+            status: 200,
+            headers,
+            body: b"All is well.\nUnder no maintenance",
+        };
+        Expression::parse(text)
+            .unwrap_or_else(|error| panic!("{text}: {error}"))
+            .holds(&response)
     }
 
     #[test]
@@ -202,18 +219,42 @@ mod tests {
     fn mistakes_are_named_with_their_place() {
         for (text, expected) in [
             ("", "an expression ends where a value was expected"),
-            ("%{REQUEST_STATUS} =~ /a", "column 22: the regular expression has no end"),
-            ("%{REQUEST_STATUS}", "an expression ends where an operator was expected"),
-            ("%{NO_SUCH} == 1", "column 1: the variable `NO_SUCH` says nothing about a check's response"),
-            ("file('x') == 1", "column 1: the function `file` is not known here; there are hc('body') and resp('Field')"),
+            (
+                "%{REQUEST_STATUS} =~ /a",
+                "column 22: the regular expression has no end",
+            ),
+            (
+                "%{REQUEST_STATUS}",
+                "an expression ends where an operator was expected",
+            ),
+            (
+                "%{NO_SUCH} == 1",
+                "column 1: the variable `NO_SUCH` says nothing about a check's response",
+            ),
+            (
+                "file('x') == 1",
+                "column 1: the function `file` is not known here; there are hc('body') and resp('Field')",
+            ),
             ("true true", "column 6: `true` was not expected here"),
-            ("1 =~ 2", "column 6: a regular expression (`/…/` or `m#…#`) was expected here"),
+            (
+                "1 =~ 2",
+                "column 6: a regular expression (`/…/` or `m#…#`) was expected here",
+            ),
             ("'a == 1", "column 1: the text has no closing quote"),
             ("(true", "an expression ends where `)` was expected"),
         ] {
-            assert_eq!(Expression::parse(text).unwrap_err().to_string(), expected, "{text}");
+            assert_eq!(
+                Expression::parse(text).unwrap_err().to_string(),
+                expected,
+                "{text}"
+            );
         }
-        let error = Expression::parse("hc('body') =~ /(?=a)/").unwrap_err().to_string();
-        assert!(error.starts_with("column 15: the regular expression is not valid: "), "{error}");
+        let error = Expression::parse("hc('body') =~ /(?=a)/")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("column 15: the regular expression is not valid: "),
+            "{error}"
+        );
     }
 }

@@ -25,7 +25,11 @@ fn states() {
         let happened: String = results
             .chars()
             .map(|result| {
-                let result = if result == '+' { Check::Passed } else { Check::Failed };
+                let result = if result == '+' {
+                    Check::Passed
+                } else {
+                    Check::Failed
+                };
                 match progress.take(&rule, result, is_down, now) {
                     HealthChange::None => '.',
                     HealthChange::Enabled => {
@@ -67,7 +71,11 @@ fn requests() {
         ("HEAD11", "/alive?x=1", "/app", Some(("HEAD", "/app/alive?x=1"))),
     ] {
         let expected = expected.map(|(method, target): (&str, &str)| (method, target.to_owned()));
-        assert_eq!(check(name, uri).request_line(path), expected, "{name} {uri} {path}");
+        assert_eq!(
+            check(name, uri).request_line(path),
+            expected,
+            "{name} {uri} {path}"
+        );
     }
     assert_eq!(CheckMethod::of_name("CPING"), None);
 }
@@ -75,7 +83,11 @@ fn requests() {
 #[test]
 fn without_a_condition_2xx_and_3xx_pass() {
     for (status, passes) in [(199, false), (200, true), (399, true), (400, false), (503, false)] {
-        let response = CheckResponse { status, headers: &[], body: b"" };
+        let response = CheckResponse {
+            status,
+            headers: &[],
+            body: b"",
+        };
         assert_eq!(rule(1, 1).is_passed_by(&response), passes, "{status}");
     }
 }

@@ -41,7 +41,9 @@ pub enum ExpressionError {
         name: String,
     },
     /// A function that has nothing to do with a response.
-    #[error("column {column}: the function `{name}` is not known here; there are hc('body') and resp('Field')")]
+    #[error(
+        "column {column}: the function `{name}` is not known here; there are hc('body') and resp('Field')"
+    )]
     Function {
         /// Where.
         column: usize,
@@ -96,14 +98,21 @@ const OPERATORS: [(&str, Order, bool); 19] = [
 ];
 
 pub(super) fn parse(text: &str) -> Result<Node, ExpressionError> {
-    let mut parser = Parser { text, at: 0, depth: 0 };
+    let mut parser = Parser {
+        text,
+        at: 0,
+        depth: 0,
+    };
     let node = parser.either()?;
     parser.skip_spaces();
     match parser.rest() {
         "" => Ok(node),
         rest => {
             let found = rest.split_whitespace().next().unwrap_or_default().to_owned();
-            Err(ExpressionError::Unexpected { column: parser.column(), found })
+            Err(ExpressionError::Unexpected {
+                column: parser.column(),
+                found,
+            })
         }
     }
 }
@@ -139,7 +148,9 @@ impl<'a> Parser<'a> {
     fn take_word(&mut self, word: &str) -> bool {
         self.skip_spaces();
         let rest = self.rest();
-        let ends = rest.get(word.len()..).is_some_and(|after| !after.starts_with(|c: char| c.is_ascii_alphanumeric()));
+        let ends = rest
+            .get(word.len()..)
+            .is_some_and(|after| !after.starts_with(|c: char| c.is_ascii_alphanumeric()));
         let is_next = ends && rest[..word.len()].eq_ignore_ascii_case(word);
         self.at += if is_next { word.len() } else { 0 };
         is_next
@@ -148,7 +159,10 @@ impl<'a> Parser<'a> {
     fn expected(&self, expected: &'static str) -> ExpressionError {
         match self.rest() {
             "" => ExpressionError::Ends(expected),
-            _ => ExpressionError::Expected { column: self.column(), expected },
+            _ => ExpressionError::Expected {
+                column: self.column(),
+                expected,
+            },
         }
     }
 
@@ -171,7 +185,9 @@ impl<'a> Parser<'a> {
     fn one(&mut self) -> Result<Node, ExpressionError> {
         self.depth += 1;
         if self.depth > DEPTH {
-            return Err(ExpressionError::TooDeep { column: self.column() });
+            return Err(ExpressionError::TooDeep {
+                column: self.column(),
+            });
         }
         let node = self.one_of_this_depth();
         self.depth -= 1;
@@ -184,7 +200,11 @@ impl<'a> Parser<'a> {
         }
         if self.take("(") {
             let node = self.either()?;
-            return if self.take(")") { Ok(node) } else { Err(self.expected("`)`")) };
+            return if self.take(")") {
+                Ok(node)
+            } else {
+                Err(self.expected("`)`"))
+            };
         }
         for (word, value) in [("true", true), ("false", false)] {
             if self.take_word(word) {
@@ -213,7 +233,11 @@ impl<'a> Parser<'a> {
         }
         for (symbol, order, is_number) in OPERATORS {
             let is_letters = symbol.ends_with(|c: char| c.is_ascii_alphabetic());
-            let is_next = if is_letters { self.take_word(symbol) } else { self.take(symbol) };
+            let is_next = if is_letters {
+                self.take_word(symbol)
+            } else {
+                self.take(symbol)
+            };
             match (is_next, is_number) {
                 (true, true) => return Ok(Node::Number(left, order, self.word()?)),
                 (true, false) => return Ok(Node::Text(left, order, self.word()?)),
@@ -231,7 +255,11 @@ impl<'a> Parser<'a> {
         while self.take(",") {
             words.push(self.word()?);
         }
-        if self.take("}") { Ok(words) } else { Err(self.expected("`}`")) }
+        if self.take("}") {
+            Ok(words)
+        } else {
+            Err(self.expected("`}`"))
+        }
     }
 
     fn word(&mut self) -> Result<Word, ExpressionError> {
@@ -257,7 +285,9 @@ impl<'a> Parser<'a> {
         let (mut pieces, mut text) = (Vec::new(), String::new());
         loop {
             let mut chars = self.rest().chars();
-            let Some(next) = chars.next() else { return Err(ExpressionError::OpenQuote { column: begin }) };
+            let Some(next) = chars.next() else {
+                return Err(ExpressionError::OpenQuote { column: begin });
+            };
             if next == quote {
                 self.at += 1;
                 if !text.is_empty() || pieces.is_empty() {
@@ -275,7 +305,9 @@ impl<'a> Parser<'a> {
             self.at += next.len_utf8();
             match next {
                 '\\' => {
-                    let Some(escaped) = chars.next() else { return Err(ExpressionError::OpenQuote { column: begin }) };
+                    let Some(escaped) = chars.next() else {
+                        return Err(ExpressionError::OpenQuote { column: begin });
+                    };
                     text.push(escaped);
                     self.at += escaped.len_utf8();
                 }
@@ -286,14 +318,23 @@ impl<'a> Parser<'a> {
 
     fn variable(&mut self) -> Result<Piece, ExpressionError> {
         let column = self.column();
-        let Some(length) = self.rest().find('}') else { return Err(ExpressionError::Ends("`}`")) };
+        let Some(length) = self.rest().find('}') else {
+            return Err(ExpressionError::Ends("`}`"));
+        };
         let name = &self.rest()[2..length];
         let piece = match name.split_once(':') {
             None if name.eq_ignore_ascii_case("REQUEST_STATUS") => Piece::Status,
             None if name.eq_ignore_ascii_case("HC_BODY") => Piece::Body,
             Some((kind, field)) if kind.eq_ignore_ascii_case("RESP") => Piece::Field(field.to_owned()),
-            Some((kind, what)) if kind.eq_ignore_ascii_case("HC") && what.eq_ignore_ascii_case("body") => Piece::Body,
-            _ => return Err(ExpressionError::Variable { column, name: name.to_owned() }),
+            Some((kind, what)) if kind.eq_ignore_ascii_case("HC") && what.eq_ignore_ascii_case("body") => {
+                Piece::Body
+            }
+            _ => {
+                return Err(ExpressionError::Variable {
+                    column,
+                    name: name.to_owned(),
+                });
+            }
         };
         self.at += length + 1;
         Ok(piece)
@@ -302,11 +343,16 @@ impl<'a> Parser<'a> {
     fn function(&mut self) -> Result<Word, ExpressionError> {
         let column = self.column();
         let rest = self.rest();
-        let length = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+        let length = rest
+            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .unwrap_or(rest.len());
         let name = rest[..length].to_owned();
         let function = |name: String| ExpressionError::Function { column, name };
         if !rest[length..].trim_start().starts_with('(') {
-            return Err(ExpressionError::Expected { column, expected: "a value" });
+            return Err(ExpressionError::Expected {
+                column,
+                expected: "a value",
+            });
         }
         self.at += length;
         self.take("(");
@@ -315,7 +361,9 @@ impl<'a> Parser<'a> {
             return Err(self.expected("`)`"));
         }
         match (name.to_ascii_lowercase().as_str(), &argument.0[..]) {
-            ("hc", [Piece::Literal(what)]) if what.eq_ignore_ascii_case("body") => Ok(Word(vec![Piece::Body])),
+            ("hc", [Piece::Literal(what)]) if what.eq_ignore_ascii_case("body") => {
+                Ok(Word(vec![Piece::Body]))
+            }
             ("resp", [Piece::Literal(field)]) => Ok(Word(vec![Piece::Field(field.clone())])),
             _ => Err(function(name)),
         }
@@ -340,11 +388,18 @@ impl<'a> Parser<'a> {
             escaped = c == '\\' && !escaped;
             is_end
         });
-        let Some(end) = end else { return Err(ExpressionError::OpenRegex { column }) };
+        let Some(end) = end else {
+            return Err(ExpressionError::OpenRegex { column });
+        };
         let pattern = self.rest()[..end].replace(&format!("\\{delimiter}"), &delimiter.to_string());
         self.at += end + 1;
         let mut builder = RegexBuilder::new(&pattern);
-        while let Some(flag) = self.rest().chars().next().filter(|c| matches!(c, 'i' | 'm' | 's')) {
+        while let Some(flag) = self
+            .rest()
+            .chars()
+            .next()
+            .filter(|c| matches!(c, 'i' | 'm' | 's'))
+        {
             match flag {
                 'i' => builder.case_insensitive(true),
                 'm' => builder.multi_line(true),
@@ -352,6 +407,9 @@ impl<'a> Parser<'a> {
             };
             self.at += 1;
         }
-        builder.build().map_err(|error| ExpressionError::Regex { column, reason: error.to_string() })
+        builder.build().map_err(|error| ExpressionError::Regex {
+            column,
+            reason: error.to_string(),
+        })
     }
 }
