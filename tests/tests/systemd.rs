@@ -389,6 +389,18 @@ fn install_prints_the_unit_and_says_what_is_missing() {
         code == Some(1) && said.contains("there is no user nobody-of-this-name"),
         "{said}"
     );
+    let own = fs::read_to_string(systemd.path("carme.toml")).expect("it is there");
+    if fs::metadata("/proc/self").is_ok_and(|of| std::os::unix::fs::MetadataExt::uid(&of) == 0) {
+        fs::write(systemd.path("carme.toml"), format!("{own}user = \"nobody\"\n")).expect("written");
+        let (code, said) = run(&["--dry-run", "--user", "nobody"]);
+        assert!(
+            code == Some(1) && said.contains("the server must run as root"),
+            "{said}"
+        );
+        let (_, unit) = run(&["--dry-run"]);
+        assert!(unit.contains("\nUser=root\n"), "{unit}");
+        fs::write(systemd.path("carme.toml"), own).expect("written");
+    }
     let (code, said) = run(&["--dry-run", "--user", "nobody", "--start", "delayed"]);
     assert!(code == Some(1) && said.contains("--start manual"), "{said}");
     systemd.configure("max_hedder = \"1KiB\"");

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::account::account;
 use crate::balancer::{Balancer, Proxying, named_balancer};
 use crate::config::{AccessLog, App, AppTimeouts, Config, Queue, defaults};
 use crate::draft::{AnswerDraft, AppDraft, At, Draft, LocationDraft, PolicyDraft};
@@ -62,6 +63,7 @@ fn complete(
     problems: &mut Problems,
 ) -> Option<App> {
     let env = environment(app, draft, problems);
+    let user = account(app.user.as_ref(), app.group.as_ref(), surroundings, problems);
     let sendfile = sendfile(app, draft, problems);
     let directory = match &app.directory {
         None => Some(draft.base.clone()),
@@ -126,6 +128,7 @@ fn complete(
         switch_interval: app.switch_interval.unwrap_or(defaults::SWITCH_INTERVAL),
         startup_timeout: app.startup_timeout.unwrap_or(defaults::STARTUP_TIMEOUT),
         drain_timeout: app.drain_timeout.unwrap_or(defaults::DRAIN_TIMEOUT),
+        user,
         recycle: app.recycle,
         queue: Queue {
             limit: app.queue_limit.unwrap_or(defaults::QUEUE_LIMIT),

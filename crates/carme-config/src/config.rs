@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use carme_log::{Condition, Rotation};
 
+use crate::account::Account;
 use crate::balancer::Balancer;
 use crate::bind::Bind;
 use crate::error_page::ErrorPage;
@@ -333,6 +334,8 @@ pub struct App {
     pub startup_timeout: Duration,
     /// `drain_timeout`: how long a worker that is replaced may take to finish what it has.
     pub drain_timeout: Duration,
+    /// `user`, `group`: whom the workers run as; `None`: as the server.
+    pub user: Option<Account>,
     /// When workers are replaced although nothing is wrong with them.
     pub recycle: Recycle,
     /// Where requests wait for a free worker.

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod account;
 mod assemble;
 mod balancer;
 mod bind;
@@ -37,6 +38,7 @@ mod tls;
 mod toml_file;
 mod units;
 
+pub use account::Account;
 pub use balancer::{
     Balancer, ErrorOverride, Failover, Flush, HashKey, HealthCheck, HealthExpect, HealthMethod, LoadFactor,
     Member, MemberFlag, MemberScheme, MemberTls, MemberUrl, Method, Pool, Proxying, Reverse, ReverseFrom,

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::account;
 use crate::iis;
 use crate::probe::{ProbeError, PythonFacts};
 
@@ -29,6 +30,8 @@ pub struct Surroundings {
     pub console: Console,
     /// `HTTP_PLATFORM_PORT`: the port of this machine at which IIS, which has started the server, expects it.
     pub platform_port: Option<OsString>,
+    /// Whether processes can be started as other users.
+    pub is_root: bool,
 }
 
 /// Where standard output and error of the server lead.
@@ -58,6 +61,7 @@ impl Surroundings {
             now: None,
             console: Console::Present,
             platform_port: std::env::var_os(iis::VARIABLE),
+            is_root: account::is_root(),
         })
     }
 }

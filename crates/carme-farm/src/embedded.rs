@@ -1,7 +1,7 @@
 //! The files of the worker that the program carries inside itself: a native library and a little Python.
 //!
 //! What it owes its callers: the files that it names are, byte for byte, those of this program, and lie in a folder that
-//! only this user (or whoever installed the program) can write.
+//! only this user (or whoever installed the program) can write, and that those can read who are to.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -49,9 +49,18 @@ pub struct WorkerFiles {
     pub start: PathBuf,
 }
 
-/// Makes sure that the worker's files are on disk as they should be, and says where. Asked before each start of a worker,
+/// Who is to read the worker's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readers {
+    /// The user that the front runs as.
+    ThisUser,
+    /// Others, too: workers that run as other users.
+    Anyone,
+}
+
+/// Makes sure that the worker's files are on disk as they should be for these readers, and says where. Asked before each start of a worker,
 /// because temporary folders are swept and caches are emptied.
-pub type FindFiles = Arc<dyn Fn() -> Result<WorkerFiles, InstallError> + Send + Sync>;
+pub type FindFiles = Arc<dyn Fn(Readers) -> Result<WorkerFiles, InstallError> + Send + Sync>;
 
 /// No folder could take the worker's files.
 #[derive(Debug, thiserror::Error)]
@@ -67,23 +76,28 @@ const LEFT_OVER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const BESIDE: &str = "carme-worker";
 
 impl Embedded {
-    /// Finds the files beside the program or in this user's cache, and puts them there if they are missing or differ.
-    pub fn install(&self) -> Result<WorkerFiles, InstallError> {
+    /// Finds the files beside the program or in a cache that these can read, and puts them there if they are missing or
+    /// differ.
+    pub fn install(&self, readers: Readers) -> Result<WorkerFiles, InstallError> {
         let beside = std::env::current_exe()
             .ok()
             .and_then(|exe| Some(exe.parent()?.join(BESIDE)));
         if let Some(files) = beside.filter(|folder| self.is_in(folder)) {
             return Ok(self.files_in(&files));
         }
-        self.install_in(imp::folders())
+        self.install_in(imp::folders(readers), readers)
     }
 
     /// Puts the files into the first of these folders that can have them, each below a folder named by the digest.
-    fn install_in(&self, folders: impl IntoIterator<Item = PathBuf>) -> Result<WorkerFiles, InstallError> {
+    fn install_in(
+        &self,
+        folders: impl IntoIterator<Item = PathBuf>,
+        readers: Readers,
+    ) -> Result<WorkerFiles, InstallError> {
         let mut errors = Vec::new();
         for folder in folders {
             let own = folder.join(format!("{PREFIX}{}", &self.digest[..self.digest.len().min(16)]));
-            match self.put_into(&folder, &own) {
+            match self.put_into(&folder, &own, readers) {
                 Ok(new) => {
                     if new {
                         remove_left_over(&folder, &own);
@@ -97,10 +111,10 @@ impl Embedded {
     }
 
     /// True if a file had to be written.
-    fn put_into(&self, parent: &Path, folder: &Path) -> io::Result<bool> {
+    fn put_into(&self, parent: &Path, folder: &Path, readers: Readers) -> io::Result<bool> {
         let mut new = false;
-        imp::private_folder(parent)?;
-        imp::private_folder(folder)?;
+        imp::own_folder(parent, readers)?;
+        imp::own_folder(folder, readers)?;
         for file in self.files() {
             let path = folder.join(file.path);
             if holds(&path, file.bytes) {
@@ -108,13 +122,14 @@ impl Embedded {
             }
             let parent = path.parent().unwrap_or(folder);
             if parent != folder {
-                imp::private_folder(parent)?;
+                imp::own_folder(parent, readers)?;
             }
             new = true;
             // Whole or not at all, also for another start at the same time.
             let temporary = parent.join(format!(".{}.{}", std::process::id(), file_name(&path)));
             let written = fs::File::create(&temporary)
                 .and_then(|mut new| new.write_all(file.bytes))
+                .and_then(|()| imp::let_read(&temporary, readers))
                 .and_then(|()| fs::rename(&temporary, &path));
             if let Err(error) = written {
                 let _ = fs::remove_file(&temporary);
@@ -211,7 +226,10 @@ mod tests {
         let file = temp.path().join("a file");
         fs::write(&file, "").unwrap();
         let files = FILES
-            .install_in([file.join("cannot be"), temp.path().join("cache")])
+            .install_in(
+                [file.join("cannot be"), temp.path().join("cache")],
+                Readers::ThisUser,
+            )
             .unwrap();
         assert!(
             files
@@ -227,10 +245,14 @@ mod tests {
     #[test]
     fn a_file_that_was_changed_is_replaced_and_others_are_left() {
         let temp = tempfile::tempdir().unwrap();
-        let first = FILES.install_in([temp.path().to_owned()]).unwrap();
+        let first = FILES
+            .install_in([temp.path().to_owned()], Readers::ThisUser)
+            .unwrap();
         fs::write(&first.start, "import evil").unwrap();
         let untouched = fs::metadata(&first.library).unwrap().modified().unwrap();
-        let second = FILES.install_in([temp.path().to_owned()]).unwrap();
+        let second = FILES
+            .install_in([temp.path().to_owned()], Readers::ThisUser)
+            .unwrap();
         assert_eq!(first, second);
         assert_eq!(fs::read(&second.start).unwrap(), b"import this");
         assert_eq!(
@@ -251,7 +273,9 @@ mod tests {
             let at = std::time::SystemTime::now() - Duration::from_secs(days * 24 * 60 * 60);
             fs::File::open(&folder).unwrap().set_modified(at).unwrap();
         }
-        FILES.install_in([temp.path().to_owned()]).unwrap();
+        FILES
+            .install_in([temp.path().to_owned()], Readers::ThisUser)
+            .unwrap();
         let names = fs::read_dir(temp.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name());
@@ -265,12 +289,39 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let file = temp.path().join("a file");
         fs::write(&file, "").unwrap();
-        let error = FILES.install_in([file.clone()]).unwrap_err().to_string();
+        let error = FILES
+            .install_in([file.clone()], Readers::ThisUser)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("a file"), "{error}");
         assert!(
             error.starts_with("the worker's files could not be put anywhere: "),
             "{error}"
         );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn other_users_read_files_of_their_own_place() {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        // Temporary folders are for their user alone.
+        let temp = tempfile::tempdir().unwrap();
+        let closed = temp.path().join("closed");
+        let error = FILES
+            .install_in([closed.clone()], Readers::Anyone)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("other users may not enter"), "{error}");
+        fs::set_permissions(temp.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let files = FILES.install_in([closed], Readers::Anyone).unwrap();
+        assert_eq!((mode(&files.library), mode(&files.start)), (0o644, 0o644));
+        let folders = files.start.ancestors().skip(1).take(3);
+        assert!(folders.into_iter().all(|folder| mode(folder) == 0o755));
+        let own = FILES
+            .install_in([temp.path().join("own")], Readers::ThisUser)
+            .unwrap();
+        assert_eq!(mode(own.library.parent().unwrap()), 0o700);
     }
 
     #[cfg(unix)]
@@ -281,13 +332,19 @@ mod tests {
         let open = temp.path().join("open");
         fs::create_dir(&open).unwrap();
         fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
-        let error = FILES.install_in([open.clone()]).unwrap_err().to_string();
+        let error = FILES
+            .install_in([open.clone()], Readers::ThisUser)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("others can write"), "{error}");
 
         let link = temp.path().join("link");
         fs::create_dir(temp.path().join("real")).unwrap();
         std::os::unix::fs::symlink(temp.path().join("real"), &link).unwrap();
-        let error = FILES.install_in([link]).unwrap_err().to_string();
+        let error = FILES
+            .install_in([link], Readers::ThisUser)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("not a folder"), "{error}");
     }
 }

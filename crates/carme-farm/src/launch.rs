@@ -15,7 +15,7 @@ use tokio::time::timeout_at;
 
 use crate::desk::Desk;
 use crate::dispatch::Identity;
-use crate::embedded::{FindFiles, InstallError};
+use crate::embedded::{FindFiles, InstallError, Readers};
 use crate::output::{self, LastLines, Source, Stream};
 use crate::plan::AppPlan;
 use crate::process::{self, Child, Exit, Peer, Spawned};
@@ -80,8 +80,10 @@ impl<D: Desk> Launch for Launcher<D> {
         let last_lines = LastLines::default();
         let last = last_lines.clone();
         let files = Arc::clone(&self.files);
+        let user = post.plan.user.clone();
         let started = tokio::task::spawn_blocking(move || -> Result<Child, NotStarted> {
-            let files = files().map_err(NotStarted::Files)?;
+            let readers = user.as_ref().map_or(Readers::ThisUser, |_| Readers::Anyone);
+            let files = files(readers).map_err(NotStarted::Files)?;
             // Lines must come out as they are printed.
             command
                 .arg("-u")
@@ -93,7 +95,7 @@ impl<D: Desk> Launch for Launcher<D> {
                 child,
                 stdout,
                 stderr,
-            } = process::spawn(command)?;
+            } = process::spawn(command, user.as_ref())?;
             let source = Source {
                 app,
                 route,
@@ -147,7 +149,9 @@ fn cannot_start(plan: &AppPlan, error: &std::io::Error) -> String {
     let python = plan.python.display();
     let directory = plan.directory.display();
     if plan.directory.is_dir() {
-        format!("{python} could not be started: {error}")
+        let user = plan.user.as_ref();
+        let user = user.map_or_else(String::new, |user| format!(" as user {}", user.name));
+        format!("{python} could not be started{user}: {error}")
     } else {
         format!("{python} could not be started: the app's directory {directory} is not there")
     }

@@ -18,11 +18,11 @@ mod supervisor;
 mod workers;
 
 pub use descriptors::raise_limit;
-pub use embedded::{Embedded, EmbeddedFile, FindFiles, InstallError, WorkerFiles};
+pub use embedded::{Embedded, EmbeddedFile, FindFiles, InstallError, Readers, WorkerFiles};
 pub use endings::Cause;
 pub use memory::resident;
 pub use plan::{AppPlan, Recycle, Scale};
-pub use process::Exit;
+pub use process::{Exit, User};
 pub use roster::{Roster, Seat};
 pub use supervisor::{About, Failure, State, Unreplaced};
 pub use workers::{Prepared, Refused, Rolling, Workers};

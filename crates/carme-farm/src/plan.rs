@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use carme_ring::control::Interface;
 
+use crate::process::User;
+
 /// How to start the workers of an app, how many, and when they are replaced.
 #[derive(Clone, Debug)]
 pub struct AppPlan {
@@ -26,6 +28,8 @@ pub struct AppPlan {
     pub directory: PathBuf,
     /// Changes to the environment; `None` removes a variable.
     pub environment: Vec<(OsString, Option<OsString>)>,
+    /// Whom they run as; `None`: as the front.
+    pub user: Option<User>,
     /// Processes.
     pub workers: Scale,
     /// Workers beyond these while some are replaced; at least one.

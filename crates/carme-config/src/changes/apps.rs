@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::{Applies, Found, What, duration, list, or_none};
+use crate::account::Account;
 use crate::config::{App, AppTimeouts, Interface, Queue};
 use crate::scale::Recycle;
 use crate::units::ByteSize;
@@ -42,6 +43,7 @@ impl Found {
             switch_interval,
             startup_timeout,
             drain_timeout,
+            user,
             recycle,
             queue: Queue { limit, timeout },
             timeouts,
@@ -72,6 +74,11 @@ impl Found {
             live,
         );
         self.plain(&key("surge"), (&old.surge, surge), live);
+        let whom = |account: &Option<Account>| {
+            let shown = |account: &Account| format!("{} (group {})", account.name, account.gid);
+            or_none(account.as_ref(), shown)
+        };
+        self.value(&key("user"), (&old.user, user), whom, fresh);
         self.plain(&key("threads"), (&old.threads, threads), fresh);
         for (setting, old, new) in [
             ("switch_interval", &old.switch_interval, switch_interval),

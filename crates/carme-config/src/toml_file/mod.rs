@@ -349,6 +349,8 @@ fn app(name: At<String>, title: &str, section: &Section<'_>, problems: &mut Prob
     app.switch_interval = positive(section, "switch_interval", problems);
     app.startup_timeout = positive(section, "startup_timeout", problems);
     app.drain_timeout = positive(section, "drain_timeout", problems);
+    app.user = section.string("user", problems);
+    app.group = section.string("group", problems);
     let time = |key, problems: &mut Problems| {
         section
             .text(key, problems, bounds::time_or_off)

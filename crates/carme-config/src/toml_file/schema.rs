@@ -105,6 +105,8 @@ pub(crate) const APP: Keys = Keys {
         "switch_interval",
         "startup_timeout",
         "drain_timeout",
+        "user",
+        "group",
         "recycle",
         "queue",
         "request_timeout",

@@ -1,37 +1,55 @@
-//! The XDG cache, then the runtime directory, then a folder of this user's own in the temporary directory.
+//! For this user the XDG cache, then the runtime directory, then a folder of its own in the temporary directory; for others, too,
+//! the cache that systemd gives a service, then the system's, then the temporary directory again.
 
+use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::Readers;
+
 /// Where the files may go, best first.
-pub(super) fn folders() -> impl Iterator<Item = PathBuf> {
+pub(super) fn folders(readers: Readers) -> impl Iterator<Item = PathBuf> {
     let absolute = |name: &str| {
         std::env::var_os(name)
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
     };
-    let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
     let user = rustix::process::geteuid().as_raw();
-    [
-        cache.map(|c| c.join("carme")),
-        absolute("XDG_RUNTIME_DIR").map(|r| r.join("carme")),
-    ]
-    .into_iter()
-    .flatten()
-    .chain([std::env::temp_dir().join(format!("carme-{user}"))])
+    let temporary = std::env::temp_dir();
+    let folders = match readers {
+        Readers::ThisUser => {
+            let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+            [
+                cache.map(|folder| folder.join("carme")),
+                absolute("XDG_RUNTIME_DIR").map(|folder| folder.join("carme")),
+                Some(temporary.join(format!("carme-{user}"))),
+            ]
+        }
+        Readers::Anyone => [
+            absolute("CACHE_DIRECTORY").map(|folder| folder.join("workers")),
+            (user == 0).then(|| PathBuf::from("/var/cache/carme")),
+            Some(temporary.join(format!("carme-workers-{user}"))),
+        ],
+    };
+    folders.into_iter().flatten()
 }
 
-/// Makes sure that a folder is there, that only this user can write to it, and that libraries may be loaded from it.
-pub(super) fn private_folder(path: &Path) -> io::Result<()> {
+/// Makes sure that a folder is there, that only this user can write to it, that these can read it, and that libraries may be
+/// loaded from it.
+pub(super) fn own_folder(path: &Path, readers: Readers) -> io::Result<()> {
     let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, why.to_owned()));
-    match std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-    {
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return refuse("it is not a folder"),
-        other => other?,
+    let mode = match readers {
+        Readers::ThisUser => 0o700,
+        Readers::Anyone => 0o755,
+    };
+    if std::fs::symlink_metadata(path).is_err() {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(mode)
+            .create(path)?;
+        // Whatever the umask is.
+        std::fs::set_permissions(path, Permissions::from_mode(mode))?;
     }
     let found = std::fs::symlink_metadata(path)?;
     if !found.is_dir() {
@@ -43,6 +61,11 @@ pub(super) fn private_folder(path: &Path) -> io::Result<()> {
     if found.mode() & 0o022 != 0 {
         return refuse("others can write to it");
     }
+    if readers == Readers::Anyone
+        && let Some(closed) = path.ancestors().find(|folder| !is_open(folder))
+    {
+        return refuse(&format!("other users may not enter {}", closed.display()));
+    }
     #[cfg(target_os = "linux")]
     if rustix::fs::statvfs(path)?
         .f_flag
@@ -51,4 +74,17 @@ pub(super) fn private_folder(path: &Path) -> io::Result<()> {
         return refuse("libraries may not be loaded from it (it is mounted noexec)");
     }
     Ok(())
+}
+
+/// Whether everybody may look for names in it.
+fn is_open(folder: &Path) -> bool {
+    std::fs::metadata(folder).is_ok_and(|found| found.mode() & 0o001 != 0)
+}
+
+/// Lets these read a file that was just made.
+pub(super) fn let_read(file: &Path, readers: Readers) -> io::Result<()> {
+    match readers {
+        Readers::ThisUser => Ok(()),
+        Readers::Anyone => std::fs::set_permissions(file, Permissions::from_mode(0o644)),
+    }
 }

@@ -4,8 +4,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::Readers;
+
 /// Where the files may go, best first.
-pub(super) fn folders() -> impl Iterator<Item = PathBuf> {
+pub(super) fn folders(_: Readers) -> impl Iterator<Item = PathBuf> {
     let local = std::env::var_os("LOCALAPPDATA")
         .map(PathBuf::from)
         .filter(|path| path.is_absolute());
@@ -15,8 +17,8 @@ pub(super) fn folders() -> impl Iterator<Item = PathBuf> {
         .map(|folder| folder.join("carme"))
 }
 
-/// Makes sure that a folder is there.
-pub(super) fn private_folder(path: &Path) -> io::Result<()> {
+/// Makes sure that a folder is there. Workers run as the front's user here.
+pub(super) fn own_folder(path: &Path, _: Readers) -> io::Result<()> {
     std::fs::create_dir_all(path)?;
     if std::fs::symlink_metadata(path)?.is_dir() {
         Ok(())
@@ -26,4 +28,9 @@ pub(super) fn private_folder(path: &Path) -> io::Result<()> {
             "it is not a folder",
         ))
     }
+}
+
+/// Files have the rights of their folder.
+pub(super) fn let_read(_: &Path, _: Readers) -> io::Result<()> {
+    Ok(())
 }

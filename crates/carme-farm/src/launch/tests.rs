@@ -131,6 +131,7 @@ fn plan(role: &str, directory: PathBuf) -> AppPlan {
         import_root: directory.clone(),
         interface: Interface::Auto,
         directory,
+        user: None,
         environment: [("CARME_TEST_ROLE", role), ("CARME_TEST_EXTRA", "ü")]
             .map(|(name, value)| (name.into(), Some(value.into())))
             .into(),
@@ -165,7 +166,12 @@ fn trial_of(change: impl FnOnce(&mut AppPlan), role: &str) -> Trial {
         start,
     };
     Trial {
-        workers: Workers::keep(plan, Arc::new(move || Ok(files.clone())), &desk, GEOMETRY.workers),
+        workers: Workers::keep(
+            plan,
+            Arc::new(move |_| Ok(files.clone())),
+            &desk,
+            GEOMETRY.workers,
+        ),
         notes,
         damage,
         _folder: folder,

@@ -67,6 +67,19 @@ fn signal_name(signal: i32) -> Option<&'static str> {
     })
 }
 
+/// Whom a process runs as, if not as the front itself. On Linux only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Its name, for messages.
+    pub name: String,
+    /// Its number.
+    pub uid: u32,
+    /// Its group's.
+    pub gid: u32,
+    /// Those of all its groups.
+    pub groups: Vec<u32>,
+}
+
 /// A process that was started, and the reading ends of its output.
 pub(crate) struct Spawned {
     /// The process.
@@ -81,9 +94,10 @@ pub(crate) struct Spawned {
 #[derive(Clone)]
 pub(crate) struct Child(Arc<imp::Child>);
 
-/// Starts a process with an empty standard input and piped output. Waits for the operating system; not for async code.
-pub(crate) fn spawn(command: Command) -> io::Result<Spawned> {
-    let (child, stdout, stderr) = imp::spawn(command)?;
+/// Starts a process with an empty standard input and piped output, as this user if one is named. Waits for the operating
+/// system; not for async code.
+pub(crate) fn spawn(command: Command, user: Option<&User>) -> io::Result<Spawned> {
+    let (child, stdout, stderr) = imp::spawn(command, user)?;
     Ok(Spawned {
         child: Child(Arc::new(child)),
         stdout,

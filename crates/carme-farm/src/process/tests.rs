@@ -41,7 +41,7 @@ fn output_and_exit_code_arrive() {
     );
     let mut command = script.command();
     command.env("CARME_TEST", "a b");
-    let mut spawned = spawn(command).unwrap();
+    let mut spawned = spawn(command, None).unwrap();
     let (mut out, mut err) = (String::new(), String::new());
     spawned.stdout.read_to_string(&mut out).unwrap();
     spawned.stderr.read_to_string(&mut err).unwrap();
@@ -54,7 +54,7 @@ fn output_and_exit_code_arrive() {
 #[test]
 fn standard_input_is_empty() {
     let script = Script::new("read line; echo got=$line", "set /p line=\r\necho got=%line%");
-    let spawned = spawn(script.command()).unwrap();
+    let spawned = spawn(script.command(), None).unwrap();
     let mut line = String::new();
     BufReader::new(spawned.stdout).read_line(&mut line).unwrap();
     assert!(line.starts_with("got="), "{line:?}");
@@ -68,7 +68,7 @@ fn a_killed_process_is_dead_and_takes_its_children_along() {
         "sleep 1000 & echo up; wait",
         "echo up\r\nping -n 1000 127.0.0.1 >&2",
     );
-    let mut spawned = spawn(script.command()).unwrap();
+    let mut spawned = spawn(script.command(), None).unwrap();
     let mut up = [0; 2];
     spawned.stdout.read_exact(&mut up).unwrap();
     let started = Instant::now();
@@ -86,21 +86,21 @@ fn a_killed_process_is_dead_and_takes_its_children_along() {
 #[test]
 fn what_a_dead_process_leaves_behind_is_ended() {
     let script = Script::new("sleep 1000 & exit 0", "start /b ping -n 1000 127.0.0.1\r\nexit 0");
-    let mut spawned = spawn(script.command()).unwrap();
+    let mut spawned = spawn(script.command(), None).unwrap();
     assert_eq!(spawned.child.wait().unwrap(), Exit::Code(0));
     spawned.stdout.read_to_end(&mut Vec::new()).unwrap();
 }
 
 #[test]
 fn a_program_that_does_not_exist_is_an_error() {
-    assert!(spawn(Command::new("/no/such/python")).is_err());
+    assert!(spawn(Command::new("/no/such/python"), None).is_err());
 }
 
 #[cfg(unix)]
 #[test]
 fn it_is_in_a_session_of_its_own() {
     let script = Script::new("ps -o sid= -p $$ | tr -d ' '", "");
-    let mut spawned = spawn(script.command()).unwrap();
+    let mut spawned = spawn(script.command(), None).unwrap();
     let mut sid = String::new();
     spawned.stdout.read_to_string(&mut sid).unwrap();
     spawned.child.wait().unwrap();
@@ -121,7 +121,9 @@ fn a_front_that_will_be_killed() {
     let mut command = Command::new(crate::launch::tests::python());
     command.args(["-c", &script]).env_remove(FRONT);
     // The thread that asked for the process may end; only the front's end counts.
-    let spawned = std::thread::spawn(|| spawn(command).unwrap()).join().unwrap();
+    let spawned = std::thread::spawn(|| spawn(command, None).unwrap())
+        .join()
+        .unwrap();
     let _ = spawned.child.wait();
 }
 
@@ -162,7 +164,7 @@ fn a_process_has_the_users_descriptor_limit_and_not_the_fronts() {
     crate::raise_limit();
     assert_ne!(getrlimit(Resource::Nofile).current, Some(1000));
     let script = Script::new("ulimit -Sn", "");
-    let mut spawned = spawn(script.command()).unwrap();
+    let mut spawned = spawn(script.command(), None).unwrap();
     let mut out = String::new();
     spawned.stdout.read_to_string(&mut out).unwrap();
     assert_eq!(out.trim_end(), "1000");

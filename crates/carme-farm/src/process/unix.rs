@@ -11,7 +11,7 @@ use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, getpid, getppid, kill_process_group, setsid, waitid,
 };
 
-use super::Exit;
+use super::{Exit, User};
 
 pub(super) struct Child {
     pid: Pid,
@@ -19,16 +19,21 @@ pub(super) struct Child {
     unreaped: Mutex<Option<std::process::Child>>,
 }
 
-pub(super) fn spawn(mut command: Command) -> io::Result<(Child, File, File)> {
+pub(super) fn spawn(mut command: Command, user: Option<&User>) -> io::Result<(Child, File, File)> {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let front = getpid();
+    let user = user.map(identity::Identity::of).transpose()?;
     let prepare = move || {
         // A session and a process group of its own: no terminal to send it signals, and one name for all it starts.
         setsid()?;
         crate::descriptors::restore_limit()?;
+        if let Some(user) = &user {
+            user.assume()?;
+        }
+        // After the change of user, which the kernel forgets it at.
         #[cfg(target_os = "linux")]
         {
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
@@ -57,6 +62,61 @@ pub(super) fn spawn(mut command: Command) -> io::Result<(Child, File, File)> {
         stdout.into(),
         stderr.into(),
     ))
+}
+
+#[cfg(target_os = "linux")]
+mod identity {
+    use std::io;
+
+    use rustix::process::{Gid, Uid};
+    use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
+    use super::User;
+
+    /// A user, ready to be assumed between `fork` and `exec`: nothing more has to be looked up or allocated.
+    pub(super) struct Identity {
+        uid: Uid,
+        gid: Gid,
+        groups: Vec<Gid>,
+    }
+
+    impl Identity {
+        pub(super) fn of(user: &User) -> io::Result<Self> {
+            Ok(Self {
+                uid: Uid::from_raw(user.uid),
+                gid: Gid::from_raw(user.gid),
+                groups: user.groups.iter().copied().map(Gid::from_raw).collect(),
+            })
+        }
+
+        /// Becomes that user for good; its only thread is all that the new process has.
+        pub(super) fn assume(&self) -> io::Result<()> {
+            // The user comes last: who has become another may change nothing more.
+            set_thread_groups(&self.groups)?;
+            set_thread_res_gid(self.gid, self.gid, self.gid)?;
+            Ok(set_thread_res_uid(self.uid, self.uid, self.uid)?)
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod identity {
+    use std::io;
+
+    use super::User;
+
+    /// Never on this system.
+    pub(super) enum Identity {}
+
+    impl Identity {
+        pub(super) fn of(_: &User) -> io::Result<Self> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        pub(super) fn assume(&self) -> io::Result<()> {
+            match *self {}
+        }
+    }
 }
 
 /// Starts a process from the one thread that lives as long as the front: the kernel sends `PR_SET_PDEATHSIG` when the

@@ -30,7 +30,7 @@ use windows_sys::Win32::System::Threading::{
     UpdateProcThreadAttribute, WaitForSingleObject,
 };
 
-use super::Exit;
+use super::{Exit, User};
 
 /// The exit code of what is killed.
 const KILLED: u32 = 1;
@@ -41,7 +41,10 @@ pub(super) struct Child {
     job: OwnedHandle,
 }
 
-pub(super) fn spawn(command: Command) -> io::Result<(Child, File, File)> {
+pub(super) fn spawn(command: Command, user: Option<&User>) -> io::Result<(Child, File, File)> {
+    if user.is_some() {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
     let input = OwnedHandle::from(File::open("NUL")?);
     let (stdout, output) = std::io::pipe()?;
     let (stderr, error) = std::io::pipe()?;

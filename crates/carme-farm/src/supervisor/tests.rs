@@ -218,6 +218,7 @@ fn plan(workers: Scale) -> AppPlan {
         interface: Interface::Auto,
         directory: ".".into(),
         environment: Vec::new(),
+        user: None,
         workers,
         surge: 1,
         threads: 1,

@@ -69,6 +69,7 @@ mod tests {
             interface: Interface::Auto,
             directory: "/srv".into(),
             environment: Vec::new(),
+            user: None,
             workers,
             surge: 1,
             threads: 10,

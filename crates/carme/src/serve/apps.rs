@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use carme_config::Config;
 use carme_farm::dispatch::{App, Hooks, Limits, NewApp, TimeLimits};
-use carme_farm::{About, AppPlan, Failure, FindFiles, Recycle, Roster, Scale, State, Workers};
+use carme_farm::{About, AppPlan, Failure, FindFiles, Readers, Recycle, Roster, Scale, State, User, Workers};
 use carme_ring::Geometry;
 use carme_ring::control::Interface;
 use tokio::task::JoinSet;
@@ -148,6 +148,14 @@ pub(super) fn start_one(
     }))
 }
 
+/// Who must be able to read what its workers are made of.
+pub(super) fn readers(app: &carme_config::App) -> Readers {
+    match app.user {
+        Some(_) => Readers::Anyone,
+        None => Readers::ThisUser,
+    }
+}
+
 /// How its workers are started.
 pub(super) fn plan(app: &carme_config::App) -> AppPlan {
     let scale = &app.workers;
@@ -162,6 +170,12 @@ pub(super) fn plan(app: &carme_config::App) -> AppPlan {
         },
         directory: app.directory.clone(),
         environment: environment(app),
+        user: app.user.as_ref().map(|account| User {
+            name: account.name.clone(),
+            uid: account.uid,
+            gid: account.gid,
+            groups: account.groups.clone(),
+        }),
         workers: Scale {
             range: at_most_u16(scale.min.get())..=at_most_u16(scale.max.get()),
             ttl: scale.ttl,
@@ -196,12 +210,36 @@ const OF_THE_FRONT: [&str; 6] = [
     "WATCHDOG_USEC",
 ];
 
+/// Folders of the front's user, which another one cannot use.
+const OF_ITS_USER: [&str; 9] = [
+    "CACHE_DIRECTORY",
+    "MAIL",
+    "RUNTIME_DIRECTORY",
+    "SHELL",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_RUNTIME_DIR",
+    "XDG_STATE_HOME",
+];
+
 /// What a worker's environment has otherwise than the front's.
 fn environment(app: &carme_config::App) -> Vec<(OsString, Option<OsString>)> {
-    let removed = OF_THE_FRONT.map(|name| (OsString::from(name), None));
-    let own = app
-        .env
-        .iter()
-        .map(|(name, value)| (name.into(), Some(value.into())));
-    removed.into_iter().chain(own).collect()
+    let mut changes: Vec<(OsString, Option<OsString>)> =
+        OF_THE_FRONT.map(|name| (OsString::from(name), None)).into();
+    if let Some(account) = &app.user {
+        changes.extend(OF_ITS_USER.map(|name| (OsString::from(name), None)));
+        let own = [
+            ("HOME", account.home.clone().into_os_string()),
+            ("LOGNAME", OsString::from(&account.name)),
+            ("USER", OsString::from(&account.name)),
+        ];
+        changes.extend(own.map(|(name, value)| (name.into(), Some(value))));
+    }
+    changes.extend(
+        app.env
+            .iter()
+            .map(|(name, value)| (name.into(), Some(value.into()))),
+    );
+    changes
 }

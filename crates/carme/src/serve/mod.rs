@@ -117,9 +117,11 @@ fn try_run(
     let error_log = ErrorLog::open(destination).map_err(ServeError::ErrorLog)?;
     carme_farm::raise_limit();
     passed::take();
-    let files: FindFiles = Arc::new(|| crate::worker_files::EMBEDDED.install());
+    let files: FindFiles = Arc::new(|readers| crate::worker_files::EMBEDDED.install(readers));
     // If they cannot be had, no app will ever start.
-    files()?;
+    for app in &config.apps {
+        files(apps::readers(app))?;
+    }
     let hooks = Hooks::default();
     let mut builder = tokio::runtime::Builder::new_current_thread();
     hooks.install(&mut builder);

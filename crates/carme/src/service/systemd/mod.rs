@@ -43,6 +43,8 @@ pub(crate) enum Error {
         "{} belongs to root, and a site need not run as root: name a user, --user www-data, or --user root if it must", .0.display()
     )]
     WhichUser(PathBuf),
+    #[error("the apps have users of their own, so the server must run as root: leave out --user {0}")]
+    AppUsers(String),
     #[error("there is no user {0}: sudo useradd --system {0}")]
     NoUser(String),
     #[error(
@@ -204,7 +206,8 @@ pub(super) fn install(plan: &Plan) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whom the service runs as: the user that was named, or the owner of the app's folder.
+/// Whom the service runs as: root if its apps have users of their own, or else the user that was named, or the owner of the
+/// app's folder.
 fn user(plan: &Plan) -> Result<String, Error> {
     let name_of = |uid: u32| {
         uzers::get_user_by_uid(uid).map_or_else(
@@ -212,6 +215,12 @@ fn user(plan: &Plan) -> Result<String, Error> {
             |user| user.name().to_string_lossy().into_owned(),
         )
     };
+    if plan.config.apps.iter().any(|app| app.user.is_some()) {
+        return match &plan.install.user {
+            Some(user) if user != "root" => Err(Error::AppUsers(user.clone())),
+            _ => Ok("root".to_owned()),
+        };
+    }
     if let Some(user) = &plan.install.user {
         return match uzers::get_user_by_name(user) {
             Some(_) => Ok(user.clone()),

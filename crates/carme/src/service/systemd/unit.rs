@@ -106,7 +106,7 @@ impl Unit<'_> {
              RuntimeDirectory={name}\n\
              RuntimeDirectoryMode=0755\n\
              CacheDirectory={name}\n\
-             CacheDirectoryMode=0700\n\
+             CacheDirectoryMode=0755\n\
              Environment=XDG_CACHE_HOME=%C/{name}\n",
             user = self.user,
             name = self.name,
