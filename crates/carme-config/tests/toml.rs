@@ -263,7 +263,7 @@ fn each_kind_of_mistake() {
                                response_buffer, backlog, compress, request_headers, response_headers, trusted_proxies, forwarded, forwarded_fields, proxy_protocol, \
                                error_log, error_log_rotate, control";
     const APP_KEYS: &str = "[apps.site] knows: target, directory, python, interface, workers, surge, threads, \
-                            switch_interval, startup_timeout, drain_timeout, recycle, queue, request_timeout, \
+                            switch_interval, startup_timeout, drain_timeout, user, group, recycle, queue, request_timeout, \
                             idle_timeout, interrupt_grace, slow_request, route, env, env_files, sendfile";
     for (result, expected) in [
         // Keys.

@@ -305,8 +305,8 @@ mod tests {
     fn other_users_read_files_of_their_own_place() {
         use std::os::unix::fs::PermissionsExt;
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        // Temporary folders are for their user alone.
         let temp = tempfile::tempdir().unwrap();
+        fs::set_permissions(temp.path(), fs::Permissions::from_mode(0o700)).unwrap();
         let closed = temp.path().join("closed");
         let error = FILES
             .install_in([closed.clone()], Readers::Anyone)
