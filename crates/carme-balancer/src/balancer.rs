@@ -1,14 +1,16 @@
 //! [`Balancer`]: the members, the queue before them, and what happens to a request between pick and done.
 
+mod by_hand;
 mod changes;
 mod checks;
 mod choosing;
+mod membership;
 mod queueing;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::member::Live;
+use crate::member::{Live, Origin};
 use crate::request::{
     Ending, Exposure, Failure, Granted, Lease, MemberId, Next, Outcome, Pick, Request, Session, Token,
     Unavailable, Wake,
@@ -17,13 +19,18 @@ use crate::settings::{Member, Resend, Settings};
 use crate::status::Flag;
 use crate::waiting::{For, Waiter, Waiting};
 
+pub use by_hand::{ByHand, SettingChange};
 pub use changes::{Change, Refused};
 use choosing::{Decision, Wanted};
 
 /// A balancer. See the [crate's documentation](crate) for how its calls go together.
 #[derive(Debug)]
 pub struct Balancer {
+    /// As configured, to tell what was changed by hand.
+    configured: Settings,
     pub(crate) settings: Settings,
+    /// Names of configured members that were removed by hand.
+    removed: BTreeSet<String>,
     pub(crate) members: Vec<Live>,
     pub(crate) waiting: Waiting,
     wakes: VecDeque<Wake>,
@@ -39,7 +46,9 @@ impl Balancer {
     /// name only the first counts.
     pub fn new(settings: Settings, members: impl IntoIterator<Item = Member>) -> Balancer {
         let mut balancer = Balancer {
+            configured: settings.clone(),
             settings,
+            removed: BTreeSet::new(),
             members: Vec::new(),
             waiting: Waiting::default(),
             wakes: VecDeque::new(),
@@ -49,7 +58,7 @@ impl Balancer {
         };
         for member in members {
             if balancer.find(&member.name).is_none() {
-                balancer.push_member(member);
+                balancer.push_member(member, Origin::Configured);
             }
         }
         balancer
@@ -302,10 +311,11 @@ impl Balancer {
         self.members.iter().position(|member| member.id == id)
     }
 
-    fn push_member(&mut self, member: Member) -> MemberId {
+    fn push_member(&mut self, member: Member, origin: Origin) -> MemberId {
         self.last_id += 1;
         let id = MemberId(self.last_id);
-        self.members.push(Live::new(id, member, self.settings.slow_start));
+        self.members
+            .push(Live::new(id, member, origin, self.settings.slow_start));
         id
     }
 

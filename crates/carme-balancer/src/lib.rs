@@ -15,7 +15,10 @@
 //!    failure before is the client's answer.
 //! 5. One timer: [`Balancer::tick`] at [`Balancer::next_tick`], asked anew after every change. Another for checks:
 //!    [`Balancer::due_checks`] at [`Balancer::next_check`], their results to [`Balancer::checked`].
-//! 6. [`environment`] gives the variables that Apache sets for logs and header rules.
+//! 6. By hand: [`Balancer::change`], [`Balancer::change_setting`], [`Balancer::add`], [`Balancer::remove`];
+//!    [`Balancer::by_hand`] and [`Balancer::restore`] keep that over a restart. A new configuration:
+//!    [`Balancer::configure`] and [`Balancer::replace_members`], also for discovery.
+//! 7. [`environment`] gives the variables that Apache sets for logs and header rules.
 //!
 //! ```
 //! use std::time::Instant;
@@ -59,7 +62,7 @@ mod status;
 mod sticky;
 mod waiting;
 
-pub use balancer::{Balancer, Change, Refused};
+pub use balancer::{Balancer, ByHand, Change, Refused, SettingChange};
 pub use environment::environment;
 pub use health::{
     Check, CheckMethod, CheckResponse, Condition, Expression, ExpressionError, HealthChange, HealthCheck,

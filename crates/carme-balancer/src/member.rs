@@ -20,9 +20,20 @@ pub(crate) enum Return {
     SlowStart { since: Instant },
 }
 
+/// Who wants a member to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Configured,
+    ByHand,
+}
+
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) id: MemberId,
+    pub(crate) origin: Origin,
+    /// As configured, to tell what was changed by hand.
+    pub(crate) configured: Member,
+    /// As it is now, but for the status.
     pub(crate) config: Member,
     pub(crate) name_hash: u64,
     pub(crate) status: Status,
@@ -56,9 +67,11 @@ const FULL: u64 = 1000;
 const FIRST: u64 = 100;
 
 impl Live {
-    pub(crate) fn new(id: MemberId, config: Member, slow_start: Duration) -> Live {
+    pub(crate) fn new(id: MemberId, config: Member, origin: Origin, slow_start: Duration) -> Live {
         Live {
             id,
+            origin,
+            configured: config.clone(),
             name_hash: crate::method::name_hash(&config.name),
             status: config.status,
             config,

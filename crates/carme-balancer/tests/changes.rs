@@ -5,7 +5,8 @@ mod common;
 use std::num::NonZeroU32;
 
 use carme_balancer::{
-    Change, Flag, LoadFactor, Member, Method, Outcome, Refused, Settings, State, Status, environment,
+    ByHand, Change, Flag, LoadFactor, Member, Method, Outcome, Refused, SettingChange, Settings, State,
+    Status, environment,
 };
 use common::{Bench, member, with_status};
 
@@ -130,13 +131,7 @@ fn other_settings_keep_members_and_requests() {
     let mut bench = bench(&["a", "b"]);
     let granted = bench.granted();
     let now = bench.now;
-    bench.balancer.set_settings(
-        Settings {
-            method: Method::Queue,
-            ..Settings::new("balancer://other")
-        },
-        now,
-    );
+    bench.balancer.configure(Settings::new("balancer://other"), now);
     assert_eq!(bench.balancer.settings().method, Method::Queue);
     assert_eq!(bench.schedule(2), "b b");
     bench.finish(granted, 0);
@@ -209,4 +204,108 @@ fn variables() {
         assert_eq!(text.join(" "), expected);
         bench.finish(granted, 0);
     }
+}
+
+/// Changes by hand outlive a reload that says nothing new about them, and a restart.
+#[test]
+fn what_was_done_by_hand_stays() {
+    let mut bench = bench(&["a", "b", "c"]);
+    let now = bench.now;
+    assert_eq!(bench.balancer.by_hand(), ByHand::default());
+    let two = LoadFactor::new(2.0).unwrap();
+    bench
+        .balancer
+        .change(bench.id("a"), Change::LoadFactor(two), now)
+        .unwrap();
+    bench
+        .balancer
+        .change(bench.id("a"), Change::Status(Flag::Drain, true), now)
+        .unwrap();
+    bench
+        .balancer
+        .change(bench.id("c"), Change::Status(Flag::Error, true), now)
+        .unwrap();
+    bench.balancer.remove(bench.id("b"), now).unwrap();
+    bench.balancer.add(member("d"), now).unwrap();
+    bench
+        .balancer
+        .change(bench.id("d"), Change::Status(Flag::Disabled, true), now)
+        .unwrap();
+    bench
+        .balancer
+        .change_setting(SettingChange::Method(Method::ByTraffic), now);
+    bench
+        .balancer
+        .change_setting(SettingChange::Nofailover(true), now);
+    let expected = ByHand {
+        settings: vec![
+            SettingChange::Method(Method::ByTraffic),
+            SettingChange::Nofailover(true),
+        ],
+        added: vec![with_status("d", "D")],
+        removed: vec!["http://b".to_owned()],
+        changed: vec![(
+            "http://a".to_owned(),
+            vec![Change::Status(Flag::Drain, true), Change::LoadFactor(two)],
+        )],
+    };
+    assert_eq!(bench.balancer.by_hand(), expected);
+
+    // A reload of the same configuration, and one that gives c another factor.
+    let three = LoadFactor::new(3.0).unwrap();
+    bench.balancer.configure(
+        Settings {
+            queue_limit: 7,
+            ..Settings::apache("balancer://test")
+        },
+        now,
+    );
+    bench.balancer.replace_members(
+        [
+            member("a"),
+            member("b"),
+            Member {
+                load_factor: three,
+                ..member("c")
+            },
+        ],
+        now,
+    );
+    assert_eq!(bench.balancer.by_hand(), expected);
+    assert_eq!(names(&bench), "acd");
+    assert_eq!(
+        (
+            bench.balancer.settings().method,
+            bench.balancer.settings().queue_limit
+        ),
+        (Method::ByTraffic, 7)
+    );
+    assert_eq!(bench.balancer.member(bench.id("a")).unwrap().load_factor, two);
+    assert_eq!(bench.balancer.member(bench.id("c")).unwrap().load_factor, three);
+
+    // The configuration speaks last where it says something new.
+    bench.balancer.replace_members(
+        [
+            Member {
+                load_factor: three,
+                ..member("a")
+            },
+            member("b"),
+            member("c"),
+        ],
+        now,
+    );
+    assert_eq!(bench.balancer.member(bench.id("a")).unwrap().load_factor, three);
+
+    // A restart.
+    let mut restarted = freshly_started();
+    restarted.balancer.restore(expected.clone(), now);
+    assert_eq!(restarted.balancer.by_hand(), expected);
+    // Added once more by hand, b is configured as before.
+    restarted.balancer.add(member("b"), now).unwrap();
+    assert!(restarted.balancer.by_hand().removed.is_empty());
+}
+
+fn freshly_started() -> Bench {
+    bench(&["a", "b", "c"])
 }

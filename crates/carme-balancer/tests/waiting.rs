@@ -6,8 +6,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use carme_balancer::{
-    Change, Flag, Granted, Member, Method, Outcome, Pick, Request, Settings, StickySession, Token,
-    Unavailable,
+    Change, Flag, Granted, Member, Method, Outcome, Pick, Request, SettingChange, Settings, StickySession,
+    Token, Unavailable,
 };
 use common::{Bench, member};
 
@@ -244,7 +244,9 @@ fn any_number_waits_for_a_usable_member_if_timeout_says_so() {
             .unwrap();
     }
     assert_eq!(bench.refused(), Unavailable::NoneUsable);
-    bench.balancer.set_timeout(Duration::from_secs(5), bench.now);
+    bench
+        .balancer
+        .change_setting(SettingChange::Timeout(Duration::from_secs(5)), bench.now);
     let tokens: Vec<_> = (0..3).map(|_| wait(&mut bench, "").0).collect();
     bench.seconds(4);
     bench
