@@ -297,6 +297,15 @@ fn a_start_that_fails_shows_the_reason() {
         assert!(refused.output.contains(part), "{part}: {}", refused.output);
     }
     assert_eq!(service.state(), "STOPPED");
+
+    let file = service.path("carme.toml");
+    let toml = fs::read_to_string(&file).expect("it is there");
+    fs::write(&file, toml.replace("workers = 2", "wrokers = 2")).expect("written");
+    let refused = service.carme(&["start"]);
+    assert_eq!(refused.code, 1, "{}", refused.output);
+    for part in ["with code 2", "carme.toml:", "did you mean `workers`?"] {
+        assert!(refused.output.contains(part), "{part}: {}", refused.output);
+    }
 }
 
 #[test]

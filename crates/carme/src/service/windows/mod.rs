@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use carme_config::{Config, Console, Surroundings, defaults};
+use carme_config::{Config, Console, LogOutput, Problems, Surroundings, defaults};
 use windows_service::service::{
     ServiceAccess, ServiceExitCode, ServiceStartType, ServiceState, ServiceStatus,
 };
@@ -60,12 +60,11 @@ pub(crate) enum Error {
     Disabled(ServiceName),
     #[error("the password cannot be read: {0}")]
     Password(io::Error),
-    #[error("the service {name} ended while it started, with code {code}{lines}")]
+    #[error("the service {name} ended while it started, with code {code}{reason}")]
     Ended {
         name: ServiceName,
         code: u32,
-        /// What its error log says last.
-        lines: LastLines,
+        reason: Reason,
     },
     #[error("the service {name} has said nothing for {} s, and is {state}", .patience.as_secs())]
     Silent {
@@ -77,15 +76,23 @@ pub(crate) enum Error {
     System { doing: String, source: io::Error },
 }
 
-/// The end of an error log, for a message.
+/// Why a service ended while it started.
 #[derive(Debug)]
-pub(crate) struct LastLines(Option<(PathBuf, String)>);
+pub(crate) enum Reason {
+    /// Its error log says so.
+    Log { file: PathBuf, lines: String },
+    /// What is wrong with its file.
+    Configuration(Problems),
+    /// It is in the Event Log alone.
+    Unknown,
+}
 
-impl std::fmt::Display for LastLines {
+impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.0 {
-            Some((file, lines)) => write!(f, "; {} ends with\n{}", file.display(), lines.trim_end()),
-            None => f.write_str("; the Event Log (Application) says why"),
+        match self {
+            Self::Log { file, lines } => write!(f, "; {} ends with\n{}", file.display(), lines.trim_end()),
+            Self::Configuration(problems) => write!(f, ":\n{problems}"),
+            Self::Unknown => f.write_str("; the Event Log (Application) says why"),
         }
     }
 }
@@ -210,7 +217,7 @@ pub(super) fn uninstall(name: &ServiceName) -> Result<(), Error> {
 pub(super) fn start(name: &ServiceName) -> Result<(), Error> {
     let access = ServiceAccess::QUERY_STATUS | ServiceAccess::QUERY_CONFIG | ServiceAccess::START;
     let service = manager::open(name, access, "start services")?;
-    let error_log = ErrorLogEnd::of(service.configuration_file());
+    let before = Before::of(service.configuration_file());
     let began = Instant::now();
     if !service.start()? {
         println!("{name} runs already.");
@@ -226,7 +233,7 @@ pub(super) fn start(name: &ServiceName) -> Result<(), Error> {
         code: match status.exit_code {
             ServiceExitCode::Win32(code) | ServiceExitCode::ServiceSpecific(code) => code,
         },
-        lines: error_log.since(),
+        reason: before.reason(),
     })
 }
 
@@ -338,35 +345,52 @@ fn wait(service: &Opened, states: &[ServiceState]) -> Result<ServiceStatus, Erro
     }
 }
 
-/// A service's error log, and where it ended before.
-struct ErrorLogEnd(Option<(PathBuf, u64)>);
+/// How things are before a service starts.
+enum Before {
+    /// Its error log, and where it ends.
+    Log(PathBuf, u64),
+    /// Its file is wrong.
+    Wrong(Problems),
+    Unknown,
+}
 
-impl ErrorLogEnd {
-    /// That of a configuration file, if both can be read.
+impl Before {
+    /// Looks at a service's configuration file.
     fn of(file: Option<PathBuf>) -> Self {
-        let log = file.and_then(|file| {
-            let surroundings = Surroundings {
-                console: CONSOLE,
-                ..Surroundings::of_this_process().ok()?
-            };
-            match Config::from_file(&file, &surroundings).ok()?.server.error_log {
-                carme_config::LogOutput::File(log) => Some(log),
-                carme_config::LogOutput::Standard => None,
-            }
-        });
-        Self(log.map(|log| {
-            let length = std::fs::metadata(&log).map_or(0, |about| about.len());
-            (log, length)
-        }))
+        let (Some(file), Ok(surroundings)) = (file, Surroundings::of_this_process()) else {
+            return Self::Unknown;
+        };
+        let surroundings = Surroundings {
+            virtual_env: None,
+            console: CONSOLE,
+            ..surroundings
+        };
+        match Config::from_file(&file, &surroundings) {
+            Ok(config) => match config.server.error_log {
+                LogOutput::File(log) => {
+                    let end = std::fs::metadata(&log).map_or(0, |about| about.len());
+                    Self::Log(log, end)
+                }
+                LogOutput::Standard => Self::Unknown,
+            },
+            Err(problems) => Self::Wrong(problems),
+        }
     }
 
-    /// What it says since then, if it says anything.
-    fn since(self) -> LastLines {
-        LastLines(self.0.and_then(|(log, length)| {
-            let bytes = std::fs::read(&log).ok()?;
-            let new = bytes.get(usize::try_from(length).ok()?..)?;
-            let text = String::from_utf8_lossy(new).into_owned();
-            (!text.trim().is_empty()).then_some((log, text))
-        }))
+    /// Why it has ended since then.
+    fn reason(self) -> Reason {
+        match self {
+            Self::Log(file, end) => {
+                let bytes = std::fs::read(&file).unwrap_or_default();
+                let new = usize::try_from(end).ok().and_then(|end| bytes.get(end..));
+                let lines = String::from_utf8_lossy(new.unwrap_or_default()).into_owned();
+                match lines.trim() {
+                    "" => Reason::Unknown,
+                    _ => Reason::Log { file, lines },
+                }
+            }
+            Self::Wrong(problems) => Reason::Configuration(problems),
+            Self::Unknown => Reason::Unknown,
+        }
     }
 }

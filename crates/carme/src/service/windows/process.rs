@@ -193,8 +193,9 @@ impl Process {
         }
     }
 
+    /// Whether somebody has told it to stop, the manager or a command.
     fn is_stopping(&self) -> bool {
-        self.lock().stop.is_some()
+        self.lock().reported == ServiceState::StopPending
     }
 
     /// The last word.
