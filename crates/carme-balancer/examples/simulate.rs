@@ -21,6 +21,8 @@ const REQUESTS: u64 = 150_000;
 const WARM_UP: u64 = 10_000;
 /// The mean service time.
 const SERVICE: f64 = 0.010;
+const REQUEST_BYTES: u64 = 500;
+const RESPONSE_BYTES: u64 = 10_000;
 /// The shares of requests in the file.
 const SHARES: [f64; 16] = [
     0.99, 0.9, 0.7, 0.5, 0.3, 0.2, 0.1, 0.07, 0.05, 0.03, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005,
@@ -171,6 +173,7 @@ impl Simulation {
     }
 
     fn give(&mut self, member: MemberId, job: Job, lease: Lease, time: f64) {
+        self.balancer.count_bytes(&lease, REQUEST_BYTES, 0);
         let server = self.servers.entry(member).or_default();
         if server.jobs.is_empty() {
             self.departures.push(Reverse((Time(time + job.service), member)));
@@ -195,9 +198,11 @@ impl Simulation {
                 self.departures
                     .push(Reverse((Time(departure + next.service), member)));
             }
-            let _ = self
-                .balancer
-                .done(lease, Outcome::answered(200, 200, 10_000), self.at(departure));
+            let _ = self.balancer.done(
+                lease,
+                Outcome::answered(200, 0, RESPONSE_BYTES),
+                self.at(departure),
+            );
             while let Some(wake) = self.balancer.next_wake() {
                 let (Some(job), Ok(granted)) = (self.waiting.remove(&wake.token), wake.result) else {
                     continue;

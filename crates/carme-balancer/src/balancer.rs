@@ -203,7 +203,8 @@ impl Balancer {
         }
     }
 
-    /// Counts bytes of a request that goes on, so that `bytraffic` sees long ones while they last.
+    /// Counts bytes of a request that goes on, so that `bytraffic` sees them while it lasts. Apache counts what it sends
+    /// when it is sent, and what it receives as it comes.
     pub fn count_bytes(&mut self, lease: &Lease, sent: u64, received: u64) {
         if let Some(index) = self.index_of(lease.member) {
             self.members[index].transferred += sent;

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use carme_balancer::{
-    Balancer, Change, Exposure, Failure, Flag, LbSet, LoadFactor, Member, MemberId, Method, Next, Outcome,
-    Pick, Request, Settings, Status, StickySession, Token, environment,
+    Balancer, Change, Ending, Exposure, Failure, Flag, Granted, LbSet, LoadFactor, Member, MemberId, Method,
+    Next, Outcome, Pick, Request, Settings, Status, StickySession, Token, environment,
 };
 use serde_json::Value;
 
@@ -103,6 +103,8 @@ const STATUS_LINES: [(u16, &str); 4] = [
 /// A case on its way.
 struct Replay {
     bench: common::Bench,
+    /// Requests in flight.
+    held: HashMap<u64, (Granted, Outcome)>,
     dead: Vec<String>,
     token: u64,
 }
@@ -132,6 +134,7 @@ impl Replay {
                 now: std::time::Instant::now(),
                 token: 0,
             },
+            held: HashMap::new(),
             dead,
             token: 0,
         }
@@ -219,6 +222,12 @@ impl Replay {
                     .filter(|route| !route.is_empty()),
             };
             tried.push(granted.member);
+            if let (Some(hold), Ending::Answered { .. }) = (ask["query"]["hold"].as_u64(), outcome.ending) {
+                // What is sent counts when it is sent.
+                self.bench.balancer.count_bytes(&granted.lease, outcome.sent, 0);
+                self.held.insert(hold, (granted, Outcome { sent: 0, ..outcome }));
+                return answer;
+            }
             if self.bench.balancer.done(granted.lease, outcome, self.bench.now) == Next::Finish {
                 return answer;
             }
@@ -250,6 +259,14 @@ fn difference(case: &Value) -> Option<String> {
         replay.bench.pass(Duration::from_millis(2));
         if let Some(seconds) = step["pause"].as_f64() {
             replay.bench.pass(Duration::from_secs_f64(seconds));
+        } else if let Some(hold) = step["release"].as_u64() {
+            if let Some((granted, outcome)) = replay.held.remove(&hold) {
+                let next = replay
+                    .bench
+                    .balancer
+                    .done(granted.lease, outcome, replay.bench.now);
+                assert_eq!(next, Next::Finish);
+            }
         } else if let Some(change) = step.get("change") {
             let id = replay
                 .bench

@@ -47,7 +47,9 @@ class CountingReader:
 
 
 class MemberServer(http.server.BaseHTTPRequestHandler):
-    """Answers as the query says: respond=STATUS, bytes=N, broke, hang."""
+    """Answers as the query says: respond=STATUS, bytes=N, broke, hang, hold=NUMBER."""
+
+    holds = {}
 
     def setup(self):
         super().setup()
@@ -60,6 +62,10 @@ class MemberServer(http.server.BaseHTTPRequestHandler):
         if "hang" in query or "broke" in query:
             self.close_connection = True
             return
+        if "hold" in query:
+            hold = self.holds[query["hold"][0]]
+            hold.taken.set()
+            hold.released.wait(30)
         body = b"x" * int(query.get("bytes", ["0"])[0])
         self.send_response(int(query.get("respond", ["200"])[0]))
         self.send_header("Content-Length", str(len(body)))
@@ -69,6 +75,13 @@ class MemberServer(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+
+class Hold:
+    """A request that its member answers only when it is told to."""
+
+    def __init__(self):
+        self.taken, self.released = threading.Event(), threading.Event()
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -86,6 +99,15 @@ def get(cookie="", path="", **query):
 
 def change(name, **parameters):
     return {"change": {"member": name, "parameters": parameters}}
+
+
+def hold(number, cookie="", **query):
+    """A request in flight until `release(number)`."""
+    return {"hold": number, "get": {"cookie": cookie, "path": "", "query": {"hold": number, **query}}}
+
+
+def release(number):
+    return {"release": number}
 
 
 def pause(seconds):
@@ -189,6 +211,27 @@ def cases():
     yield case("changed route", abc(), [get("R=.b"), change("b", w_wr="z"), get("R=.b"), get("R=.z")], stickysession="R")
     yield case("drained keeps its sessions", abc(),
                [get("R=.b"), change("b", w_status_N=1), get("R=.b"), get(), get(), get(), get("R=.b")], stickysession="R")
+    rng = random.Random(71)
+    for number, method in itertools.product(range(30), METHODS):
+        members = []
+        for name in "abcd"[: rng.randint(2, 4)]:
+            extra = {"loadfactor": rng.choice([1, 1, 2, 3])}
+            if rng.random() < 0.3:
+                extra["status"] = "+" + rng.choice("DSHRN")
+            members.append(member(name, route=name, dead=rng.random() < 0.15, **extra))
+        steps, held = [], []
+        for _ in range(14):
+            cookie = f"R=x.{rng.choice('abcd')}" if rng.random() < 0.3 else ""
+            dice = rng.random()
+            if dice < 0.45 and len(held) < 5:
+                held.append(len(steps))
+                steps.append(hold(held[-1], cookie, bytes=rng.choice([0, 500, 3000])))
+            elif dice < 0.65 and held:
+                steps.append(release(held.pop(rng.randrange(len(held)))))
+            else:
+                steps.append(get(cookie, bytes=rng.choice([0, 500, 3000])))
+        steps += [release(number) for number in held]
+        yield case(f"{method} in flight {number}", members, steps, lbmethod=method, stickysession="R")
     rng = random.Random(2404)
     for number in range(250):
         members = []
@@ -270,7 +313,9 @@ class Apache:
         conf = pathlib.Path(folder, "httpd.conf")
         conf.write_text("\n".join(lines) + "\n")
         self.process = subprocess.Popen(["/usr/sbin/apache2", "-f", str(conf), "-DFOREGROUND"])
-        self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        self.address = "127.0.0.1", self.port
+        self.connection = http.client.HTTPConnection(*self.address, timeout=30)
+        self.held = {}
         for _ in range(200):
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
@@ -279,15 +324,16 @@ class Apache:
                 time.sleep(0.05)
         raise SystemExit(f"Apache does not listen; see {folder}/error.log")
 
-    def ask(self, path, headers=None, body=None):
+    def ask(self, path, headers=None, body=None, connection=None):
+        connection = connection or self.connection
         # One connection: Apache reads the next request only when it is through with the last, so that `busy` is right.
         for _ in range(5):
             try:
-                self.connection.request("POST" if body else "GET", path, body=body, headers=headers or {})
-                response = self.connection.getresponse()
+                connection.request("POST" if body else "GET", path, body=body, headers=headers or {})
+                response = connection.getresponse()
                 return response, response.read()
             except (http.client.RemoteDisconnected, ConnectionError):
-                self.connection.close()  # Apache has ended it between two requests.
+                connection.close()  # Apache has ended it between two requests.
         raise SystemExit("Apache ends every connection")
 
     def own_page(self):
@@ -304,19 +350,34 @@ class Apache:
             response, content = self.ask("/manager", headers, urllib.parse.urlencode(form))
             if response.status != 200:
                 raise SystemExit(f"balancer-manager: {response.status} {content!r}")
+        elif "release" in step:
+            waiting, thread = self.held.pop(step["release"])
+            waiting.released.set()
+            thread.join()
+            time.sleep(0.03)  # Until Apache is through with it.
+        elif "hold" in step:
+            waiting = MemberServer.holds[str(step["hold"])] = Hold()
+            thread = threading.Thread(target=self.get, args=(number, step, http.client.HTTPConnection(*self.address)))
+            thread.start()
+            while thread.is_alive() and not waiting.taken.wait(0.01):
+                pass
+            self.held[step["hold"]] = waiting, thread
         else:
-            ask = step["get"]
-            query = urllib.parse.urlencode(ask["query"])
-            if "broke" in ask["query"]:
+            if "broke" in step["get"]["query"]:
                 self.connection.close()  # On a kept connection Apache would end it, for the client to try again.
-            path = f"/{number}{ask['path'] or '/'}" + (f"?{query}" if query else "")
-            response, _ = self.ask(path, {"Cookie": ask["cookie"]} if ask["cookie"] else {})
-            value = lambda name: None if response.headers[name] in (None, "(null)") else response.headers[name]
-            step["answer"] = without_defaults({
-                "status": response.status, "route": value("X-Route"), "changed": value("X-Changed") == "1",
-                "sticky": value("X-Session-Sticky"), "session": value("X-Session-Route"),
-                "received": int(value("X-Received") or 0),
-            })
+            self.get(number, step, self.connection)
+
+    def get(self, number, step, connection):
+        ask = step["get"]
+        query = urllib.parse.urlencode(ask["query"])
+        path = f"/{number}{ask['path'] or '/'}" + (f"?{query}" if query else "")
+        response, _ = self.ask(path, {"Cookie": ask["cookie"]} if ask["cookie"] else {}, connection=connection)
+        value = lambda name: None if response.headers[name] in (None, "(null)") else response.headers[name]
+        step["answer"] = without_defaults({
+            "status": response.status, "route": value("X-Route"), "changed": value("X-Changed") == "1",
+            "sticky": value("X-Session-Sticky"), "session": value("X-Session-Route"),
+            "received": int(value("X-Received") or 0),
+        })
 
     def counters(self):
         """lbstatus, elected and status of each member, by balancer and member URL."""
