@@ -165,7 +165,7 @@ fn point_7_what_cannot_be_interrupted_is_replaced_and_nobody_else_waits_for_it()
 fn point_7_a_worker_that_hangs_is_ended_when_its_other_requests_are_answered() {
     let server = start_app(
         APP,
-        "workers = 1\nthreads = 2\nrequest_timeout = \"3s\"\ninterrupt_grace = \"100ms\"\nidle_timeout = \"off\"",
+        "workers = 1\nthreads = 2\nrequest_timeout = \"5s\"\ninterrupt_grace = \"100ms\"\nidle_timeout = \"off\"",
     );
     let worker = pid(&server);
     let mut sibling = server.connect();

@@ -8,7 +8,7 @@ import traceback
 def lines(frame):
     """A thread's stack without the beginning that all threads have."""
     calls = traceback.extract_stack(frame)
-    while calls and calls[0].filename == threading.__file__:
+    while calls and calls[0].filename == threading.Thread.run.__code__.co_filename:
         del calls[0]
     return traceback.format_list(calls) or ["  no Python code\n"]
 

@@ -187,7 +187,7 @@ impl State {
                 }
                 Verdict::CallHung(limit) => {
                     stream.standing = Standing::Hung { limit };
-                    self.call_hung(worker, limit, now);
+                    self.call_hung(worker, limit);
                 }
             }
         }
@@ -234,13 +234,12 @@ impl State {
             .is_ok()
     }
 
-    fn call_hung(&mut self, worker: WorkerIndex, limit: TimeLimit, now: u64) {
+    fn call_hung(&mut self, worker: WorkerIndex, limit: TimeLimit) {
         let time = self.limits.times.of(limit);
         let Some(Some(attached)) = self.workers.get_mut(worker.get()) else {
             return;
         };
-        if attached.hung_since.is_none() {
-            attached.hung_since = Some(now);
+        if !std::mem::replace(&mut attached.is_hung, true) {
             self.hung.push_back(Hung {
                 place: worker,
                 worker: attached.identity.clone(),
@@ -256,14 +255,13 @@ impl State {
         self.drain_all();
         self.collect_all();
         let now = clock::now();
-        let Some(Some(attached)) = self.workers.get(worker.get()) else {
+        let Some(Some(attached)) = self.workers.get_mut(worker.get()) else {
             return true;
         };
+        let since = *attached.waited_for_since.get_or_insert(now);
+        let patience = self.limits.times.request.unwrap_or(STREAMS_PATIENCE);
         // An answer may go on for ever; it is not cut off before a request would be.
-        let streams_may_be_cut = attached.hung_since.is_some_and(|since| {
-            let patience = self.limits.times.request.unwrap_or(STREAMS_PATIENCE);
-            u128::from(now.saturating_sub(since)) >= patience.as_nanos()
-        });
+        let streams_may_be_cut = u128::from(now.saturating_sub(since)) >= patience.as_nanos();
         self.streams.ids().into_iter().all(|id| {
             self.streams.get(id).is_none_or(|stream| {
                 let its = stream.worker.as_ref().is_some_and(|(by, _)| *by == worker);
@@ -293,7 +291,7 @@ impl App {
     }
 
     /// Whether nothing in flight at a hung worker is worth waiting for: what there is, is over its time itself, or an answer
-    /// that has gone on for as long as a request may take since the worker is hung.
+    /// that has gone on for as long as a request may take since this was first asked. The worker must take no new requests.
     pub fn has_only_hung(&self, place: WorkerIndex) -> bool {
         self.lock().has_only_hung(place)
     }

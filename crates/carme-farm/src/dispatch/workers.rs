@@ -26,8 +26,10 @@ pub(super) struct Attached {
     pub(super) answered: u64,
     /// Messages that found no room in its inbox.
     owed: VecDeque<InboxMessage>,
-    /// Since when it has a request that is over its time and could not be interrupted.
-    pub(super) hung_since: Option<u64>,
+    /// It has a request that is over its time and could not be interrupted.
+    pub(super) is_hung: bool,
+    /// When it was first asked whether it has only such requests.
+    pub(super) waited_for_since: Option<u64>,
 }
 
 /// A worker with its identity, if there is one in this place.
@@ -74,7 +76,8 @@ impl App {
             bell,
             answered: 0,
             owed: VecDeque::new(),
-            hung_since: None,
+            is_hung: false,
+            waited_for_since: None,
         };
         self.lock().workers[worker.get()] = Some(attached);
         Ok(())
