@@ -54,6 +54,10 @@ def until_go(query, start_response):
         time.sleep(0.01)
     yield b"and ended"
 
+def held(query, start_response):
+    print("it is being held", file=sys.stderr, flush=True)
+    time.sleep(600)
+
 def native(query, start_response):
     # With the GIL: a PyDLL's functions do not let go of it.
     if sys.platform == "win32":
@@ -179,6 +183,21 @@ fn point_7_a_worker_that_hangs_is_ended_when_its_other_requests_are_answered() {
     assert_eq!(sibling.rest().unwrap(), b"begun and ended");
     wait_until("the old worker is gone", || !process::exists(worker));
     server.wait_for_line(&format!("worker {worker} is ended"));
+}
+
+/// It can neither show its stacks nor interrupt anything; only the age of its request tells.
+#[cfg(unix)]
+#[test]
+fn point_7_a_worker_that_is_frozen_is_replaced() {
+    let server = start("request_timeout = \"1s\"\ninterrupt_grace = \"100ms\"");
+    let worker = pid(&server);
+    let mut stuck = server.connect();
+    stuck.send("GET /held HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    server.wait_for_line("it is being held");
+    process::signal(worker, "STOP");
+    assert_eq!(stuck.response("GET").unwrap().status(), 504);
+    assert_ne!(pid(&server), worker);
+    wait_until("the old worker is gone", || !process::exists(worker));
 }
 
 #[test]
