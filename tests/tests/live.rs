@@ -206,7 +206,7 @@ fn without_a_file_the_code_is_new() {
 }
 
 #[test]
-fn no_request_fails_during_twenty_reloads() {
+fn no_request_fails_during_many_reloads() {
     let server = Arc::new(start("", "workers = 2", ""));
     let (over, done, failed) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     let count = |answer: std::io::Result<u16>| {
@@ -233,7 +233,8 @@ fn no_request_fails_during_twenty_reloads() {
                 );
             }
         });
-        for round in 0..20 {
+        // A Python under Wine starts slowly.
+        for round in 0..if cfg!(windows) { 5 } else { 20 } {
             write(
                 server.directory(),
                 &format!("max_uri = \"{}B\"", 1000 + round),
