@@ -310,30 +310,6 @@ fn point_22_an_app_that_hangs_or_crashes_leaves_the_others_alone() {
     (0..50).for_each(|_| works());
 }
 
-#[test]
-fn point_24_a_log_and_its_format_change_while_it_serves() {
-    let site = site("workers = 1");
-    let mut kept = site.server.connect();
-    assert_eq!(kept.get("/before").expect("an answer").status(), 200);
-    let file = site.folder.join("carme.toml");
-    let text = fs::read_to_string(&file).expect("it is there");
-    let text = text
-        .replace("access.log", "other.log")
-        .replace("%>s %P %X %U", "%m at %U");
-    fs::write(&file, text).expect("written");
-    let said = site.does(&["reload"]);
-    assert!(said.contains("other.log"), "{said}");
-    assert_eq!(kept.get("/after").expect("the same connection").status(), 200);
-    wait_until("the new log has its line", || {
-        fs::read_to_string(site.folder.join("other.log")).is_ok_and(|text| text == "GET at /after\n")
-    });
-    let before = fs::read_to_string(site.folder.join("access.log")).expect("it is there");
-    assert!(
-        before.contains("/before") && !before.contains("/after"),
-        "{before}"
-    );
-}
-
 /// What became of requests.
 #[derive(Default)]
 struct Tally {
