@@ -199,6 +199,37 @@ fn point_5_a_request_in_flight_outlives_the_reload_that_replaces_its_worker() {
 }
 
 #[test]
+fn point_5_a_stop_answers_what_is_in_flight_and_what_is_queued() {
+    let mut site = site("workers = 1\nthreads = 1");
+    let mut idle = site.server.connect();
+    assert_eq!(idle.get("/").expect("an answer").status(), 200);
+    let mut waits = site.server.connect();
+    waits.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
+    wait_until("it is in flight", || site.folder.join("waiting").exists());
+    let mut queued = site.server.connect();
+    queued.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
+    wait_until("it is queued", || {
+        let status: Value = serde_json::from_str(&site.does(&["status", "--json"])).expect("it is JSON");
+        status["apps"][0]["queued"] == 1
+    });
+    let stop = site.server.command(&["stop"]);
+    let stop = thread::spawn(move || stop.run());
+    wait_until("it stops", || site.error_log().contains("stopping after"));
+    assert!(idle.is_closed(), "nothing is to be expected on it");
+    fs::write(site.folder.join("go"), "").expect("written");
+    for client in [&mut waits, &mut queued] {
+        let answer = client.response("GET").expect("an answer");
+        assert_eq!(
+            (answer.status(), answer.header("connection")),
+            (200, Some("close"))
+        );
+    }
+    let (status, out, err) = stop.join().expect("no panic");
+    assert!(status.success(), "{out}{err}");
+    assert!(site.server.wait().success());
+}
+
+#[test]
 fn point_10_a_worker_that_grew_is_replaced_before_it_ends() {
     let site = site("workers = 1\nrecycle = { memory = \"150MiB\" }");
     let old = site.pids();
