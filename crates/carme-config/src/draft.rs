@@ -26,6 +26,15 @@ pub(crate) struct At<T> {
 }
 
 impl<T> At<T> {
+    /// Another value at the same place.
+    pub(crate) fn with<U>(&self, value: U) -> At<U> {
+        At {
+            value,
+            subject: self.subject.clone(),
+            place: self.place.clone(),
+        }
+    }
+
     /// The mistake as this value's problem.
     pub(crate) fn problem(&self, mistake: Mistake) -> Problem {
         Problem {
@@ -56,7 +65,7 @@ pub(crate) struct Draft {
 }
 
 /// One app.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct AppDraft {
     /// Its name, with the place where the app begins.
     pub(crate) name: At<String>,

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod apache;
 mod assemble;
 mod balancer;
 mod bind;
@@ -18,6 +19,7 @@ mod draft;
 mod env_file;
 mod error_page;
 mod iis;
+mod file;
 mod interpreter;
 mod location;
 mod log_output;
@@ -39,6 +41,7 @@ mod toml_file;
 mod units;
 
 pub use account::Account;
+pub use apache::{Translated, convert_texts};
 pub use balancer::{
     Balancer, ErrorOverride, Failover, Flush, HashKey, HealthCheck, HealthExpect, HealthMethod, LoadFactor,
     Member, MemberFlag, MemberScheme, MemberTls, MemberUrl, Method, Pool, Proxying, Reverse, ReverseFrom,
@@ -56,6 +59,7 @@ pub use config::{
 pub use development::{Development, DevelopmentOptions};
 pub use env_file::parse as parse_env_file;
 pub use error_page::{Answers, ErrorPage, Markup};
+pub use file::convert;
 pub use interpreter::{Interpreter, Origin};
 pub use location::{
     Answer, Compress, EnvTest, Files, HeaderChange, HeaderRule, HostPattern, Location, Policy,

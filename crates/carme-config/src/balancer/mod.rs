@@ -17,6 +17,7 @@ pub use health::{HealthCheck, HealthExpect, HealthMethod};
 pub use member::{Flush, LoadFactor, Member, MemberFlag, Pool, Upgrade};
 pub use proxying::{ErrorOverride, Proxying, Reverse, ReverseFrom, Via};
 pub(crate) use proxying::{reverse_from, upstream_path};
+pub(crate) use url::authority_and_path;
 pub use url::{MemberScheme, MemberUrl};
 
 pub(crate) use check::{BalancerDraft, named_balancer};

@@ -111,6 +111,16 @@ impl Via {
             ))),
         }
     }
+
+    /// As it is written.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Via::Off => "off",
+            Via::On => "on",
+            Via::Full => "full",
+            Via::Block => "block",
+        }
+    }
 }
 
 /// A path that goes before what a location has not matched: begins with a slash, and is kept without one at its end.

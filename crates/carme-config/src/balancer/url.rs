@@ -63,7 +63,7 @@ impl MemberScheme {
 }
 
 /// What stands before and from the first slash on.
-fn authority_and_path(text: &str) -> (&str, &str) {
+pub(crate) fn authority_and_path(text: &str) -> (&str, &str) {
     text.find('/').map_or((text, ""), |at| text.split_at(at))
 }
 

@@ -3,7 +3,7 @@
 //! The file is walked by hand and not by serde's derive, which stops at the first mistake and forgets places.
 
 mod access_logs;
-mod balancers;
+pub(crate) mod balancers;
 pub(crate) mod bounds;
 mod document;
 mod listen;
@@ -11,7 +11,7 @@ mod location;
 mod monitor;
 mod proxies;
 mod proxying;
-mod rules;
+pub(crate) mod rules;
 mod schema;
 mod section;
 mod tls;
@@ -37,49 +37,6 @@ use crate::units::{ByteSize, parse_duration};
 use crate::{env_file, paths};
 
 impl Config {
-    /// Reads and checks the file at `path`, seen from the current directory.
-    ///
-    /// # Errors
-    /// That it cannot be read, or everything that is wrong in it.
-    pub fn from_file(path: &Path, surroundings: &Surroundings) -> Result<Self, Problems> {
-        let absolute = paths::absolute(&surroundings.directory, path);
-        let whole = |what: String, cure: Option<String>| {
-            Problems::from(Problem {
-                place: Place::WholeFile(path.to_owned()),
-                what,
-                cure,
-            })
-        };
-        let bytes = std::fs::read(&absolute).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => whole(
-                "this configuration file does not exist".to_owned(),
-                paths::nearest_sibling(&absolute, |entry| entry.extension().is_some_and(|e| e == "toml")),
-            ),
-            _ if absolute.is_dir() => whole(
-                "is a folder, not a configuration file".to_owned(),
-                absolute
-                    .join("carme.toml")
-                    .is_file()
-                    .then(|| format!("write {}", path.join("carme.toml").display())),
-            ),
-            _ => whole(format!("this configuration file cannot be read: {error}"), None),
-        })?;
-        if path.extension().is_some_and(|extension| extension == "conf") {
-            let what = "Apache's syntax is not available yet in this version of Carme";
-            return Err(whole(what.to_owned(), Some("write a carme.toml".to_owned())));
-        }
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
-                .split(|byte| *byte == b'\n')
-                .count();
-            whole(
-                format!("is not UTF-8 text, as TOML must be: see line {line}"),
-                None,
-            )
-        })?;
-        Self::from_toml(&text, path, surroundings)
-    }
-
     /// Checks the text of a file at `path`, which need not exist: it names the places and the folder from which
     /// relative paths are seen.
     ///

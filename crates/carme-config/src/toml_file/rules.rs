@@ -91,7 +91,8 @@ fn rule(item: &At<Section<'_>>, problems: &mut Problems) -> Option<HeaderRule> {
     })
 }
 
-fn name(text: &str) -> Result<String, Mistake> {
+/// The name of a header field that may be changed.
+pub(crate) fn name(text: &str) -> Result<String, Mistake> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if text.is_empty() || !text.bytes().all(is_token) {
         return Err(Mistake::new(format!(
@@ -108,7 +109,7 @@ fn name(text: &str) -> Result<String, Mistake> {
 }
 
 /// The value of a header field.
-pub(super) fn value(text: &str) -> Result<String, Mistake> {
+pub(crate) fn value(text: &str) -> Result<String, Mistake> {
     match text.chars().find(|c| c.is_control() && *c != '\t') {
         Some(odd) => Err(Mistake::new(format!(
             "must be one line of text, without {odd:?}, found {text:?}"

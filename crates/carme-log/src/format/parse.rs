@@ -28,7 +28,8 @@ pub(super) fn items(format: &str) -> Result<Box<[Item]>, FormatError> {
         }
     }
     text.extend_from_slice(rest.as_bytes());
-    if items.is_empty() {
+    // Blanks alone are meant: the line of a log that is to be empty. A word alone is a nickname with a slip in it.
+    if items.is_empty() && (text.is_empty() || !text.iter().all(u8::is_ascii_whitespace)) {
         return Err(no_directive(format));
     }
     if !text.is_empty() {

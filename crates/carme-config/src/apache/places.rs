@@ -1,0 +1,296 @@
+//! What answers where at a host.
+//!
+//! Apache asks its modules in an order of its own (proxies, redirects, aliases, scripts, the document root), and in each
+//! the first directive that fits is the one; Carme takes the longest path. So for every path that some directive names it
+//! is looked up what Apache would answer there; where that is what the path above answers already, nothing is written.
+
+use super::lexer::Word;
+use super::proxy::{ProxyOptions, reversed};
+use super::reading::{Answers, Host, Reading, Rule};
+use crate::balancer::{Proxying, Reverse, ReverseFrom, Via};
+use crate::config::defaults;
+use crate::draft::{AnswerDraft, AppDraft, At, LocationDraft, PolicyDraft};
+use crate::location::{Answer, Files};
+use crate::mount::MountPath;
+use crate::paths;
+use crate::problem::{Mistake, Problems};
+
+/// A rule's place in the order in which Apache asks.
+fn rank(rule: &Rule) -> u8 {
+    match rule.what {
+        Answers::NoProxy | Answers::Proxy { .. } => 0,
+        Answers::Fixed(_) => 1,
+        Answers::Files(_) => 2,
+        Answers::Script(_) => 3,
+    }
+}
+
+/// Whether a path is another or below it.
+fn covers(outer: &MountPath, inner: &MountPath) -> bool {
+    outer.path_info(inner.script_name().as_bytes()).is_some() || outer == inner
+}
+
+/// The index of the rule that answers at a path.
+fn answer_at(rules: &[Rule], path: &MountPath) -> Option<usize> {
+    let mut no_proxy = false;
+    for (index, rule) in rules.iter().enumerate() {
+        if !covers(&rule.path.value, path) {
+            continue;
+        }
+        match rule.what {
+            Answers::NoProxy => no_proxy = true,
+            Answers::Proxy { .. } if no_proxy => {}
+            _ => return Some(index),
+        }
+    }
+    None
+}
+
+/// The rules of a host with those that it has from the server, in Apache's order.
+fn ordered(main: &Host, host: &Host) -> Vec<Rule> {
+    let is_main = host.place.is_none();
+    let root = host.document_root.as_ref().or(main.document_root.as_ref());
+    let of = |host: &Host, wanted: u8| {
+        host.rules
+            .iter()
+            .filter(move |rule| rank(rule) == wanted)
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    let mut rules = Vec::new();
+    for wanted in 0..4 {
+        let inherited = if is_main { Vec::new() } else { of(main, wanted) };
+        let own = of(host, wanted);
+        // What proxies is the server's first; everything else is the host's first.
+        rules.extend(
+            if wanted == 0 {
+                [inherited, own]
+            } else {
+                [own, inherited]
+            }
+            .concat(),
+        );
+    }
+    rules.extend(root.map(|word| Rule {
+        path: word.at("DocumentRoot", MountPath::root()),
+        what: Answers::Files(word.clone()),
+    }));
+    rules
+}
+
+/// All that makes a host's locations.
+pub(super) struct Places<'a> {
+    pub(super) reading: &'a Reading,
+    pub(super) apps: &'a mut Vec<(String, AppDraft)>,
+    pub(super) warnings: &'a mut Problems,
+    pub(super) problems: &'a mut Problems,
+}
+
+impl Places<'_> {
+    /// The locations of a host, without its names.
+    pub(super) fn of(&mut self, host: &Host) -> Vec<LocationDraft> {
+        let main = &self.reading.main;
+        let rules = ordered(main, host);
+        let proxy = match host.place {
+            Some(_) => host.proxy.within(&main.proxy),
+            None => host.proxy.clone(),
+        };
+        let inherited: &[(At<MountPath>, PolicyDraft)] =
+            if host.place.is_some() { &main.sections } else { &[] };
+        let sections: Vec<_> = inherited.iter().chain(&host.sections).collect();
+        let mut named: Vec<&At<MountPath>> = rules.iter().map(|rule| &rule.path).collect();
+        named.extend(sections.iter().map(|(path, _)| path));
+        named.sort_by_key(|path| path.value.script_name().len());
+        let mut done: Vec<(&MountPath, Option<usize>)> = Vec::new();
+        let mut drafts = Vec::new();
+        for at in named {
+            let path = &at.value;
+            if done.iter().any(|(known, _)| *known == path) {
+                continue;
+            }
+            let answer = answer_at(&rules, path);
+            let above = done
+                .iter()
+                .filter(|(known, _)| covers(known, path))
+                .max_by_key(|(known, _)| known.script_name().len());
+            let has_policy = sections
+                .iter()
+                .any(|(known, policy)| known.value == *path && !is_empty(policy));
+            let same = above.is_some_and(|(_, known)| *known == answer);
+            let is_new = above.is_some() || answer.is_some();
+            done.push((path, answer));
+            if (same || !is_new) && !has_policy {
+                continue;
+            }
+            let drafted = match answer {
+                Some(index) => self.answer(host, &proxy, &rules[index], at),
+                // What is taken out of something, and given to nobody.
+                None => Some(AnswerDraft::Other(Answer::Respond {
+                    status: 404,
+                    body: String::new(),
+                    content_type: defaults::RESPOND_TYPE.to_owned(),
+                })),
+            };
+            let Some(answer) = drafted else { continue };
+            let mut policy = host.policy.clone();
+            for (known, inner) in &sections {
+                if covers(&known.value, path) {
+                    policy
+                        .request_headers
+                        .extend(inner.request_headers.iter().cloned());
+                    policy
+                        .response_headers
+                        .extend(inner.response_headers.iter().cloned());
+                }
+            }
+            drafts.push(LocationDraft {
+                host: None,
+                path: at.clone(),
+                answer,
+                policy: if host.place.is_some() {
+                    policy
+                } else {
+                    without(policy, &main.policy)
+                },
+            });
+        }
+        self.never_reached(&rules, &done);
+        drafts
+    }
+
+    /// Says which directives an earlier one hides.
+    fn never_reached(&mut self, rules: &[Rule], done: &[(&MountPath, Option<usize>)]) {
+        for (index, rule) in rules.iter().enumerate() {
+            let is_root = rule.path.subject == "DocumentRoot";
+            let reached = done.iter().any(|(_, answer)| *answer == Some(index));
+            if !reached && !is_root && !matches!(rule.what, Answers::NoProxy) {
+                let mistake = Mistake::new(format!(
+                    "for {} is never reached, as in Apache: something before it answers there",
+                    rule.path.value
+                ));
+                self.warnings.push(rule.path.problem(mistake));
+            }
+        }
+    }
+
+    fn answer(
+        &mut self,
+        host: &Host,
+        proxy: &ProxyOptions,
+        rule: &Rule,
+        at: &At<MountPath>,
+    ) -> Option<AnswerDraft> {
+        let suffix = at
+            .value
+            .script_name()
+            .strip_prefix(rule.path.value.script_name())
+            .unwrap_or_default();
+        match &rule.what {
+            Answers::NoProxy => None,
+            Answers::Proxy { pool, path, raw_path } => {
+                let proxying = self.proxying(proxy, pool, &format!("{path}{suffix}"), *raw_path);
+                Some(AnswerDraft::Balancer(rule.path.with(pool.clone()), proxying))
+            }
+            Answers::Fixed(Answer::Redirect { status, target }) => {
+                let target = target.replace("{path}", &format!("{suffix}{{path}}"));
+                Some(AnswerDraft::Other(Answer::Redirect {
+                    status: *status,
+                    target,
+                }))
+            }
+            Answers::Fixed(answer) => Some(AnswerDraft::Other(answer.clone())),
+            Answers::Files(folder) => self.files(host, rule, folder, suffix),
+            Answers::Script(script) => {
+                if !suffix.is_empty() {
+                    let what = "divides an application: what is below it would be mounted there";
+                    let cure = format!(
+                        "write WSGIScriptAlias {} for that part, or leave it to the application",
+                        at.value
+                    );
+                    self.problems.push(at.problem(Mistake::new(what).cure(cure)));
+                    return None;
+                }
+                match self.reading.app(script, host, self.apps) {
+                    Ok(name) => Some(AnswerDraft::App(name)),
+                    Err(problem) => {
+                        self.problems.push(problem);
+                        None
+                    }
+                }
+            }
+        }
+    }
+
+    fn files(&mut self, host: &Host, rule: &Rule, folder: &Word, suffix: &str) -> Option<AnswerDraft> {
+        let main = &self.reading.main;
+        let text = format!("{}{suffix}", folder.text);
+        let path = paths::absolute(&self.reading.root, &text);
+        let checked = match path.is_file() {
+            true => Err(Mistake::new(format!(
+                "names a file, and Carme serves folders: {}",
+                path.display()
+            ))
+            .cure("serve its folder, or have the application answer")),
+            false => paths::folder(&self.reading.root, &text),
+        };
+        let folder = match checked {
+            Ok(folder) => folder,
+            Err(mistake) => {
+                self.problems.push(folder.problem(&rule.path.subject, mistake));
+                return None;
+            }
+        };
+        let index = host.index.clone().or_else(|| main.index.clone());
+        Some(AnswerDraft::Other(Answer::Files(Files {
+            folder,
+            index: index.unwrap_or_else(|| vec![defaults::INDEX.to_owned()]),
+            fallback: host.fallback.clone().or_else(|| main.fallback.clone()),
+            follow_links: false,
+            hidden: false,
+            precompressed: false,
+            cache: None,
+            immutable: Vec::new(),
+            media_types: std::collections::BTreeMap::new(),
+        })))
+    }
+
+    fn proxying(&mut self, proxy: &ProxyOptions, pool: &str, path: &str, raw_path: bool) -> Proxying {
+        let reverse = proxy.reverse.iter().filter_map(|(location, url)| {
+            let to = format!("{location}/");
+            let at_members = reversed(&url.text).filter(|(name, _)| name == pool);
+            let from = match at_members {
+                Some((_, path)) => ReverseFrom::Members(format!("{}/", path.trim_end_matches('/'))),
+                // Another balancer's members do not answer here.
+                None if url.text.starts_with("balancer://") => return None,
+                None => ReverseFrom::Url(url.text.clone()),
+            };
+            Some(Reverse { from, to })
+        });
+        Proxying {
+            reverse: reverse.collect(),
+            preserve_host: proxy.preserve_host.unwrap_or(false),
+            forwarded_headers: proxy.add_headers.unwrap_or(true),
+            via: proxy.via.unwrap_or(Via::Off),
+            raw_path,
+            cookie_domains: proxy.cookie_domains.clone(),
+            cookie_paths: proxy.cookie_paths.clone(),
+            override_errors: proxy.override_errors.clone().unwrap_or_default(),
+            ..Proxying::at(0, path)
+        }
+    }
+}
+
+fn is_empty(policy: &PolicyDraft) -> bool {
+    policy.request_headers.is_empty() && policy.response_headers.is_empty()
+}
+
+/// The server's own rules hold everywhere already.
+fn without(mut policy: PolicyDraft, outer: &PolicyDraft) -> PolicyDraft {
+    policy
+        .request_headers
+        .drain(..outer.request_headers.len().min(policy.request_headers.len()));
+    policy
+        .response_headers
+        .drain(..outer.response_headers.len().min(policy.response_headers.len()));
+    policy
+}
