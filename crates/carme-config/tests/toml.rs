@@ -454,16 +454,13 @@ fn files_that_cannot_be_read() {
         ),
         (
             "latin.toml",
-            "latin.toml: is not UTF-8 text, as TOML must be: see line 1",
+            "latin.toml: is not UTF-8 text, as it must be: see line 1",
         ),
         (
             ".",
             ".: is a folder, not a configuration file | help: write ./carme.toml",
         ),
-        (
-            "httpd.conf",
-            "httpd.conf: Apache's syntax is not available yet in this version of Carme | help: write a carme.toml",
-        ),
+        ("httpd.conf", "httpd.conf: has no Listen | help: add Listen 80"),
     ] {
         let problems = Config::from_file(Path::new(name), &site.surroundings()).expect_err(name);
         assert_eq!(site.lines(&problems), [expected]);

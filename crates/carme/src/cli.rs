@@ -22,6 +22,7 @@ Examples:
   carme serve app.py --bind 0.0.0.0:80 --workers 4
   carme serve -c carme.toml                       what a file says
   carme check -c carme.toml                       what is wrong with it
+  carme serve -c httpd.conf                       what Apache's file says
   carme status                                    how the running server is
   carme reload                                    new code and new settings, without a lost request
   carme stop                                      what was begun is finished
@@ -56,6 +57,16 @@ Examples:
   carme check app.py --workers 4
   carme check -c carme.toml";
 
+const CONVERT_EXAMPLES: &str = "\
+Looks nothing up and starts nothing. What has no meaning for Carme is told on standard error and in comments.
+
+With the files of a balancer and of all instances on this machine between which it balances, they become one application
+with so many workers.
+
+Examples:
+  carme convert httpd.conf > carme.toml
+  carme convert balancer.conf instance-1.conf instance-2.conf instance-3.conf > carme.toml";
+
 /// Serves Python web applications from a farm of processes behind one port.
 #[derive(Debug, Parser)]
 #[command(name = "carme", version, arg_required_else_help = true, max_term_width = 110)]
@@ -73,6 +84,9 @@ pub(crate) enum Command {
     /// Tell everything that is wrong with a command line or a configuration file, or what it would serve.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(Box<Subject>),
+    /// Print the carme.toml that means the same as a file in Apache's syntax.
+    #[command(after_help = CONVERT_EXAMPLES)]
+    Convert(Apache),
     /// Show how a running server, its applications and its workers are.
     #[command(after_help = control::STATUS_HELP)]
     Status(StatusOptions),
@@ -103,6 +117,14 @@ pub(crate) enum Command {
     /// Run the server as a service of the system: of Windows, or of systemd.
     #[command(subcommand, after_help = service::EXAMPLES)]
     Service(ServiceCommand),
+}
+
+/// Files in Apache's syntax.
+#[derive(Debug, Args)]
+pub(crate) struct Apache {
+    /// `httpd.conf`, and perhaps the files of the instances on this machine between which it balances.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// What is to be served, and whether somebody is working on it.
@@ -147,7 +169,7 @@ impl Serving {
 /// What is to be served or checked: a file's content, or a target with options.
 #[derive(Debug, Args)]
 pub(crate) struct Subject {
-    /// Take everything from this file.
+    /// Take everything from this file; one that ends with .conf is in Apache's syntax.
     #[arg(short, long, value_name = "FILE", conflicts_with = "Options")]
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]

@@ -9,7 +9,21 @@ use carme_config::{Config, Place, Problem, Problems, Surroundings};
 /// # Errors
 /// All that is wrong with it, or that it has what this version only checks.
 pub(crate) fn of_file(file: &Path, surroundings: &Surroundings) -> Result<Config, Problems> {
-    let config = Config::from_file(file, surroundings)?;
+    of_file_telling(file, surroundings, |_| {})
+}
+
+/// The same; `warn` is told what of a file in Apache's syntax means nothing here, or something else.
+///
+/// # Errors
+/// As [`of_file`].
+pub(crate) fn of_file_telling(
+    file: &Path,
+    surroundings: &Surroundings,
+    warn: impl FnMut(&Problem),
+) -> Result<Config, Problems> {
+    let read = Config::from_file_with_warnings(file, surroundings)?;
+    read.warnings.iter().for_each(warn);
+    let config = read.value;
     match not_served_yet(&config) {
         None => Ok(config),
         Some(what) => Err(Problems::from(Problem {

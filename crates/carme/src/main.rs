@@ -31,6 +31,7 @@ fn main() -> ExitCode {
     match command {
         Command::Serve(serving) => commands::serve::serve(*serving, &surroundings),
         Command::Check(subject) => commands::check::check(*subject, surroundings),
+        Command::Convert(apache) => commands::convert::convert(&apache, &surroundings),
         Command::Status(options) => commands::status::status(&options),
         Command::Reload(which) => commands::reload::reload(&which),
         Command::Restart(options) => commands::farm::restart(&options),

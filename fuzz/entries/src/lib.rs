@@ -22,6 +22,7 @@ pub type Target = fn(&[u8]);
 
 /// All targets by their names, which are those of the folders in `fuzz/corpus`.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("apache", apache),
     ("byte_ring", byte_ring),
     ("chunked", chunked),
     ("claims", claims),
@@ -101,6 +102,31 @@ pub fn log_format(bytes: &[u8]) {
             let is_plain = |byte: &u8| (b' '..=b'~').contains(byte);
             assert!(line.iter().all(is_plain), "{}", line.escape_ascii());
         }
+    }
+}
+
+/// An `httpd.conf`: a configuration that is the same when it is translated to TOML and read again, or problems.
+pub fn apache(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    // Other files would be the machine's.
+    if text.to_ascii_lowercase().contains("include") {
+        return;
+    }
+    let surroundings = Surroundings {
+        directory: std::env::temp_dir().join("carme-fuzz-of-nothing"),
+        ..Surroundings::default()
+    };
+    let path = Path::new("httpd.conf");
+    match Config::from_apache(text, path, &surroundings) {
+        Ok(read) => {
+            let made = carme_config::convert_texts(&[(path, text)], &surroundings).expect("it was read");
+            let again = Config::from_toml(&made.value, Path::new("carme.toml"), &surroundings);
+            assert_eq!(
+                again.map_err(|problems| format!("{problems}\n{}", made.value)),
+                Ok(read.value)
+            );
+        }
+        Err(problems) => assert!(problems.iter().next().is_some()),
     }
 }
 

@@ -158,5 +158,5 @@ macro_rules! mutations {
 }
 
 mutations! {
-    byte_ring chunked claims config control head log_format path proxy_protocol request_frame response_frame
+    apache byte_ring chunked claims config control head log_format path proxy_protocol request_frame response_frame
 }

@@ -81,7 +81,10 @@ impl Config {
 ///
 /// # Errors
 /// Everything that is wrong in them, or cannot be done here.
-pub fn convert_texts(files: &[(&Path, &str)], surroundings: &Surroundings) -> Result<Translated<String>, Problems> {
+pub fn convert_texts(
+    files: &[(&Path, &str)],
+    surroundings: &Surroundings,
+) -> Result<Translated<String>, Problems> {
     let mut problems = Problems::default();
     let read = read(files, surroundings, &mut problems);
     if !problems.is_empty() {

@@ -40,7 +40,11 @@ fn trust(reading: &mut Reading, node: &Node, word: &Word, text: &str) -> Outcome
 pub(super) fn list(reading: &mut Reading, node: &Node, _: &mut Host, _: &Context) -> Outcome {
     let word = node.arg(0)?;
     let path = paths::absolute(&reading.root, &word.text);
-    let text = fs::read_to_string(&path).map_err(|error| {
+    let text = match path.is_file() {
+        true => fs::read_to_string(&path),
+        false => Err(std::io::ErrorKind::NotFound.into()),
+    };
+    let text = text.map_err(|error| {
         node.wrong_arg(
             word,
             Mistake::new(format!("names {}, which cannot be read: {error}", path.display())),

@@ -14,6 +14,8 @@ use crate::problem::{Mistake, Place, Problem, Problems};
 const DEPTH: usize = 32;
 /// Files that one configuration may have: more is a loop of another kind.
 const FILES: usize = 1000;
+/// Folders in folders that `Include` of a folder takes.
+const FOLDERS: usize = 4;
 
 /// A directive, or a section with what is in it.
 #[derive(Debug, Clone)]
@@ -369,10 +371,14 @@ fn matching(path: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// All files of a folder and of those in it, as Apache takes a folder; not more than could be read anyway.
 fn files_below(folder: &Path, found: &mut Vec<PathBuf>, depth: usize) {
     for name in paths::names_in(folder, |_| true) {
         let path = folder.join(name);
-        if path.is_dir() && depth < DEPTH {
+        if found.len() > FILES {
+            return;
+        }
+        if path.is_dir() && depth < FOLDERS {
             files_below(&path, found, depth + 1);
         } else if path.is_file() {
             found.push(path);

@@ -18,7 +18,7 @@ use crate::problem::Mistake;
 pub struct Target {
     /// Goes first on `sys.path`; absolute.
     pub import_root: PathBuf,
-    /// The module's dotted name.
+    /// The module's dotted name; the file's path for one that `import` cannot name, such as `site.wsgi`.
     pub module: String,
     /// What of it; `None` tries the usual names.
     pub attribute: Option<Attribute>,
@@ -225,10 +225,16 @@ fn missing_file(place: &str, path: &Path) -> Mistake {
 /// The module that a file is, as `import` sees it, and the folder it is imported from: packages around the file
 /// belong to the module's name.
 fn module_of_file(file: &Path) -> Result<(PathBuf, String), Mistake> {
-    if !file
-        .extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("py"))
-    {
+    let has_extension = |wanted: &str| {
+        file.extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case(wanted))
+    };
+    // As mod_wsgi has them; the worker reads such a file without importing it by a name.
+    if has_extension("wsgi") {
+        let folder = file.parent().unwrap_or(file);
+        return Ok((folder.to_owned(), file.display().to_string()));
+    }
+    if !has_extension("py") {
         return Err(
             Mistake::new(format!("must be a Python file, found {}", file.display()))
                 .cure("give it a name that ends with .py"),

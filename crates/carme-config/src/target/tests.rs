@@ -123,6 +123,20 @@ fn what_is_found() {
 }
 
 #[test]
+fn a_script_of_mod_wsgi_is_named_by_its_path() {
+    let folder = folder(&["shop/site.wsgi"]);
+    let path = folder.path().join("shop").join("site.wsgi");
+    let root = paths::absolute(folder.path(), "shop");
+    match find("shop/site.wsgi:application", folder.path()) {
+        Ok(Found::Here(target)) => {
+            assert_eq!(target.import_root, root);
+            assert_eq!(target.to_string(), format!("{}:application", path.display()));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn what_is_not_found() {
     for (files, text, what, cure) in [
         (
@@ -191,12 +205,6 @@ fn what_is_not_found() {
             "my-app",
             "is neither a module's name nor a path: \"my-app\"",
             Some("did you mean `my_app`?"),
-        ),
-        (
-            &["site.wsgi"],
-            "site.wsgi",
-            "must be a Python file, found FOLDER/site.wsgi",
-            Some("give it a name that ends with .py"),
         ),
         (
             &["bin/serve"],

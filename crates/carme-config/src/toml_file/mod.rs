@@ -30,7 +30,7 @@ use crate::draft::{AppDraft, At, Draft};
 use crate::error_page::{self, Answers, ErrorPage};
 use crate::iis::{self, Said};
 use crate::location::Policy;
-use crate::problem::{Mistake, Place, Problem, Problems};
+use crate::problem::{Mistake, Problem, Problems};
 use crate::route::RoutePattern;
 use crate::surroundings::{Console, Surroundings};
 use crate::units::{ByteSize, parse_duration};

@@ -206,8 +206,8 @@ mod tests {
                  ok: a redirect (308) to https://new.example{{uri}} at http://127.0.0.1:80 for old.example, \
                  http://[::1]:80 for old.example\n\
                  ok: the files of {folder} at http://127.0.0.1:80/files, http://[::1]:80/files\n\
-                 ok: the balancer farm (queue) with 1 member at http://127.0.0.1:80/far, http://[::1]:80/far\n\
                  ok: a fixed answer (200) at http://127.0.0.1:80/ping, http://[::1]:80/ping\n\
+                 ok: the balancer farm (queue) with 1 member at http://127.0.0.1:80/far, http://[::1]:80/far\n\
                  ok: /healthz, /readyz at http://127.0.0.1:80\n\
                  ok: /healthz, /readyz at http://[::1]:80\n\
                  ok: /healthz, /readyz, /metrics at http://127.0.0.1:9180\n"

@@ -1,6 +1,7 @@
 //! What each command does, from what was typed to the exit code.
 
 pub(crate) mod check;
+pub(crate) mod convert;
 pub(crate) mod farm;
 pub(crate) mod logs;
 mod reach;
@@ -11,7 +12,7 @@ pub(crate) mod stop;
 
 use std::process::ExitCode;
 
-use carme_config::{Config, Problems, Surroundings};
+use carme_config::{Config, Problem, Problems, Surroundings};
 
 use crate::cli::Subject;
 use crate::configuration;
@@ -22,9 +23,14 @@ pub(crate) const WRONG_CONFIGURATION: u8 = 2;
 /// Checks what was typed, or the file that it names.
 fn config(subject: Subject, surroundings: &Surroundings) -> Result<Config, Problems> {
     match &subject.config {
-        Some(file) => configuration::of_file(file, surroundings),
+        Some(file) => configuration::of_file_telling(file, surroundings, warn),
         None => Config::from_options(&subject.into_options(), surroundings),
     }
+}
+
+/// Tells what means nothing, or something else.
+fn warn(warning: &Problem) {
+    eprintln!("warning: {warning}");
 }
 
 /// Tells all that is wrong.
