@@ -209,9 +209,26 @@ impl Cursor<'_> {
         }
     }
 
+    /// Up to the next space; `key="a value"` is one word, without its quotes.
     fn bare(&mut self) -> String {
         let mut word = String::new();
         while let Some(c) = self.peek().filter(|c| !c.is_whitespace()) {
+            let is_key = |word: &str| {
+                word.strip_suffix('=').is_some_and(|key| {
+                    !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                })
+            };
+            if (c == '"' || c == '\'') && is_key(&word) {
+                let start = self.at;
+                match self.quoted(c) {
+                    Some(value) => word.push_str(&value),
+                    None => {
+                        self.at = start + c.len_utf8();
+                        word.push(c);
+                    }
+                }
+                continue;
+            }
             word.push(c);
             self.next();
         }
@@ -281,6 +298,8 @@ mod tests {
                 "BalancerMember[http://a][max=1]",
             ),
             ("Listen 8\\\n0", "Listen[80]"),
+            ("A python-home=\"D:\\a b\" c", "A[python-home=D:\\a b][c]"),
+            ("A b=\"c", "A[b=\"c]"),
             ("<VirtualHost *:80>", "<VirtualHost[*:80]"),
             ("<Proxy \"balancer://c\">", "<Proxy[balancer://c]"),
             ("<Directory />", "<Directory[/]"),

@@ -12,6 +12,7 @@ mod lexer;
 mod limits;
 mod logs;
 mod parameters;
+mod passed;
 mod places;
 mod proxy;
 mod reading;
