@@ -131,7 +131,8 @@ fn option(
     key: &str,
     value: &str,
 ) -> Result<Option<&'static str>, Mistake> {
-    const USER: &str = "changes the user; start carme as that user";
+    const USER: &str =
+        "changes the user; `user` and `group` of the app in carme.toml do, or start carme as that user";
     const SYSTEM: &str = "is a limit of the system; systemd has such limits for its services";
     const SOCKET: &str = "is of a socket between Apache and its processes, which Carme does not have";
     match key {
