@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 DOCS = pathlib.Path(__file__).parent
 COLOURS = {
     "queue": "#0072b2", "byrequests": "#d55e00", "bytraffic": "#999999", "bybusyness": "#009e73",
-    "peak_ewma": "#cc79a7", "hash": "#e69f00",
+    "ewma": "#cc79a7", "hash": "#e69f00",
 }
 LABELS = {"hash": "hash (random keys)"}
 PANEL_WIDTH, PANEL_HEIGHT, LEFT, TOP, GAP, BELOW = 380, 300, 60, 40, 50, 80

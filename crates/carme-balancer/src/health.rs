@@ -116,6 +116,7 @@ impl HealthCheck {
     pub fn is_passed_by(&self, response: &CheckResponse<'_>) -> bool {
         match &self.condition {
             Condition::Success => (200..400).contains(&response.status),
+            Condition::Expect(expect) => expect.holds(response),
             Condition::Expression(expression) => expression.holds(response),
         }
     }
@@ -126,8 +127,43 @@ impl HealthCheck {
 pub enum Condition {
     /// 2xx or 3xx.
     Success,
+    /// What Carme's own configuration can say.
+    Expect(Expect),
     /// `hcexpr`: what a `ProxyHCExpr` says.
     Expression(Expression),
+}
+
+/// A condition without a language; all of it must hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Expect {
+    /// The first and the last status of each range; 200 to 399 if there is none.
+    pub statuses: Vec<(u16, u16)>,
+    /// A text in the body.
+    pub contains: Option<String>,
+    /// A text that is not in it.
+    pub lacks: Option<String>,
+}
+
+impl Expect {
+    fn holds(&self, response: &CheckResponse<'_>) -> bool {
+        let ranges = if self.statuses.is_empty() {
+            &[(200, 399)]
+        } else {
+            &self.statuses[..]
+        };
+        let has = |text: &String| {
+            text.is_empty()
+                || response
+                    .body
+                    .windows(text.len())
+                    .any(|part| part == text.as_bytes())
+        };
+        ranges
+            .iter()
+            .any(|&(first, last)| (first..=last).contains(&response.status))
+            && self.contains.as_ref().is_none_or(has)
+            && !self.lacks.as_ref().is_some_and(has)
+    }
 }
 
 /// A check's response. A connection alone has none; it passes.

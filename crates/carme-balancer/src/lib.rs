@@ -65,7 +65,8 @@ mod waiting;
 pub use balancer::{Balancer, ByHand, Change, Refused, SettingChange};
 pub use environment::environment;
 pub use health::{
-    Check, CheckMethod, CheckResponse, Condition, Expression, ExpressionError, HealthChange, HealthCheck,
+    Check, CheckMethod, CheckResponse, Condition, Expect, Expression, ExpressionError, HealthChange,
+    HealthCheck,
 };
 pub use report::{BalancerReport, MemberReport, State};
 pub use request::{

@@ -58,7 +58,7 @@ pub struct MemberReport {
     pub retries: u32,
     /// Requests that failed at it.
     pub failures: u64,
-    /// Its latency as `peak_ewma` sees it.
+    /// Its latency as `ewma` sees it.
     pub latency: Duration,
     /// Checks in a row that count towards a change of state.
     pub checks_in_row: u32,

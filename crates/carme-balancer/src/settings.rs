@@ -46,7 +46,7 @@ impl Method {
             Method::ByTraffic => "bytraffic",
             Method::ByBusyness => "bybusyness",
             Method::Queue => "queue",
-            Method::PeakEwma => "peak_ewma",
+            Method::PeakEwma => "ewma",
             Method::Hash => "hash",
         }
     }

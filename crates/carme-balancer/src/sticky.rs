@@ -38,6 +38,13 @@ impl StickySession {
         }
     }
 
+    /// The value of a `Set-Cookie` field that binds the client to a route, for where no header rule of the administrator's
+    /// does: `ROUTEID=.www_1; path=/; HttpOnly`.
+    pub fn set_cookie(&self, route: &str) -> String {
+        let separator = self.separator.map(String::from).unwrap_or_default();
+        format!("{}={separator}{route}; path=/; HttpOnly", self.cookie)
+    }
+
     /// The route that a request asks for. `path_and_query` is as in the request line, `cookies` are the values of its
     /// `Cookie` fields.
     pub fn find<'a>(&'a self, path_and_query: &'a [u8], cookies: &[&'a [u8]]) -> Option<SessionRoute<'a>> {
@@ -188,6 +195,24 @@ mod tests {
             };
             assert_eq!(route(&sticky, url, &["JSESSIONID=x.c1"]), expected, "{url}");
         }
+    }
+
+    #[test]
+    fn a_cookie_that_was_set_asks_for_its_route() {
+        for separator in [Some('.'), Some('!'), None] {
+            let sticky = StickySession {
+                separator,
+                ..StickySession::new("ROUTEID")
+            };
+            let cookie = sticky.set_cookie("www_1");
+            let sent_back = cookie.split(';').next().unwrap();
+            assert_eq!(
+                route(&sticky, "/", &[sent_back]),
+                Some(("ROUTEID".into(), "www_1".into())),
+                "{cookie}"
+            );
+        }
+        assert_eq!(StickySession::new("R").set_cookie("b"), "R=.b; path=/; HttpOnly");
     }
 
     #[test]

@@ -91,3 +91,34 @@ fn without_a_condition_2xx_and_3xx_pass() {
         assert_eq!(rule(1, 1).is_passed_by(&response), passes, "{status}");
     }
 }
+
+#[test]
+fn expectations() {
+    let text = |text: &str| Some(text.to_owned());
+    for (statuses, contains, lacks, passes) in [
+        (vec![], None, None, true),
+        (vec![(204, 204)], None, None, false),
+        (vec![(500, 599), (200, 200)], None, None, true),
+        (vec![], text("well"), None, true),
+        (vec![], text("ill"), None, false),
+        (vec![], None, text("ill"), true),
+        (vec![], text("All"), text("well"), false),
+        (vec![(404, 404)], text("well"), None, false),
+    ] {
+        let expect = Expect {
+            statuses,
+            contains,
+            lacks,
+        };
+        let response = CheckResponse {
+            status: 200,
+            headers: &[],
+            body: b"All is well.",
+        };
+        let check = HealthCheck {
+            condition: Condition::Expect(expect.clone()),
+            ..rule(1, 1)
+        };
+        assert_eq!(check.is_passed_by(&response), passes, "{expect:?}");
+    }
+}
