@@ -46,6 +46,15 @@ impl Account {
         }
     }
 
+    /// As `icacls` takes it in every language of Windows; `None` for the system, which may write everywhere.
+    pub(super) fn for_icacls(&self) -> Option<&str> {
+        match self.name()? {
+            LOCAL_SERVICE => Some("*S-1-5-19"),
+            NETWORK_SERVICE => Some("*S-1-5-20"),
+            other => Some(other),
+        }
+    }
+
     /// As people know it.
     pub(super) fn shown(&self) -> &str {
         self.name().unwrap_or("LocalSystem")
@@ -92,5 +101,8 @@ mod tests {
             assert_eq!(Account::parse(user), account, "{user:?}");
         }
         assert_eq!(Account::LocalSystem.name(), None);
+        assert_eq!(Account::LocalSystem.for_icacls(), None);
+        assert_eq!(Account::parse(None).for_icacls(), Some("*S-1-5-19"));
+        assert_eq!(with(r".\web").for_icacls(), Some(r".\web"));
     }
 }

@@ -165,7 +165,7 @@ fn make_log_folder(config: &Config, file: &Path, account: &Account) -> Result<()
         doing: format!("{} cannot be made", folder.display()),
         source,
     })?;
-    let Some(user) = account.name() else {
+    let Some(user) = account.for_icacls() else {
         return Ok(());
     };
     let granted = Command::new("icacls")
