@@ -38,7 +38,7 @@
 //!
 //! Methods, sets, spares, standbys, sticky routes, redirects, retry, forced recovery and the counting of attempts are those
 //! of Apache httpd 2.4; each module names the function that it follows, and `tests/apache` holds what Apache itself did in
-//! 971 cases, which come out the same here to the last counter. Different on purpose:
+//! 980 cases, which come out the same here to the last counter. Different on purpose:
 //!
 //! - `max` holds for all requests together and exactly; Apache has it per child process. Requests go past full members,
 //!   and wait, first come first served, only when all suitable ones are full. Apache chooses first and waits then.

@@ -5,11 +5,13 @@
 mod common;
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use carme_balancer::{
-    Balancer, Change, Ending, Exposure, Failure, Flag, Granted, LbSet, LoadFactor, Member, MemberId, Method,
-    Next, Outcome, Pick, Request, Settings, Status, StickySession, Token, environment,
+    Balancer, Change, Check, CheckMethod, Ending, Exposure, Failure, Flag, Granted, HealthChange,
+    HealthCheck, LbSet, LoadFactor, Member, MemberId, Method, Next, Outcome, Pick, Request, Settings, Status,
+    StickySession, Token, environment,
 };
 use serde_json::Value;
 
@@ -59,7 +61,8 @@ fn settings(parameters: &Value) -> Settings {
 
 fn member(value: &Value) -> Member {
     let mut member = Member::new(value["name"].as_str().unwrap());
-    for (key, value) in value["parameters"].as_object().unwrap() {
+    let parameters = &value["parameters"];
+    for (key, value) in parameters.as_object().unwrap() {
         match key.as_str() {
             "route" => member.route = Some(value.as_str().unwrap().to_owned()),
             "redirect" => member.redirect = Some(value.as_str().unwrap().to_owned()),
@@ -68,10 +71,21 @@ fn member(value: &Value) -> Member {
             "loadfactor" => member.load_factor = LoadFactor::new(value.as_f64().unwrap()).unwrap(),
             "retry" => member.retry = Duration::from_secs(value.as_u64().unwrap()),
             "timeout" => {}
+            "hcmethod" => member.health = Some(health(parameters)),
+            "hcinterval" | "hcpasses" | "hcfails" | "hcuri" => {}
             other => panic!("{other}"),
         }
     }
     member
+}
+
+fn health(parameters: &Value) -> HealthCheck {
+    let number = |name: &str| NonZeroU32::new(parameters[name].as_u64().unwrap() as u32).unwrap();
+    HealthCheck {
+        passes: number("hcpasses"),
+        fails: number("hcfails"),
+        ..HealthCheck::new(CheckMethod::of_name(parameters["hcmethod"].as_str().unwrap()).unwrap())
+    }
 }
 
 fn changes(parameters: &Value) -> Vec<Change> {
@@ -259,6 +273,21 @@ fn difference(case: &Value) -> Option<String> {
         replay.bench.pass(Duration::from_millis(2));
         if let Some(seconds) = step["pause"].as_f64() {
             replay.bench.pass(Duration::from_secs_f64(seconds));
+        } else if let Some(health) = step.get("health") {
+            let id = replay
+                .bench
+                .balancer
+                .find(health["member"].as_str().unwrap())
+                .unwrap();
+            let result = if health["well"] == true {
+                Check::Passed
+            } else {
+                Check::Failed
+            };
+            let mut changed = HealthChange::None;
+            while changed == HealthChange::None {
+                changed = replay.bench.balancer.checked(id, result, replay.bench.now);
+            }
         } else if let Some(hold) = step["release"].as_u64() {
             if let Some((granted, outcome)) = replay.held.remove(&hold) {
                 let next = replay

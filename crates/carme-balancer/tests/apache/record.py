@@ -25,7 +25,7 @@ import xml.etree.ElementTree as ElementTree
 
 MODULES = [
     "mpm_event", "authz_core", "headers", "proxy", "proxy_http", "proxy_balancer", "slotmem_shm",
-    "lbmethod_byrequests", "lbmethod_bytraffic", "lbmethod_bybusyness",
+    "proxy_hcheck", "lbmethod_byrequests", "lbmethod_bytraffic", "lbmethod_bybusyness",
 ]
 METHODS = ["byrequests", "bytraffic", "bybusyness"]
 NAMESPACE = "{http://httpd.apache.org}"
@@ -50,12 +50,20 @@ class MemberServer(http.server.BaseHTTPRequestHandler):
     """Answers as the query says: respond=STATUS, bytes=N, broke, hang, hold=NUMBER."""
 
     holds = {}
+    # Paths of members that fail their health checks.
+    ill = set()
 
     def setup(self):
         super().setup()
         self.rfile = CountingReader(self.rfile)
 
     def do_GET(self):
+        path = self.path.partition("?")[0]
+        if path.endswith("/alive"):
+            self.send_response(500 if path.removesuffix("/alive") in self.ill else 200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         query = urllib.parse.parse_qs(self.path.partition("?")[2], keep_blank_values=True)
         if "hang" in query:
             time.sleep(2.5)
@@ -108,6 +116,11 @@ def hold(number, cookie="", **query):
 
 def release(number):
     return {"release": number}
+
+
+def health(name, well):
+    """The member passes its health checks from now on, or fails them, until that shows."""
+    return {"health": {"member": name, "well": well}}
 
 
 def pause(seconds):
@@ -211,6 +224,18 @@ def cases():
     yield case("changed route", abc(), [get("R=.b"), change("b", w_wr="z"), get("R=.b"), get("R=.z")], stickysession="R")
     yield case("drained keeps its sessions", abc(),
                [get("R=.b"), change("b", w_status_N=1), get("R=.b"), get(), get(), get(), get("R=.b")], stickysession="R")
+    for flags, parameters in itertools.product(["", "H", "I", "N"], [{}, {"forcerecovery": "Off"}]):
+        check = {"hcmethod": "GET", "hcinterval": "150ms", "hcpasses": 2, "hcfails": 2, "hcuri": "alive"}
+        extra = {"status": f"+{flags}"} if flags else {}
+        members = [member("a", route="a", **check, **extra), member("b", route="b", **check)]
+        steps = [get(), health("a", False)] + [get("R=x.a"), get(), get()] + [health("b", False)] + [get(), get("R=x.b")]
+        steps += [health("a", True)] + [get()] * 3 + [health("b", True)] + [get()] * 4
+        yield case(f"health a={flags} {parameters}", members, steps, stickysession="R", **parameters)
+    # A check that passes ends an error long before `retry`.
+    check = {"hcmethod": "GET", "hcinterval": "150ms", "hcpasses": 1, "hcfails": 2, "hcuri": "alive"}
+    members = [member("a", route="a", **check), member("b", route="b")]
+    yield case("health ends an error", members,
+               [get(respond=503), health("a", True), get(), get(), get()], failonstatus="503")
     rng = random.Random(71)
     for number, method in itertools.product(range(30), METHODS):
         members = []
@@ -350,6 +375,16 @@ class Apache:
             response, content = self.ask("/manager", headers, urllib.parse.urlencode(form))
             if response.status != 200:
                 raise SystemExit(f"balancer-manager: {response.status} {content!r}")
+        elif "health" in step:
+            url = next(m["url"] for m in members if m["name"] == step["health"]["member"])
+            path = urllib.parse.urlsplit(url).path
+            (MemberServer.ill.discard if step["health"]["well"] else MemberServer.ill.add)(path)
+            bad = {"Err", "HcFl"}
+            deadline = time.monotonic() + 20
+            while bool(bad & set(self.counters()[url]["status"].split())) == step["health"]["well"]:
+                if time.monotonic() > deadline:
+                    raise SystemExit(f"{url} does not change: {self.counters()[url]}")
+                time.sleep(0.05)
         elif "release" in step:
             waiting, thread = self.held.pop(step["release"])
             waiting.released.set()
