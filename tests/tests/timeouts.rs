@@ -106,7 +106,7 @@ fn says_in_order(server: &Server, texts: &[&str]) {
 
 #[test]
 fn point_7_a_busy_loop_gets_504_is_shown_and_interrupted_and_its_thread_serves_on() {
-    let server = start("request_timeout = \"1s\"");
+    let server = start("request_timeout = \"3s\"");
     let worker = pid(&server);
     let response = server.get("/spin?a=1");
     assert_eq!(response.status(), 504);
@@ -116,14 +116,14 @@ fn point_7_a_busy_loop_gets_504_is_shown_and_interrupted_and_its_thread_serves_o
     says_in_order(
         &server,
         &[
-            &format!("request {id} \"GET /spin?a=1\" has taken more than 1s (request_timeout)"),
-            &format!("serves {id} \"GET /spin?a=1\" for 1."),
+            &format!("request {id} \"GET /spin?a=1\" has taken more than 3s (request_timeout)"),
+            &format!("serves {id} \"GET /spin?a=1\" for "),
             "in spin",
             &format!("request {id} \"GET /spin?a=1\" was interrupted, as it took too long:"),
             "carme.RequestTimeout",
         ],
     );
-    let line = server.wait_for_line("did not begin its response within 1s (request_timeout)");
+    let line = server.wait_for_line("did not begin its response within 3s (request_timeout)");
     assert!(line.contains(&id) && line.contains("\"GET /spin?a=1\""), "{line}");
     let line = server.wait_for_line("\"GET /spin?a=1 HTTP/1.1\" 504");
     assert!(line.contains(&id), "{line}");
@@ -132,7 +132,7 @@ fn point_7_a_busy_loop_gets_504_is_shown_and_interrupted_and_its_thread_serves_o
 
 #[test]
 fn point_7_what_catches_every_exception_is_interrupted_all_the_same() {
-    let server = start("request_timeout = \"1s\"");
+    let server = start("request_timeout = \"3s\"");
     let worker = pid(&server);
     assert_eq!(server.get("/stubborn").status(), 504);
     assert_eq!(pid(&server), worker);
@@ -142,7 +142,7 @@ fn point_7_what_catches_every_exception_is_interrupted_all_the_same() {
 #[test]
 fn point_7_what_cannot_be_interrupted_is_replaced_and_nobody_else_waits_for_it() {
     for hang in ["/sleep?600", "/swallow"] {
-        let server = start("request_timeout = \"1s\"\ninterrupt_grace = \"200ms\"");
+        let server = start("request_timeout = \"3s\"\ninterrupt_grace = \"200ms\"");
         let worker = pid(&server);
         let mut stuck = server.connect();
         stuck
@@ -177,10 +177,9 @@ fn point_7_a_worker_that_hangs_is_ended_when_its_other_requests_are_answered() {
     assert_eq!(sibling.head().unwrap().status(), 200);
     assert_eq!(server.get("/sleep?600").status(), 504);
     server.wait_for_line("takes over from worker");
-    assert_ne!(pid(&server), worker);
-    assert!(process::exists(worker), "it has something to finish");
     fs::write(server.directory().join("go"), "").unwrap();
-    assert_eq!(sibling.rest().unwrap(), b"begun and ended");
+    assert_eq!(sibling.rest().unwrap(), b"begun and ended", "it was let finish");
+    assert_ne!(pid(&server), worker);
     wait_until("the old worker is gone", || !process::exists(worker));
     server.wait_for_line(&format!("worker {worker} is ended"));
 }
@@ -189,7 +188,7 @@ fn point_7_a_worker_that_hangs_is_ended_when_its_other_requests_are_answered() {
 #[cfg(unix)]
 #[test]
 fn point_7_a_worker_that_is_frozen_is_replaced() {
-    let server = start("request_timeout = \"1s\"\ninterrupt_grace = \"100ms\"");
+    let server = start("request_timeout = \"3s\"\ninterrupt_grace = \"100ms\"");
     let worker = pid(&server);
     let mut stuck = server.connect();
     stuck.send("GET /held HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
@@ -220,18 +219,19 @@ fn an_answer_that_does_not_go_on_is_cut_off_and_its_thread_serves_on() {
 
 #[test]
 fn a_slow_request_is_shown_once_and_answered() {
-    let server = start("slow_request = \"300ms\"");
-    assert_eq!(server.get("/sleep?1.5").text(), "slept");
+    let server = start("slow_request = \"500ms\"");
+    assert_eq!(server.get("/sleep?4").text(), "slept");
+    let told = "has taken more than 500ms (slow_request)";
+    says_in_order(&server, &[told, "in sleep"]);
     let said = |text: &str| server.output().matches(text).count();
-    assert_eq!(said("has taken more than 300ms (slow_request)"), 1);
-    assert_eq!(said("in sleep"), 1, "{}", server.output());
+    assert_eq!(said(told), 1);
     assert_eq!(said("interrupted"), 0);
 }
 
 #[test]
 fn point_6_importing_for_long_is_no_request_that_takes_long() {
-    let app = format!("import time\ntime.sleep(3)\n{APP}");
-    let settings = "workers = 2\nthreads = 1\nrequest_timeout = \"300ms\"\ninterrupt_grace = \"0s\"";
+    let app = format!("import time\ntime.sleep(5)\n{APP}");
+    let settings = "workers = 2\nthreads = 1\nrequest_timeout = \"3s\"\ninterrupt_grace = \"0s\"";
     let server = start_app(&app, settings);
     let worker = pid(&server);
     assert_eq!(server.get("/sleep?0.01").status(), 200);
@@ -259,15 +259,15 @@ fn point_6_a_worker_is_not_killed_for_being_busy() {
 
 #[test]
 fn point_7_native_code_that_keeps_the_gil_is_shown_without_it() {
-    let server = start("request_timeout = \"500ms\"\ninterrupt_grace = \"30s\"");
+    let server = start("request_timeout = \"3s\"\ninterrupt_grace = \"30s\"");
     let worker = pid(&server);
-    assert_eq!(server.get("/native?4").status(), 504);
+    assert_eq!(server.get("/native?8").status(), 504);
     says_in_order(
         &server,
         &[
-            "has taken more than 500ms (request_timeout)",
+            "has taken more than 3s (request_timeout)",
             "native code has kept Python's lock (GIL) for 1s",
-            "\"GET /native?4\" for ",
+            "\"GET /native?8\" for ",
             "in native",
         ],
     );
