@@ -616,6 +616,14 @@ fn what_means_nothing_is_told_with_its_line() {
             None,
         ),
         (
+            "<Location /a>\nOrder allow,deny\nAllow from all\n</Location>",
+            Some("httpd.conf:4:1: Order is about files"),
+        ),
+        (
+            "<VirtualHost *:8080>\nErrorLog e.log\nCustomLog a.log common\nRedirect gone /x\n</VirtualHost>",
+            None,
+        ),
+        (
             "ThreadsPerChild 25",
             Some("httpd.conf:3:1: ThreadsPerChild says how Apache runs itself; Carme runs otherwise"),
         ),

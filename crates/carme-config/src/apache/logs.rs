@@ -26,6 +26,7 @@ pub(super) struct LogLine {
     /// `None`: the one of the last `LogFormat` without a nickname.
     format: Option<Word>,
     when: Option<When>,
+    of_host: bool,
 }
 
 enum When {
@@ -72,42 +73,26 @@ pub(super) fn custom(reading: &mut Reading, node: &Node, host: &mut Host, _: &Co
         }
     });
     let when = when.transpose()?;
-    add(
-        reading,
-        node,
-        host,
-        LogLine {
-            name: node.name.text.clone(),
-            file,
-            format: Some(format),
-            when,
-        },
-    );
+    reading.logs.push(LogLine {
+        of_host: host.place.is_some(),
+        name: node.name.text.clone(),
+        file,
+        format: Some(format),
+        when,
+    });
     Ok(())
 }
 
 pub(super) fn transfer(reading: &mut Reading, node: &Node, host: &mut Host, _: &Context) -> Outcome {
     let file = node.arg(0)?.clone();
-    add(
-        reading,
-        node,
-        host,
-        LogLine {
-            name: node.name.text.clone(),
-            file,
-            format: None,
-            when: None,
-        },
-    );
+    reading.logs.push(LogLine {
+        of_host: host.place.is_some(),
+        name: node.name.text.clone(),
+        file,
+        format: None,
+        when: None,
+    });
     Ok(())
-}
-
-fn add(reading: &mut Reading, node: &Node, host: &Host, line: LogLine) {
-    if host.place.is_some() {
-        let why = "is of one host, and has the lines of all of them here; %v in the format tells them apart";
-        reading.warn(&node.name, &node.name.text, why);
-    }
-    reading.logs.push(line);
 }
 
 pub(super) fn error_log(reading: &mut Reading, node: &Node, host: &mut Host, _: &Context) -> Outcome {
@@ -116,11 +101,14 @@ pub(super) fn error_log(reading: &mut Reading, node: &Node, host: &mut Host, _: 
         let why = "goes to a program; Carme's error log goes to standard error, where systemd keeps it";
         reading.warn(&file, &node.name.text, why);
     } else if host.place.is_some() {
-        reading.warn(
-            &node.name,
-            &node.name.text,
-            "is of one host; Carme has one error log",
-        );
+        let is_other = |known: &Word| known.text != file.text;
+        if reading.error_log.as_ref().is_some_and(is_other) {
+            reading.warn(
+                &node.name,
+                &node.name.text,
+                "is of one host; Carme has one error log",
+            );
+        }
         reading.error_log.get_or_insert(file);
     } else {
         reading.error_log = Some(file);
@@ -207,6 +195,11 @@ impl Reading {
                 .problem(&line.name, mistake)
         })?;
         let requests = self.requests(line);
+        if line.of_host && self.hosts.len() > 1 {
+            let why =
+                "is of one host, and has the lines of all of them here; %v in the format tells them apart";
+            self.warn(&line.file, &line.name, why);
+        }
         if matches!(line.file.text.as_str(), "/dev/null" | "NUL" | "nul") {
             return Ok(None);
         }

@@ -262,13 +262,16 @@ impl<'p> Reader<'p> {
         }
     }
 
-    /// Modules whose work Carme does are there without being loaded.
+    /// The modules that were loaded, and those that always are; where none is loaded, all whose work Carme does.
     fn has_module(&self, name: &str) -> bool {
         let name = name.to_ascii_lowercase();
         let short = name.strip_prefix("mod_").and_then(|name| name.strip_suffix(".c"));
         let short = short.or_else(|| name.strip_suffix("_module")).unwrap_or(&name);
-        let loaded = format!("{short}_module");
-        BUILT_IN.contains(&short) || self.modules.contains(&loaded)
+        let compiled_in = ["so", "core", "http", "log_config", "logio", "version", "watchdog"];
+        match self.modules.is_empty() {
+            true => BUILT_IN.contains(&short),
+            false => compiled_in.contains(&short) || self.modules.contains(&format!("{short}_module")),
+        }
     }
 
     fn include(&mut self, name: &Word, pattern: &Word, depth: usize) -> Vec<Node> {
@@ -487,6 +490,10 @@ mod tests {
                 "A()",
             ),
             ("<IfDefine X>\n<B>\nA\n</B>\n</IfDefine>\nC", "C()"),
+            (
+                "LoadModule x_module x.so\n<IfModule mod_ssl.c>\nA\n</IfModule>\n<IfModule log_config_module>\nB\n</IfModule>",
+                "B()",
+            ),
             ("Define X\n<IfDefine X>\nA\n</IfDefine>", "A()"),
             ("Define X y\nA ${X}/z-${X}", "A(y/z-y)"),
             ("<IfVersion >= 2.4>\nA\n</IfVersion>", "A()"),

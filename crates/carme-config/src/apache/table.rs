@@ -124,6 +124,10 @@ pub(super) fn directive(reading: &mut Reading, node: &Node, host: &mut Host, con
         .iter()
         .find(|(known, ..)| known.eq_ignore_ascii_case(&name))
     {
+        let is_everybody = matches!(node.args.as_slice(), [from, all] if from.is("from") && all.is("all"));
+        if name == "allow" && is_everybody {
+            return Ok(());
+        }
         return match (context.in_directory, name.as_str()) {
             (true, "allow" | "deny") => {
                 reading.warn(&node.name, &node.name.text, ACCESS);
