@@ -383,11 +383,49 @@ fn a_site_of_mod_wsgi() {
     let warnings = warnings(&site, text).join("\n");
     for expected in [
         "display-name is not shown",
-        "user changes the user",
+        "user is followed when the server runs as root",
         "WSGIPassAuthorization is what Carme does anyway",
     ] {
         assert!(warnings.contains(expected), "{expected}\n{warnings}");
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn workers_are_the_user_that_apache_would_have() {
+    let site = Site::new();
+    // A user that every system has, and who is not root.
+    let text = "Listen 80\nUser daemon\nGroup daemon\nWSGIDaemonProcess a user=nobody\n\
+        WSGIScriptAlias /a app.py process-group=a\nWSGIScriptAlias / shop/app.py\n";
+    let root = carme_config::Surroundings {
+        is_root: true,
+        ..site.surroundings()
+    };
+    let config = Config::from_apache(text, Path::new("httpd.conf"), &root)
+        .unwrap_or_else(|problems| panic!("{problems}"))
+        .value;
+    let users: Vec<_> = config
+        .apps
+        .iter()
+        .map(|app| app.user.as_ref().map(|account| account.name.as_str()))
+        .collect();
+    assert!(
+        users.contains(&Some("nobody")) && users.contains(&Some("daemon")),
+        "{users:?}"
+    );
+    let made = convert_texts(&[(Path::new("httpd.conf"), text)], &root)
+        .expect("it can be read")
+        .value;
+    let again = Config::from_toml(&made, Path::new("carme.toml"), &root);
+    assert_eq!(
+        again.unwrap_or_else(|problems| panic!("{made}\n{problems}")),
+        config
+    );
+    let warned = warnings(&site, text).concat();
+    assert!(
+        warned.contains("httpd.conf:2:1: User is followed when the server runs as root"),
+        "{warned}"
+    );
 }
 
 #[test]

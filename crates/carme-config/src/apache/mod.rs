@@ -105,7 +105,7 @@ fn read(files: &[(&Path, &str)], surroundings: &Surroundings, problems: &mut Pro
         let nodes = reader.text(path, text, 0);
         let root = reader.root;
         let whole = Place::WholeFile(path.to_path_buf());
-        let mut reading = Reading::new(root, whole);
+        let mut reading = Reading::new(root, whole, surroundings.is_root);
         reading.nodes(&nodes);
         for problem in std::mem::take(&mut reading.problems).iter() {
             problems.push(problem.clone());

@@ -18,14 +18,6 @@ pub(super) const PASSED: &[(&str, &str)] = &[
         "is Apache's name in answers; Carme does not tell its version",
     ),
     ("TraceEnable", "is Apache's TRACE, which Carme does not answer"),
-    (
-        "User",
-        "is the user that Apache changes to; start carme as that user",
-    ),
-    (
-        "Group",
-        "is the group that Apache changes to; start carme as that group",
-    ),
     ("PidFile", PROCESSES),
     ("Mutex", PROCESSES),
     ("DefaultRuntimeDir", PROCESSES),

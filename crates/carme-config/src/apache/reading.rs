@@ -44,6 +44,11 @@ pub(super) struct Reading {
     /// `SetEnvIf` and its kin: which requests have a variable. An empty list: it cannot be told.
     pub(super) variables: HashMap<String, Vec<Requests>>,
     pub(super) groups: Vec<Group>,
+    /// Whether workers can be other users than the server.
+    pub(super) is_root: bool,
+    /// `User` and `Group`.
+    pub(super) user: Option<Word>,
+    pub(super) group: Option<Word>,
     pub(super) python_home: Option<Word>,
     pub(super) python_path: Option<Word>,
 }
@@ -160,7 +165,7 @@ pub(super) fn switch(text: &str) -> Result<bool, Mistake> {
 }
 
 impl Reading {
-    pub(super) fn new(root: PathBuf, whole: Place) -> Self {
+    pub(super) fn new(root: PathBuf, whole: Place, is_root: bool) -> Self {
         Reading {
             root,
             whole,
@@ -179,6 +184,9 @@ impl Reading {
             error_log: None,
             variables: HashMap::new(),
             groups: Vec::new(),
+            is_root,
+            user: None,
+            group: None,
             python_home: None,
             python_path: None,
         }

@@ -86,6 +86,8 @@ const READ: &[(&str, Handler)] = &[
     ("ListenBacklog", limits::backlog),
     ("GracefulShutdownTimeout", limits::graceful),
     ("RequestReadTimeout", limits::read_timeout),
+    ("User", wsgi::user),
+    ("Group", wsgi::group),
     ("WSGIDaemonProcess", wsgi::daemon),
     ("WSGIProcessGroup", wsgi::process_group),
     ("WSGIApplicationGroup", wsgi::application_group),

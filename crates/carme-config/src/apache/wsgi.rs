@@ -131,8 +131,7 @@ fn option(
     key: &str,
     value: &str,
 ) -> Result<Option<&'static str>, Mistake> {
-    const USER: &str =
-        "changes the user; `user` and `group` of the app in carme.toml do, or start carme as that user";
+    const USER: &str = "is not changed by Carme; a worker has the groups of its user";
     const SYSTEM: &str = "is a limit of the system; systemd has such limits for its services";
     const SOCKET: &str = "is of a socket between Apache and its processes, which Carme does not have";
     match key {
@@ -190,7 +189,10 @@ fn option(
                 "is not shown: the titles of processes are left alone; `carme status` names them",
             ));
         }
-        "user" | "group" | "supplementary-groups" | "script-user" | "script-group" | "chroot" | "umask" => {
+        "user" | "group" if !reading.is_root => return Ok(Some(NOT_ROOT)),
+        "user" => app.user = Some(word.at("user", value.to_owned())),
+        "group" => app.group = Some(word.at("group", value.to_owned())),
+        "supplementary-groups" | "script-user" | "script-group" | "chroot" | "umask" => {
             return Ok(Some(USER));
         }
         "deadlock-timeout" => {
@@ -224,6 +226,27 @@ fn variable(app: &mut AppDraft, name: &str, value: &str) -> Result<(), Mistake> 
     env_file::check_value(value)?;
     app.env.insert(name.to_owned(), value.to_owned());
     Ok(())
+}
+
+/// What a user is told whose server cannot start others as that user.
+const NOT_ROOT: &str = "is followed when the server runs as root; workers are the user that starts it now";
+
+pub(super) fn user(reading: &mut Reading, node: &Node, _: &mut Host, _: &Context) -> Outcome {
+    reading.user = Some(node.arg(0)?.clone());
+    not_root(reading, node);
+    Ok(())
+}
+
+pub(super) fn group(reading: &mut Reading, node: &Node, _: &mut Host, _: &Context) -> Outcome {
+    reading.group = Some(node.arg(0)?.clone());
+    not_root(reading, node);
+    Ok(())
+}
+
+fn not_root(reading: &mut Reading, node: &Node) {
+    if !reading.is_root {
+        reading.warn(&node.name, &node.name.text, NOT_ROOT);
+    }
 }
 
 pub(super) fn process_group(_: &mut Reading, node: &Node, host: &mut Host, _: &Context) -> Outcome {
@@ -377,6 +400,16 @@ impl Reading {
                 .python_home
                 .as_ref()
                 .map(|word| word.at("WSGIPythonHome", word.text.clone()));
+        }
+        // Started by root, Apache's processes are this user, too.
+        if self.is_root && app.user.is_none() {
+            app.user = self.user.as_ref().map(|word| word.at("User", word.text.clone()));
+            if app.user.is_some() && app.group.is_none() {
+                app.group = self
+                    .group
+                    .as_ref()
+                    .map(|word| word.at("Group", word.text.clone()));
+            }
         }
         if let (Some(word), false) = (&self.python_path, app.env.contains_key("PYTHONPATH")) {
             variable(&mut app, "PYTHONPATH", &word.text)

@@ -240,6 +240,8 @@ impl Writer {
         self.some("directory", directory, |path| path);
         let python = app.python.as_ref().map(|at| self.path(&at.value));
         self.some("python", python, |path| path);
+        self.some("user", app.user.as_ref(), |user| quoted(&user.value));
+        self.some("group", app.group.as_ref(), |group| quoted(&group.value));
         self.some("interface", app.interface, |_| quoted("wsgi"));
         self.some("workers", app.workers, |workers| workers.min.to_string());
         self.some("threads", app.threads, |threads| threads.to_string());
