@@ -74,6 +74,11 @@ impl Balancer {
         Some(&self.members[self.index_of(id)?].config)
     }
 
+    /// All members in order, those that are being removed included: what there have to be connections for.
+    pub fn members(&self) -> impl Iterator<Item = (MemberId, &Member)> {
+        self.members.iter().map(|member| (member.id, &member.config))
+    }
+
     /// The member of that name, unless it is being removed.
     pub fn find(&self, name: &str) -> Option<MemberId> {
         let member = self

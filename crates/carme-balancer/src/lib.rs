@@ -26,6 +26,7 @@
 //!
 //! let members = ["http://192.168.0.10:9001", "http://192.168.0.10:9002"].map(Member::new);
 //! let mut balancer = Balancer::new(Settings::apache("balancer://cluster"), members);
+//! assert_eq!(balancer.members().count(), 2);
 //! let now = Instant::now();
 //! let Pick::Member(granted) = balancer.pick(&Request::plain(Token(1), 0), now) else { panic!() };
 //! assert_eq!(balancer.member(granted.member).unwrap().name, "http://192.168.0.10:9001");
@@ -46,6 +47,8 @@
 //! - A member whose `retry` is over, or that was recovered by force, gets one request at a time until it has answered.
 //! - With [`Settings::untried_first`] another attempt goes to members that the request has not tried, if one is usable.
 //! - Passes and fails of health checks count one after another, as in Apache's manual.
+//! - A timeout counts as 504, which is what Carme's clients get, and as Apache's 502 for `failonstatus`.
+//! - Changes by hand outlive a reload; members can be removed.
 //! - Resetting a method leaves requests in flight and the displayed counters alone.
 
 #![forbid(unsafe_code)]
