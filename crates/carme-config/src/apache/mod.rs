@@ -86,6 +86,13 @@ pub fn convert_texts(
     files: &[(&Path, &str)],
     surroundings: &Surroundings,
 ) -> Result<Translated<String>, Problems> {
+    if files.is_empty() {
+        return Err(Problems::from(Problem {
+            place: Place::CommandLine,
+            what: "names no file".to_owned(),
+            cure: Some("name httpd.conf".to_owned()),
+        }));
+    }
     let mut problems = Problems::default();
     let read = read(files, surroundings, &mut problems);
     if !problems.is_empty() {
