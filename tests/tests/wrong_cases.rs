@@ -10,6 +10,7 @@
 //! | the app raised before its headers | `an_app_that_raises_…` |
 //! | it raised, or its worker died, after them; a body that is too short | `a_response_that_breaks_off_…` |
 //! | the worker died with the request | `a_worker_that_dies_…`; untaken requests: `farm`: `a_killed_worker_…` |
+//! | the app took too long to begin its answer, or to go on with it | `timeouts`: `point_7_…`, `an_answer_that_does_not_go_on_…` |
 //! | what came is no response | `what_is_no_response_…` |
 //! | the client left | `a_client_that_leaves_…` |
 
