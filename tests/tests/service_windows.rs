@@ -80,6 +80,14 @@ impl Service {
         self.carme(&["install", "--start", "manual", "-c", file.to_str().expect("text")])
     }
 
+    /// `carme VERB`, for a running server.
+    fn command(&self, verb: &str) -> Command {
+        let mut command = Command::new(server::program());
+        // Wine gives services another one than programs; Windows gives all the same.
+        command.env("ProgramData", self.get("/programdata")).arg(verb);
+        command
+    }
+
     fn sc(&self, verb: &str) -> Ran {
         run(Command::new("sc").args([verb, &self.name]))
     }
@@ -192,10 +200,7 @@ fn points_8_and_9_a_flask_site_is_a_service_and_its_stop_cuts_off_nothing() {
     // New code, by a command of the administrator to the service.
     fs::write(service.path("app.py"), APP.replace("hello from", "good day from")).expect("written");
     let file = service.path("carme.toml");
-    let mut reload = Command::new(server::program());
-    // Wine gives services another one than programs; Windows gives all the same.
-    reload.env("ProgramData", service.get("/programdata"));
-    run(reload.arg("reload").arg("-c").arg(&file)).well();
+    run(service.command("reload").arg("-c").arg(&file)).well();
     wait_until("the new code serves", || {
         service.get("/").starts_with("good day from")
     });
@@ -248,6 +253,23 @@ fn several_services_run_side_by_side_and_are_removed_while_they_run() {
     assert!(said.contains("stopped, after"), "{said}");
     assert!(two.carme(&["stop"]).well().contains("does not run"));
     assert!(!pids[1].iter().any(|pid| process::exists(*pid)));
+}
+
+/// A service that has failed would be started again.
+#[test]
+fn a_service_that_a_command_stops_has_not_failed() {
+    let service = Service::new("told", APP, "");
+    service.install().well();
+    service.carme(&["start"]).well();
+    let mut stop = service.command("stop");
+    run(stop.args(["--now", "-c"]).arg(service.path("carme.toml")));
+    wait_until("it has stopped", || service.state() == "STOPPED");
+    let query = service.sc("query").output;
+    for line in query.lines().filter(|line| line.contains("EXIT_CODE")) {
+        let code = line.split_ascii_whitespace().nth(2);
+        assert_eq!(code, Some("0"), "{query}");
+    }
+    assert_eq!(query.matches("EXIT_CODE").count(), 2, "{query}");
 }
 
 #[test]
