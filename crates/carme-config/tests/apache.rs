@@ -566,6 +566,18 @@ fn mistakes_have_line_column_and_cure() {
             "httpd.conf:3:1: ProxyRequests makes a proxy for clients, which Carme is not | help: write ProxyRequests Off",
         ),
         (
+            "ProxyPassReverse / balanc",
+            "httpd.conf:3:20: ProxyPassReverse must be an address such as \"http://app.internal/\", found \"balanc\"",
+        ),
+        (
+            "ProxyPassReverseCookiePath / \"a;b\"",
+            "httpd.conf:3:28: ProxyPassReverseCookiePath must be a domain or a path, found \"a;b\"",
+        ),
+        (
+            "Redirect /a /",
+            "httpd.conf:3:13: Redirect leads to the root of this server, of which the rest of the path is no part",
+        ),
+        (
             "KeepAlive maybe",
             "httpd.conf:3:11: KeepAlive must be On or Off, found \"maybe\"",
         ),

@@ -10,6 +10,7 @@ use super::source::Node;
 use super::time;
 use crate::balancer::{
     Balancer, HealthCheck, HealthExpect, HealthMethod, Member, MemberUrl, Method, authority_and_path,
+    upstream_path,
 };
 use crate::draft::At;
 use crate::problem::{Mistake, Problem};
@@ -84,7 +85,10 @@ pub(super) fn target(reading: &mut Reading, node: &Node, url: &Word) -> Result<(
         ))));
     };
     let (authority, path) = authority_and_path(rest);
-    let path = path.trim_end_matches('/').to_owned();
+    let path = match path {
+        "" => String::new(),
+        path => upstream_path(path).map_err(wrong)?,
+    };
     if scheme.eq_ignore_ascii_case("balancer") {
         if authority.is_empty() {
             return Err(wrong(

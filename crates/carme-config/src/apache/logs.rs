@@ -1,6 +1,6 @@
 //! `LogFormat`, `CustomLog`, `ErrorLog`, and the variables by which logs choose.
 
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use carme_log::Rotation;
@@ -176,6 +176,10 @@ impl Reading {
         for line in std::mem::take(&mut self.logs) {
             match self.access_log(&line) {
                 Ok(Some((log, _))) if logs.iter().any(|(other, _)| *other == log) => {}
+                Ok(Some((log, _))) if self.is_rotated_otherwise(&log, &logs) => {
+                    let mistake = Mistake::new("has a file that another log has, and is rotated otherwise");
+                    problems.push(line.file.problem(&line.name, mistake.cure("name another file")));
+                }
                 Ok(log) => logs.extend(log),
                 Err(problem) => problems.push(problem),
             }
@@ -212,6 +216,13 @@ impl Reading {
             rotation,
         };
         Ok(Some((log, requests)))
+    }
+
+    /// Whether a file of several logs would be followed by another at different times.
+    fn is_rotated_otherwise(&self, log: &AccessLog, others: &[(AccessLog, LogRequests)]) -> bool {
+        let with_errors = log.rotation.is_some() && log.output == self.server.error_log;
+        let differs = |other: &AccessLog| other.output == log.output && other.rotation != log.rotation;
+        with_errors || others.iter().any(|(other, _)| differs(other))
     }
 
     fn requests(&self, line: &LogLine) -> LogRequests {
@@ -289,7 +300,7 @@ fn rotated(command: &str) -> Option<(String, Rotation)> {
             let mut word = words.next()?;
             while word.starts_with('-') {
                 if word == "-n" {
-                    rotation.keep = words.next()?.parse::<NonZeroUsize>().ok();
+                    rotation.keep = bounds::KEPT_FILES.parse(words.next()?).ok();
                 } else if matches!(word, "-L" | "-p") {
                     words.next()?;
                 }
@@ -306,7 +317,7 @@ fn rotated(command: &str) -> Option<(String, Rotation)> {
                 };
                 let number: u64 = digits.parse().ok()?;
                 match factor {
-                    Some(factor) => rotation.size = NonZeroU64::new(number.checked_mul(factor)?),
+                    Some(factor) => rotation.size = NonZeroU64::new(number.checked_mul(factor)?.max(4096)),
                     // What else is a number is the difference from UTC.
                     None if rotation.every.is_none() => {
                         rotation.every = Some(Duration::from_secs(number.max(60)))

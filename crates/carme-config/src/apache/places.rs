@@ -192,6 +192,15 @@ impl Places<'_> {
                 Some(AnswerDraft::Balancer(rule.path.with(pool.clone()), proxying))
             }
             Answers::Fixed(Answer::Redirect { status, target }) => {
+                if !suffix
+                    .bytes()
+                    .all(|byte| byte.is_ascii_graphic() && !b"{}".contains(&byte))
+                {
+                    let mistake =
+                        Mistake::new("divides a redirect at a path that an address cannot have as it is");
+                    self.problems.push(at.problem(mistake));
+                    return None;
+                }
                 let target = target.replace("{path}", &format!("{suffix}{{path}}"));
                 Some(AnswerDraft::Other(Answer::Redirect {
                     status: *status,
@@ -267,17 +276,28 @@ impl Places<'_> {
             Some(Reverse { from, to })
         });
         Proxying {
-            reverse: reverse.collect(),
+            reverse: first_of_each(reverse, |reverse| reverse.from.clone()),
             preserve_host: proxy.preserve_host.unwrap_or(false),
             forwarded_headers: proxy.add_headers.unwrap_or(true),
             via: proxy.via.unwrap_or(Via::Off),
             raw_path,
-            cookie_domains: proxy.cookie_domains.clone(),
-            cookie_paths: proxy.cookie_paths.clone(),
+            cookie_domains: first_of_each(proxy.cookie_domains.iter().cloned(), |(from, _)| from.clone()),
+            cookie_paths: first_of_each(proxy.cookie_paths.iter().cloned(), |(from, _)| from.clone()),
             override_errors: proxy.override_errors.clone().unwrap_or_default(),
             ..Proxying::at(0, path)
         }
     }
+}
+
+/// The first of those that look for the same is the one that counts.
+fn first_of_each<T, K: PartialEq>(items: impl Iterator<Item = T>, key: impl Fn(&T) -> K) -> Vec<T> {
+    let mut kept: Vec<T> = Vec::new();
+    for item in items {
+        if !kept.iter().any(|other| key(other) == key(&item)) {
+            kept.push(item);
+        }
+    }
+    kept
 }
 
 fn is_empty(policy: &PolicyDraft) -> bool {

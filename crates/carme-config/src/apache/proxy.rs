@@ -7,10 +7,11 @@ use super::reading::{Answers, Context, Host, Outcome, Reading, Rule};
 use super::requests::literal;
 use super::source::Node;
 use super::time;
-use crate::balancer::{ErrorOverride, Via};
+use crate::balancer::{ErrorOverride, Via, reverse_from};
 use crate::draft::At;
 use crate::mount::MountPath;
 use crate::problem::Mistake;
+use crate::toml_file::proxying::attribute;
 
 /// What a host says of its proxying; what it does not say is as the server has it.
 #[derive(Default, Clone)]
@@ -177,6 +178,18 @@ pub(super) fn reverse(reading: &mut Reading, node: &Node, host: &mut Host, conte
         );
         return Ok(());
     }
+    let is_known = match url.text.starts_with("balancer://") {
+        true => pool_of_url(&url.text).is_some(),
+        false => reverse_from(&url.text)
+            .map(|_| true)
+            .map_err(|mistake| node.wrong_arg(url, mistake))?,
+    };
+    if !is_known {
+        return Err(node.wrong_arg(
+            url,
+            Mistake::new("names no balancer").cure("write balancer://cluster/"),
+        ));
+    }
     host.proxy
         .reverse
         .push((path.value.script_name().to_owned(), url.clone()));
@@ -184,7 +197,9 @@ pub(super) fn reverse(reading: &mut Reading, node: &Node, host: &mut Host, conte
 }
 
 fn pair(node: &Node) -> Result<(String, String), crate::problem::Problem> {
-    Ok((node.arg(0)?.text.clone(), node.arg(1)?.text.clone()))
+    let (from, to) = (node.arg(0)?, node.arg(1)?);
+    attribute(&from.text, &to.text).map_err(|mistake| node.wrong_arg(from, mistake))?;
+    Ok((from.text.clone(), to.text.clone()))
 }
 
 pub(super) fn cookie_domain(_: &mut Reading, node: &Node, host: &mut Host, _: &Context) -> Outcome {

@@ -8,6 +8,7 @@ use super::source::Node;
 use crate::config::defaults;
 use crate::location::Answer;
 use crate::problem::Mistake;
+use crate::toml_file::location::below;
 
 pub(super) fn document_root(_: &mut Reading, node: &Node, host: &mut Host, _: &Context) -> Outcome {
     host.document_root = Some(node.arg(0)?.clone());
@@ -16,15 +17,13 @@ pub(super) fn document_root(_: &mut Reading, node: &Node, host: &mut Host, _: &C
 
 pub(super) fn index(_: &mut Reading, node: &Node, host: &mut Host, context: &Context) -> Outcome {
     node.arg(0)?;
-    let names = node
-        .args
-        .iter()
-        .filter(|word| !word.is("disabled"))
-        .map(|word| word.text.clone());
-    let plain = |name: &String| !name.contains(['/', '\\', ':']);
+    let mut names = Vec::new();
+    for word in node.args.iter().filter(|word| !word.is("disabled")) {
+        names.push(below(&word.text, "index.html").map_err(|mistake| node.wrong_arg(word, mistake))?);
+    }
     // That of one folder among others is nobody's here.
     if !context.in_directory || host.index.is_none() {
-        host.index = Some(names.filter(plain).collect());
+        host.index = Some(names);
     }
     Ok(())
 }
@@ -33,7 +32,7 @@ pub(super) fn fallback(_: &mut Reading, node: &Node, host: &mut Host, _: &Contex
     let word = node.arg(0)?;
     host.fallback = match word.is("disabled") {
         true => None,
-        false => Some(word.text.trim_start_matches('/').to_owned()),
+        false => Some(below(&word.text, "index.html").map_err(|mistake| node.wrong_arg(word, mistake))?),
     };
     Ok(())
 }
@@ -129,12 +128,25 @@ fn redirect_status(node: &Node, status: u16) -> Result<u16, crate::problem::Prob
 }
 
 fn address(node: &Node, word: &Word) -> Result<String, crate::problem::Problem> {
-    let is_address = word.text.starts_with("http://") || word.text.starts_with("https://");
+    let host = word
+        .text
+        .strip_prefix("http://")
+        .or_else(|| word.text.strip_prefix("https://"));
+    let is_address = host.is_some_and(|host| !host.is_empty() && !host.starts_with('/'));
     let is_path = word.text.starts_with('/') && !word.text.starts_with("//");
     let plain = word
         .text
         .bytes()
         .all(|byte| byte.is_ascii_graphic() && byte != b'{' && byte != b'}');
+    // The rest of the path goes behind it, with its slash: two of them would be another host.
+    if is_path && word.text.trim_end_matches('/').is_empty() {
+        let mistake =
+            Mistake::new("leads to the root of this server, of which the rest of the path is no part");
+        return Err(node.wrong_arg(
+            word,
+            mistake.cure("write the whole address: https://www.example.com/"),
+        ));
+    }
     match (is_address || is_path) && plain {
         true => Ok(word.text.clone()),
         false => Err(node.wrong_arg(

@@ -133,10 +133,7 @@ pub(crate) fn upstream_path(text: &str) -> Result<String, Mistake> {
     if !text.starts_with('/') {
         return Err(wrong().cure(format!("begin with a slash: \"/{text}\"")));
     }
-    match text
-        .chars()
-        .find(|c| !c.is_ascii_graphic() || matches!(c, '?' | '#'))
-    {
+    match text.chars().find(|c| c.is_control() || matches!(c, '?' | '#')) {
         Some(odd) => Err(wrong().cure(format!("a path is without {odd:?}"))),
         None => Ok(text.trim_end_matches('/').to_owned()),
     }

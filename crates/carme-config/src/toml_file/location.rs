@@ -191,7 +191,7 @@ fn media_type(ending: &str, text: &str) -> Result<String, Mistake> {
 }
 
 /// A path below the folder.
-fn below(text: &str, example: &str) -> Result<String, Mistake> {
+pub(crate) fn below(text: &str, example: &str) -> Result<String, Mistake> {
     let path = text.trim_start_matches('/');
     let is_plain = |name: &str| !matches!(name, "" | "." | "..") && !name.contains(['\\', ':']);
     match path.split('/').all(is_plain) {

@@ -67,7 +67,7 @@ pub(super) fn proxying(section: &Section<'_>, problems: &mut Problems) -> Option
 }
 
 /// What stands in `Set-Cookie`, and must not end it.
-fn attribute(from: &str, to: &str) -> Result<String, Mistake> {
+pub(crate) fn attribute(from: &str, to: &str) -> Result<String, Mistake> {
     for text in [from, to] {
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b';') {
             return Err(Mistake::new(format!(
