@@ -523,10 +523,10 @@ mod tests {
             ),
         ] {
             let found = shown(text).1.concat().replace('\\', "/");
-            assert!(
-                found.replace("C:/nowhere", "/nowhere").starts_with(expected),
-                "{text}: {found}"
-            );
+            // On Windows it is on some drive.
+            let nowhere = paths::absolute(Path::new("/"), "nowhere").display().to_string();
+            let found = found.replace(&nowhere.replace('\\', "/"), "/nowhere");
+            assert!(found.starts_with(expected), "{text}: {found}");
         }
     }
 
