@@ -2,6 +2,7 @@
 //! each other.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use crate::account::account;
 use crate::balancer::{Balancer, Proxying, named_balancer};
@@ -127,7 +128,7 @@ fn complete(
         threads: app.threads.unwrap_or(defaults::THREADS),
         switch_interval: app.switch_interval.unwrap_or(defaults::SWITCH_INTERVAL),
         startup_timeout: app.startup_timeout.unwrap_or(defaults::STARTUP_TIMEOUT),
-        drain_timeout: app.drain_timeout.unwrap_or(defaults::DRAIN_TIMEOUT),
+        drain_timeout: drain_timeout(app),
         user,
         recycle: app.recycle,
         queue: Queue {
@@ -138,6 +139,14 @@ fn complete(
         route: route(app),
         env,
         sendfile,
+    })
+}
+
+/// A worker that is replaced may take as long as a request may: no request is cut off for a reload.
+fn drain_timeout(app: &AppDraft) -> Duration {
+    app.drain_timeout.unwrap_or_else(|| match timeouts(app).request {
+        Some(request) => request.max(defaults::DRAIN_TIMEOUT),
+        None => defaults::DRAIN_TIMEOUT_WITHOUT_LIMIT,
     })
 }
 

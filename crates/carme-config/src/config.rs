@@ -74,8 +74,10 @@ pub mod defaults {
     pub const WORKERS_TTL: Duration = Duration::from_secs(120);
     /// Workers beyond the configured while some are replaced.
     pub const SURGE: NonZeroUsize = NonZeroUsize::MIN;
-    /// How long a worker that is replaced may take to finish what it has.
+    /// How long a worker that is replaced may take to finish what it has; `request_timeout` where that is longer.
     pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
+    /// The same where requests may take any time.
+    pub const DRAIN_TIMEOUT_WITHOUT_LIMIT: Duration = Duration::from_secs(3600);
     /// So that workers that began together do not end together.
     pub const RECYCLE_JITTER: f64 = 0.1;
     /// Threads of one worker, created as they are needed.

@@ -236,6 +236,26 @@ fn the_least_file() {
 }
 
 /// One mistake in a file that is right otherwise: `[server]` is line 1, the app's settings begin at line 11.
+#[test]
+fn a_replaced_worker_has_as_long_as_a_request_may_take() {
+    let site = Site::new();
+    for (app, seconds) in [
+        ("", 60),
+        ("request_timeout = \"10s\"", 60),
+        ("request_timeout = \"10m\"", 600),
+        ("request_timeout = \"off\"", 3600),
+        ("request_timeout = \"10m\"\ndrain_timeout = \"5s\"", 5),
+    ] {
+        let settings = format!("target = \"app.py\"\n{app}");
+        let config = with(&site, "", &settings, "").unwrap_or_else(|problems| panic!("{problems}"));
+        assert_eq!(
+            config.apps[0].drain_timeout,
+            Duration::from_secs(seconds),
+            "{app}"
+        );
+    }
+}
+
 fn with(site: &Site, server: &str, app: &str, rest: &str) -> Result<Config, carme_config::Problems> {
     site.toml(&format!(
         "[server]\n{server}\n\n\n\n\n\n\n\n[apps.site]\n{app}\n\n\n\n\n\n\n\n\n\n{rest}\n"
