@@ -176,10 +176,10 @@ fn code_that_does_not_start_leaves_the_old_one_serving() {
     }
     let answer = server.connect().post("/", b"0123456789").expect("an answer");
     assert_eq!(answer.status(), 200, "its settings wait with it");
-    fs::write(&code, APP.replace("one", "two")).expect("written");
+    fs::write(&code, APP.replace("one", "the other")).expect("written");
     let said = reload(&server);
     assert!(said.contains("new workers of app"), "{said}");
-    assert!(server.get("/").text().starts_with("two"));
+    assert!(server.get("/").text().starts_with("the other"));
 }
 
 #[test]
@@ -199,10 +199,10 @@ fn what_needs_a_restart_is_named_each_time() {
 fn without_a_file_the_code_is_new() {
     let server = ServerBuilder::app(APP).args(&["--workers", "1"]).start();
     assert!(server.get("/").text().starts_with("one"));
-    fs::write(server.directory().join("app.py"), APP.replace("one", "two")).expect("written");
+    fs::write(server.directory().join("app.py"), APP.replace("one", "the other")).expect("written");
     let _ = server.command(&["reload"]).run();
     server.wait_for_line("reloaded: ");
-    assert!(server.get("/").text().starts_with("two"));
+    assert!(server.get("/").text().starts_with("the other"));
 }
 
 #[test]
@@ -261,10 +261,10 @@ mod unix {
     fn sighup_reloads() {
         let server = ServerBuilder::app(APP).args(&["--workers", "1"]).start();
         assert!(server.get("/").text().starts_with("one"));
-        fs::write(server.directory().join("app.py"), APP.replace("one", "two")).expect("written");
+        fs::write(server.directory().join("app.py"), APP.replace("one", "the other")).expect("written");
         process::signal(server.pid(), "HUP");
         server.wait_for_line("reloaded: ");
-        assert!(server.get("/").text().starts_with("two"));
+        assert!(server.get("/").text().starts_with("the other"));
     }
 
     #[test]
