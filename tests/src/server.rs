@@ -354,10 +354,20 @@ impl Server {
     }
 
     /// Asks it to stop and waits for its end.
-    #[cfg(unix)]
     pub fn stop(&mut self) -> ExitStatus {
-        process::terminate(self.pid());
+        self.ask_to_stop();
         self.wait()
+    }
+
+    #[cfg(unix)]
+    fn ask_to_stop(&self) {
+        process::terminate(self.pid());
+    }
+
+    /// No signal reaches a process without a console.
+    #[cfg(windows)]
+    fn ask_to_stop(&self) {
+        let _ = self.command(&["stop"]).run();
     }
 
     /// Waits for its end.
