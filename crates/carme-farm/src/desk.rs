@@ -6,7 +6,7 @@ use std::sync::Arc;
 use carme_ring::link::{ControlSender, FrontBells};
 use carme_ring::{Geometry, Region, StreamId, WorkerIndex};
 
-use crate::dispatch::{App, Identity};
+use crate::dispatch::{App, Census, Identity};
 
 /// The dispatcher, as workers need it.
 pub(crate) trait Desk: Clone + Send + Sync + 'static {
@@ -39,8 +39,8 @@ pub(crate) trait Desk: Clone + Send + Sync + 'static {
 
 /// The dispatcher, as the workers' steward needs it.
 pub(crate) trait Queue: Send + Sync + 'static {
-    /// What there is to do.
-    fn load(&self) -> Load;
+    /// What there is to do, and who does it.
+    fn census(&self) -> Census;
     /// Waits until the region is damaged; says how. Cancel safe.
     fn damaged(&self) -> impl Future<Output = String> + Send;
     /// Waits until a worker hangs, each once. Cancel safe.
@@ -58,24 +58,6 @@ pub(crate) struct WorkerHangs {
     pub(crate) place: WorkerIndex,
     /// A sentence for the error log.
     pub(crate) reason: String,
-}
-
-/// What there is to do, and who does it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Load {
-    /// Requests that nobody has taken.
-    pub(crate) queued: usize,
-    /// By the workers' places.
-    pub(crate) places: Vec<PlaceLoad>,
-}
-
-/// What one worker does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct PlaceLoad {
-    /// Requests that it has.
-    pub(crate) in_flight: u32,
-    /// Requests that it has finished.
-    pub(crate) answered: u64,
 }
 
 impl Desk for App {
@@ -119,19 +101,8 @@ impl Desk for App {
 }
 
 impl Queue for App {
-    fn load(&self) -> Load {
-        let census = self.census();
-        let mut places = vec![PlaceLoad::default(); usize::from(self.geometry().workers)];
-        for worker in &census.workers {
-            places[worker.place.get()] = PlaceLoad {
-                in_flight: worker.in_flight,
-                answered: worker.answered,
-            };
-        }
-        Load {
-            queued: census.queued,
-            places,
-        }
+    fn census(&self) -> Census {
+        self.census()
     }
 
     async fn damaged(&self) -> String {

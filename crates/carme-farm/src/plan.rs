@@ -83,6 +83,20 @@ pub struct Recycle {
     pub idle: Option<Duration>,
 }
 
+impl Recycle {
+    /// Whether there is any limit.
+    pub(crate) fn is_on(&self) -> bool {
+        let Recycle {
+            requests,
+            age,
+            jitter: _,
+            memory,
+            idle,
+        } = self;
+        requests.is_some() || age.is_some() || memory.is_some() || idle.is_some()
+    }
+}
+
 impl AppPlan {
     /// The route of the seat with this number, from 0.
     pub fn route(&self, seat: usize) -> Arc<str> {

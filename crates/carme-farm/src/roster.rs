@@ -1,7 +1,6 @@
 //! An app's workers as they are seen from outside: where each is in its life, and how often it was replaced.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
 use crate::endings::Cause;
@@ -36,7 +35,7 @@ impl Roster {
 
     /// The seats in which there is to be a worker or still is one, and those that were drained by hand, in their order.
     pub fn seats(&self) -> impl Iterator<Item = Seat<'_>> {
-        self.all().filter(|seat| seat.shared.used.load(Relaxed))
+        self.all().filter(|seat| seat.shared.shown.borrow().is_used())
     }
 
     /// All seats, those too that are kept for more workers than there are.
@@ -61,27 +60,27 @@ impl<'r> Seat<'r> {
 
     /// Where its worker is in its life.
     pub fn state(&self) -> State {
-        self.shared.state.borrow().clone()
+        self.shared.shown.borrow().state.clone()
     }
 
     /// Somebody has drained it, and it stays empty until it is enabled.
     pub fn is_drained(&self) -> bool {
-        self.shared.drained.load(Relaxed)
+        self.shared.shown.borrow().is_drained
     }
 
     /// Which generation of the app its worker belongs to: 1 at the start, one more with each reload; 0 without a worker.
     pub fn generation(&self) -> u64 {
-        self.shared.generation.load(Relaxed)
+        self.shared.shown.borrow().generation
     }
 
     /// When its worker became ready.
     pub fn ready_since(&self) -> Option<SystemTime> {
-        self.shared.times().ready
+        self.shared.shown.borrow().ready
     }
 
     /// When and why one of its workers failed last.
     pub fn last_failure(&self) -> Option<(SystemTime, Arc<Failure>)> {
-        self.shared.times().failed
+        self.shared.shown.borrow().failed.clone()
     }
 
     /// How often its worker was replaced for this cause.

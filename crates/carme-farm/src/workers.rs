@@ -13,7 +13,7 @@ use crate::embedded::FindFiles;
 use crate::launch::Launcher;
 use crate::plan::AppPlan;
 use crate::roster::Roster;
-use crate::supervisor::{About, Command, Failure, Shared, State, Steward, Unreplaced};
+use crate::supervisor::{About, Command, Failure, LastOne, Shared, Shown, State, Steward, Unreplaced};
 
 /// The workers of one app. Dropping this ends them.
 pub struct Workers {
@@ -114,11 +114,8 @@ impl Workers {
     pub async fn first(&self) -> Result<About, Arc<Failure>> {
         let mut waiting = JoinSet::new();
         for seat in &self.seats {
-            let mut state = seat.state.subscribe();
-            waiting.spawn(async move {
-                let known = |s: &State| matches!(s, State::Ready { .. } | State::Failed { .. });
-                state.wait_for(known).await.map(|s| s.clone())
-            });
+            let mut seat = seat.shown.subscribe();
+            waiting.spawn(async move { seat.wait_for(is_known).await.map(|shown| shown.state.clone()) });
         }
         let mut outcome = Err(Arc::new(Failure::new("the app has no workers")));
         while let Some(joined) = waiting.join_next().await {
@@ -168,7 +165,7 @@ impl Workers {
 
     fn seat(&self, route: &str) -> Result<usize, Refused> {
         let at = self.seats.iter().position(|seat| &*seat.route == route);
-        at.filter(|at| self.seats[*at].used.load(Ordering::Relaxed))
+        at.filter(|at| self.seats[*at].shown.borrow().is_used())
             .ok_or_else(|| Refused::NoSuchRoute {
                 app: Arc::clone(&self.app),
                 route: route.to_owned(),
@@ -198,19 +195,18 @@ impl Workers {
     /// There is no such route, or it is the only one that takes requests.
     pub async fn drain(&self, route: &str) -> Result<(), Refused> {
         let at = self.seat(route)?;
-        let serves = |seat: &Arc<Shared>| matches!(&*seat.state.borrow(), State::Ready { .. });
-        let mut others = self.seats.iter().enumerate().filter(|(other, _)| *other != at);
-        if !others.any(|(_, seat)| serves(seat)) {
-            return Err(Refused::LastOne {
-                app: Arc::clone(&self.app),
-                route: Arc::clone(&self.seats[at].route),
-            });
-        }
         let (done, is_done) = oneshot::channel();
         self.tell(Command::Drain(at, done))?;
-        // Its end says it.
-        let _ = is_done.await;
-        Ok(())
+        match is_done.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(LastOne)) => Err(Refused::LastOne {
+                app: Arc::clone(&self.app),
+                route: Arc::clone(&self.seats[at].route),
+            }),
+            Err(_) => Err(Refused::Stopping {
+                app: Arc::clone(&self.app),
+            }),
+        }
     }
 
     /// Fills a seat again that was drained, and waits until its worker serves or has failed.
@@ -220,9 +216,8 @@ impl Workers {
     pub async fn enable(&self, route: &str) -> Result<(), Refused> {
         let at = self.seat(route)?;
         self.tell(Command::Enable(at))?;
-        let mut state = self.seats[at].state.subscribe();
-        let known = |s: &State| matches!(s, State::Ready { .. } | State::Failed { .. });
-        let _ = state.wait_for(known).await;
+        let mut seat = self.seats[at].shown.subscribe();
+        let _ = seat.wait_for(is_known).await;
         Ok(())
     }
 
@@ -290,6 +285,11 @@ impl Rolling {
     pub async fn over(self) -> Vec<Unreplaced> {
         all(self.outcome).await
     }
+}
+
+/// It has turned out whether the seat's worker starts.
+fn is_known(shown: &Shown) -> bool {
+    matches!(shown.state, State::Ready { .. } | State::Failed { .. })
 }
 
 async fn all(mut outcome: mpsc::UnboundedReceiver<Unreplaced>) -> Vec<Unreplaced> {

@@ -158,11 +158,11 @@ impl Stream {
 type Exceeding = BTreeMap<(WorkerIndex, TimeLimit), Vec<StreamId>>;
 
 impl State {
-    /// Looks at every stream's time.
-    pub(super) fn end_overtime(&mut self) {
+    /// Looks at these streams' time.
+    pub(super) fn end_overtime(&mut self, streams: &[StreamId]) {
         let (now, limits) = (clock::now(), self.limits.times);
         let mut exceeding = Exceeding::new();
-        for id in self.streams.ids() {
+        for &id in streams {
             let Some(stream) = self.streams.get_mut(id) else {
                 continue;
             };

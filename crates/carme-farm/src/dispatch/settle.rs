@@ -74,8 +74,10 @@ impl State {
     pub(super) fn tick(&mut self) {
         self.drain_all();
         self.collect_all();
-        self.end_waits();
-        self.end_overtime();
+        // One list for all that looks at each; what ends meanwhile is not found by its id any more.
+        let streams = self.streams.ids();
+        self.end_waits(&streams);
+        self.end_overtime(&streams);
         self.submit_backlog();
         if let Some(ring) = &mut self.ring {
             match ring.queued() {
@@ -93,14 +95,14 @@ impl State {
                 Err(damage) => self.damaged(damage),
             }
         }
-        self.give_patience_up();
+        self.give_patience_up(&streams);
         self.post_owed();
         self.settle();
     }
 
     /// Takes what slow clients do not read off their workers' hands.
-    fn give_patience_up(&mut self) {
-        for id in self.streams.ids() {
+    fn give_patience_up(&mut self, streams: &[StreamId]) {
+        for &id in streams {
             if let Some(stream) = self.streams.get_mut(id) {
                 stream.body.tick();
                 self.grant(id);
@@ -170,10 +172,10 @@ impl State {
         Ok(())
     }
 
-    fn end_waits(&mut self) {
+    fn end_waits(&mut self, streams: &[StreamId]) {
         let now = clock::now();
         let limit = self.limits.queue_timeout.as_nanos() as u64;
-        for id in self.streams.ids() {
+        for &id in streams {
             let Some(stream) = self.streams.get(id) else {
                 continue;
             };

@@ -8,7 +8,8 @@ use carme_ring::link::FrontBells;
 use carme_ring::{Geometry, Region, WorkerIndex};
 
 use super::*;
-use crate::desk::{Load, Queue, WorkerHangs};
+use crate::desk::{Queue, WorkerHangs};
+use crate::dispatch::Census;
 use crate::embedded::WorkerFiles;
 use crate::plan::{Recycle, Scale};
 use crate::supervisor::{Failure, State};
@@ -84,8 +85,8 @@ impl Desk for Notebook {
 }
 
 impl Queue for Notebook {
-    fn load(&self) -> Load {
-        Load::default()
+    fn census(&self) -> Census {
+        Census::default()
     }
 
     async fn damaged(&self) -> String {

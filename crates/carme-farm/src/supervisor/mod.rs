@@ -25,8 +25,8 @@ mod worker;
 mod tests;
 
 pub use replacement::Unreplaced;
-pub(crate) use seat::Shared;
-pub(crate) use steward::{Command, Steward};
+pub(crate) use seat::{Shared, Shown};
+pub(crate) use steward::{Command, LastOne, Steward};
 pub(crate) use worker::{Event, Launch, Post, Worker};
 
 /// Where a seat's worker is in its life.

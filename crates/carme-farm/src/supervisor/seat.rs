@@ -1,8 +1,6 @@
 //! A seat: a route, and the workers that have it one after another.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use carme_ring::WorkerIndex;
@@ -17,45 +15,49 @@ use super::{About, Failure, State};
 use crate::endings::Endings;
 use crate::pause::Pauses;
 
-/// What a seat shows to the outside.
+/// What of a seat is seen from outside.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) route: Arc<str>,
-    pub(crate) state: watch::Sender<State>,
+    pub(crate) shown: watch::Sender<Shown>,
     pub(crate) endings: Endings,
-    /// There is to be a worker, or there is still one.
-    pub(crate) used: AtomicBool,
-    /// It was drained by hand.
-    pub(crate) drained: AtomicBool,
-    /// Which generation of the app's code its worker is, from 1; 0 without one.
-    pub(crate) generation: AtomicU64,
-    pub(crate) times: Mutex<Times>,
 }
 
-/// When what happened, for people.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Times {
+/// A seat at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) state: State,
+    /// It was drained by hand.
+    pub(crate) is_drained: bool,
+    /// Which generation of the app's code its worker is, from 1; 0 without one.
+    pub(crate) generation: u64,
     /// When its worker became ready.
     pub(crate) ready: Option<SystemTime>,
     /// When and why a worker of it failed last.
     pub(crate) failed: Option<(SystemTime, Arc<Failure>)>,
 }
 
+impl Shown {
+    /// There is to be a worker, or there still is one, or there is none because somebody wants it so.
+    pub(crate) fn is_used(&self) -> bool {
+        self.is_drained || self.state != State::Stopped
+    }
+}
+
 impl Shared {
     pub(crate) fn new(route: Arc<str>) -> Self {
+        let empty = Shown {
+            state: State::Stopped,
+            is_drained: false,
+            generation: 0,
+            ready: None,
+            failed: None,
+        };
         Shared {
             route,
-            state: watch::channel(State::Stopped).0,
+            shown: watch::channel(empty).0,
             endings: Endings::default(),
-            used: AtomicBool::new(false),
-            drained: AtomicBool::new(false),
-            generation: AtomicU64::new(0),
-            times: Mutex::default(),
         }
-    }
-
-    pub(crate) fn times(&self) -> Times {
-        self.times.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -113,6 +115,8 @@ pub(super) struct Seat {
     /// An empty seat is not filled before.
     pub(super) again_at: Option<Instant>,
     pub(super) failure: Option<Arc<Failure>>,
+    /// The last of all, which is remembered when all is well again.
+    last_failure: Option<(SystemTime, Arc<Failure>)>,
 }
 
 impl Seat {
@@ -126,6 +130,7 @@ impl Seat {
             pauses: Pauses::default(),
             again_at: None,
             failure: None,
+            last_failure: None,
         }
     }
 
@@ -148,7 +153,19 @@ impl Seat {
 
     /// Lets the current worker finish by this time.
     pub(super) fn dismiss(&mut self, deadline: Instant) {
-        if let Some(worker) = self.current.take() {
+        let worker = self.current.take();
+        self.let_go(worker, deadline);
+    }
+
+    /// Wants no successor any more: whoever was to be one ends by this time.
+    pub(super) fn dismiss_successor(&mut self, deadline: Instant) {
+        let worker = self.successor.take().map(|(worker, _)| worker);
+        self.let_go(worker, deadline);
+    }
+
+    /// A worker that has no part in this seat any more ends by this time.
+    pub(super) fn let_go(&mut self, worker: Option<Incumbent>, deadline: Instant) {
+        if let Some(worker) = worker {
             worker.tell(Tell::Drain(deadline));
             self.leaving.push(worker);
         }
@@ -156,8 +173,7 @@ impl Seat {
 
     /// A worker of it failed.
     pub(super) fn note(&mut self, failure: &Arc<Failure>) {
-        let mut times = self.shared.times.lock().unwrap_or_else(PoisonError::into_inner);
-        times.failed = Some((SystemTime::now(), Arc::clone(failure)));
+        self.last_failure = Some((SystemTime::now(), Arc::clone(failure)));
     }
 
     fn state(&self) -> State {
@@ -188,19 +204,18 @@ impl Seat {
 
     /// Shows what is true now.
     pub(super) fn publish(&self) {
-        let shared = &self.shared;
-        let used = self.want != Want::Closed || self.all().next().is_some();
-        shared.used.store(used, Relaxed);
-        shared.drained.store(self.want == Want::Drained, Relaxed);
-        let generation = self.current.as_ref().map_or(0, |worker| worker.generation);
-        shared.generation.store(generation, Relaxed);
-        let ready = self.current.as_ref().and_then(|worker| worker.serving.as_ref());
-        let ready = ready.map(|serving| serving.ready_at);
-        shared.times.lock().unwrap_or_else(PoisonError::into_inner).ready = ready;
-        let state = self.state();
-        shared.state.send_if_modified(|shown| {
-            let differs = *shown != state;
-            *shown = state;
+        let current = self.current.as_ref();
+        let serving = current.and_then(|worker| worker.serving.as_ref());
+        let now = Shown {
+            state: self.state(),
+            is_drained: self.want == Want::Drained,
+            generation: current.map_or(0, |worker| worker.generation),
+            ready: serving.map(|serving| serving.ready_at),
+            failed: self.last_failure.clone(),
+        };
+        self.shared.shown.send_if_modified(|shown| {
+            let differs = *shown != now;
+            *shown = now;
             differs
         });
     }

@@ -12,7 +12,7 @@ use crate::desk::Queue;
 impl<L: Launch, Q: Queue> Steward<L, Q> {
     /// Looks at what the workers do.
     pub(super) fn look(&mut self, now: Instant) {
-        let load = self.queue.load();
+        let census = self.queue.census();
         let mut busy = 0;
         let mut due = Vec::new();
         for (at, seat) in self.seats.iter_mut().enumerate() {
@@ -20,13 +20,14 @@ impl<L: Launch, Q: Queue> Steward<L, Q> {
             let Some(serving) = &mut worker.serving else {
                 continue;
             };
-            let does = load.places.get(worker.place.get()).copied().unwrap_or_default();
+            let does = census.workers.iter().find(|does| does.place == worker.place);
+            let (in_flight, answered) = does.map_or((0, 0), |does| (does.in_flight, does.answered));
             let usage = &mut serving.usage;
-            if does.in_flight > 0 || does.answered != usage.answered {
+            if in_flight > 0 || answered != usage.answered {
                 usage.busy_at = now;
             }
-            usage.answered = does.answered;
-            busy += u16::from(does.in_flight > 0);
+            usage.answered = answered;
+            busy += u16::from(in_flight > 0);
             if let Some(cause) = worker.limits.reached(usage, now)
                 && seat.successor.is_none()
             {
@@ -43,7 +44,7 @@ impl<L: Launch, Q: Queue> Steward<L, Q> {
                 .iter()
                 .any(|seat| seat.want == Want::Open && !seat.serves());
             let seen = Seen {
-                queued: load.queued,
+                queued: census.queued,
                 busy,
                 open,
                 starting,

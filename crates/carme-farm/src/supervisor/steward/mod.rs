@@ -51,12 +51,16 @@ pub(crate) enum Command {
     /// Replace the worker of this seat, or of all.
     Restart(Option<usize>, mpsc::UnboundedSender<Unreplaced>),
     /// Let the seat's worker finish, and keep the seat empty; answered when it is.
-    Drain(usize, oneshot::Sender<()>),
+    Drain(usize, oneshot::Sender<Result<(), LastOne>>),
     /// Fill the seat again.
     Enable(usize),
     /// So many seats are open from now on.
     Scale(u16),
 }
+
+/// Nobody would be left to take requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LastOne;
 
 /// A worker that shows whether another plan works.
 #[derive(Debug)]
@@ -97,7 +101,7 @@ pub(crate) struct Steward<L, Q> {
     sample_at: Instant,
     sampling: Option<task::JoinHandle<Vec<(task::Id, u64)>>>,
     /// Told when a seat is empty.
-    emptied: Vec<(usize, oneshot::Sender<()>)>,
+    emptied: Vec<(usize, oneshot::Sender<Result<(), LastOne>>)>,
     hung: Vec<hung::Hung>,
     /// When it is looked next whether one of them can be ended.
     hung_at: Instant,
@@ -262,12 +266,7 @@ impl<L: Launch, Q: Queue> Steward<L, Q> {
 
     /// Whether there is something to be looked for.
     fn watches(&self) -> bool {
-        let recycle = &self.plan.recycle;
-        let recycles = recycle.requests.is_some()
-            || recycle.age.is_some()
-            || recycle.memory.is_some()
-            || recycle.idle.is_some();
-        self.phase == Phase::Serving && (recycles || self.range.start() < self.range.end())
+        self.phase == Phase::Serving && (self.plan.recycle.is_on() || self.range.start() < self.range.end())
     }
 
     /// Does what is to be done as things are.

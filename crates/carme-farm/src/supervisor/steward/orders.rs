@@ -8,9 +8,9 @@ use tokio::time::Instant;
 use super::super::Failure;
 use super::super::life::Tell;
 use super::super::replacement::{Replacement, Unreplaced};
-use super::super::seat::{Incumbent, Want};
+use super::super::seat::{Incumbent, Seat, Want};
 use super::super::worker::Launch;
-use super::{Command, Phase, Probe, Steward};
+use super::{Command, LastOne, Phase, Probe, Steward};
 use crate::desk::Queue;
 use crate::endings::Cause;
 use crate::pause::Pauses;
@@ -24,14 +24,12 @@ impl<L: Launch, Q: Queue> Steward<L, Q> {
                 self.probe_is_over("the server stops");
                 for seat in &mut self.seats {
                     seat.want = Want::Closed;
-                    if let Some((worker, _)) = seat.successor.take() {
-                        worker.tell(Tell::Drain(deadline));
-                        seat.leaving.push(worker);
-                    }
-                    seat.dismiss(deadline);
+                    // Those that were leaving had their own time.
                     seat.leaving
                         .iter()
                         .for_each(|worker| worker.tell(Tell::Drain(deadline)));
+                    seat.dismiss_successor(deadline);
+                    seat.dismiss(deadline);
                 }
             }
             Command::Prepare(plan, asked_by) => {
@@ -55,6 +53,12 @@ impl<L: Launch, Q: Queue> Steward<L, Q> {
                 }
             }
             Command::Drain(at, done) => {
+                // Here and not where it is asked for: two may ask at a time.
+                let serves = |(other, seat): (usize, &Seat)| other != at && seat.serves();
+                if !self.seats.iter().enumerate().any(serves) {
+                    let _ = done.send(Err(LastOne));
+                    return;
+                }
                 let deadline = Instant::now() + self.plan.drain_timeout;
                 self.close(at, Want::Drained, deadline);
                 self.emptied.push((at, done));
@@ -90,15 +94,8 @@ impl<L: Launch, Q: Queue> Steward<L, Q> {
             seat.again_at = None;
             seat.failure = None;
             seat.pauses = Pauses::default();
-            if let Some((worker, _)) = seat.successor.take() {
-                worker.tell(Tell::Drain(deadline));
-                seat.leaving.push(worker);
-            }
-            if seat
-                .current
-                .as_ref()
-                .is_some_and(|worker| worker.serving.is_none())
-            {
+            seat.dismiss_successor(deadline);
+            if !seat.serves() {
                 seat.dismiss(deadline);
             }
         }
@@ -108,10 +105,7 @@ impl<L: Launch, Q: Queue> Steward<L, Q> {
                 self.promote(at, worker, Cause::Reload);
             }
             // The one that could serve has died since. All are replaced below.
-            Some((at, worker)) => {
-                worker.tell(Tell::Drain(deadline));
-                self.seats[at].leaving.push(worker);
-            }
+            Some((at, worker)) => self.seats[at].let_go(Some(worker), deadline),
             None => {}
         }
         self.open(open);
@@ -131,8 +125,7 @@ impl<L: Launch, Q: Queue> Steward<L, Q> {
             let _ = asked_by.send(Err(Arc::new(Failure::new(why))));
         }
         if let Some((at, worker)) = probe.started {
-            worker.tell(Tell::Drain(Instant::now()));
-            self.seats[at].leaving.push(worker);
+            self.seats[at].let_go(Some(worker), Instant::now());
         }
     }
 
@@ -184,17 +177,17 @@ impl<L: Launch, Q: Queue> Steward<L, Q> {
         seat.want = want;
         seat.again_at = None;
         seat.failure = None;
-        if let Some((worker, _)) = seat.successor.take() {
-            worker.tell(Tell::Drain(deadline));
-            seat.leaving.push(worker);
-        }
+        seat.dismiss_successor(deadline);
         seat.dismiss(deadline);
         self.replacements.forget(at);
     }
 
+    /// Tells those who wait for a seat to be empty.
     pub(super) fn tell_emptied(&mut self) {
         let seats = &self.seats;
-        self.emptied
-            .retain(|(at, done)| !done.is_closed() && seats[*at].all().next().is_some());
+        let is_empty = |(at, _): &mut (usize, _)| seats[*at].all().next().is_none();
+        for (_, done) in self.emptied.extract_if(.., is_empty) {
+            let _ = done.send(Ok(()));
+        }
     }
 }

@@ -34,7 +34,12 @@ async fn one_that_hangs_is_replaced_first_and_ended_when_its_other_requests_are_
     sleep(secs(1)).await;
     assert_eq!(stage.since(begun + 3), ["kill 2", "end 2"]);
     assert_eq!(stage.ready_pids(), [1, 3]);
-    let failed = stage.seats[1].times().failed.expect("that it hangs is known");
+    let failed = stage.seats[1]
+        .shown
+        .borrow()
+        .failed
+        .clone()
+        .expect("that it hangs is known");
     assert_eq!(failed.1.message, "it hangs");
 }
 

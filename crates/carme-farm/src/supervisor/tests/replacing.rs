@@ -2,7 +2,12 @@
 
 use std::num::NonZeroU64;
 
+use carme_ring::WorkerIndex;
+use tokio::sync::oneshot;
+
 use super::*;
+use crate::dispatch::{Census, WorkerCensus};
+use crate::plan::{AppPlan, Recycle};
 
 /// Ready after 10 ms.
 fn good() -> Result<Script, String> {
@@ -56,7 +61,7 @@ impl Stage {
     pub(super) fn states(&self) -> Vec<State> {
         self.seats
             .iter()
-            .map(|seat| seat.state.borrow().clone())
+            .map(|seat| seat.shown.borrow().state.clone())
             .collect()
     }
 
@@ -68,14 +73,20 @@ impl Stage {
         self.states().into_iter().filter_map(pid).collect()
     }
 
+    /// What waits, and what the worker in each place has in flight and has answered.
     fn set_load(&self, queued: usize, places: &[(u32, u64)]) {
-        let places = places.iter().map(|(in_flight, answered)| PlaceLoad {
+        let worker = |(place, (in_flight, answered)): (usize, &(u32, u64))| WorkerCensus {
+            seat: 0,
+            pid: 0,
+            place: WorkerIndex(place as u16),
             in_flight: *in_flight,
             answered: *answered,
-        });
-        *self.books.load.lock().unwrap() = Load {
+            gil_wait: Duration::ZERO,
+        };
+        *self.books.census.lock().unwrap() = Census {
             queued,
-            places: places.collect(),
+            workers: places.iter().enumerate().map(worker).collect(),
+            ..Census::default()
         };
     }
 
@@ -267,7 +278,7 @@ async fn workers_come_when_requests_wait_and_go_when_they_do_not() {
         stage
             .seats
             .iter()
-            .filter(|seat| seat.used.load(std::sync::atomic::Ordering::Relaxed))
+            .filter(|seat| seat.shown.borrow().is_used())
             .count(),
         1
     );
@@ -290,7 +301,7 @@ async fn seats_are_drained_enabled_and_scaled_by_hand() {
     let (done, is_done) = oneshot::channel();
     stage.tell(Command::Drain(1, done));
     let before = Instant::now();
-    assert!(is_done.await.is_err());
+    assert_eq!(is_done.await, Ok(Ok(())));
     assert_eq!(before.elapsed(), secs(1), "when its worker is dead");
     assert_eq!(stage.ready_pids(), [1, 3]);
     assert_eq!(stage.states()[1], State::Stopped);
@@ -311,12 +322,57 @@ async fn seats_are_drained_enabled_and_scaled_by_hand() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_last_that_takes_requests_is_not_drained_whoever_asks_at_the_same_time() {
+    let stage = stage_of(fixed(2), 8, goods(2), false);
+    sleep(secs(1)).await;
+    let (first, is_first_done) = oneshot::channel();
+    let (second, is_second_done) = oneshot::channel();
+    stage.tell(Command::Drain(0, first));
+    stage.tell(Command::Drain(1, second));
+    assert_eq!(is_second_done.await, Ok(Err(LastOne)));
+    assert_eq!(is_first_done.await, Ok(Ok(())));
+    assert_eq!(stage.ready_pids(), [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_many_are_replaced_at_a_time_as_surge_says() {
+    let plan = AppPlan { surge: 2, ..fixed(4) };
+    let stage = stage_of(plan, 8, goods(8), false);
+    sleep(secs(1)).await;
+    let (asked_by, outcome) = mpsc::unbounded_channel();
+    let before = Instant::now();
+    stage.tell(Command::Restart(None, asked_by));
+    assert_eq!(routes(outcome).await, [""; 0]);
+    // Two pairs, each ready after 10 ms, the second when the predecessors of the first have drained for a second.
+    assert_eq!(before.elapsed(), millis(1020));
+    assert_eq!(stage.ready_pids(), [5, 6, 7, 8]);
+    assert_eq!(most_at_once(&stage.done()), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_replaced_worker_has_not_finished_in_time_is_cut_off() {
+    let stage = stage_of(fixed(1), 8, goods(2), true);
+    sleep(secs(1)).await;
+    let (asked_by, outcome) = mpsc::unbounded_channel();
+    stage.tell(Command::Restart(None, asked_by));
+    assert_eq!(routes(outcome).await, [""; 0]);
+    sleep(secs(100)).await;
+    let told = stage.journal.all();
+    let at = |what: &str| told.iter().find(|(_, told)| told == what).map(|(at, _)| *at);
+    let drained = at("drain 1").expect("it is replaced");
+    // drain_timeout, and the moment that it has to end by itself.
+    assert_eq!(at("stop 1"), Some(drained + 60_000));
+    assert_eq!(at("end 1"), Some(drained + 62_000));
+    assert_eq!(stage.ready_pids(), [2]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_enabled_seat_closes_no_other() {
     let stage = stage_of(fixed(3), 8, goods(4), false);
     sleep(secs(1)).await;
     let (done, is_done) = oneshot::channel();
     stage.tell(Command::Drain(0, done));
-    assert!(is_done.await.is_err());
+    assert_eq!(is_done.await, Ok(Ok(())));
     stage.tell(Command::Enable(0));
     sleep(secs(1)).await;
     assert_eq!(stage.ready_pids(), [4, 2, 3]);
