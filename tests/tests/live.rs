@@ -250,6 +250,46 @@ fn no_request_fails_during_many_reloads() {
     assert!(done.into_inner() > 100);
 }
 
+/// What cannot become what it is to be while it runs: another route, another place among the apps, many more workers.
+#[test]
+fn an_app_that_is_another_is_started_beside_and_no_request_fails() {
+    let server = Arc::new(start("", "workers = 1", ""));
+    let folder = server.directory().to_owned();
+    fs::create_dir(folder.join("first")).expect("a folder");
+    fs::write(folder.join("first").join("app.py"), APP.replace("one", "first")).expect("written");
+    let first = format!(
+        "[apps.a]\ntarget = \"app\"\ndirectory = \"first\"\nworkers = 1\npython = {:?}\n",
+        python::main().to_str().expect("a path that is text")
+    );
+    let places = |also: &str| format!("[[locations]]\npath = \"/\"\napp = \"app\"\n{also}");
+    let also = places("[[locations]]\npath = \"/first\"\napp = \"a\"\n");
+    let over = AtomicBool::new(false);
+    let answers = thread::scope(|scope| {
+        let asked = scope.spawn(|| {
+            let (mut kept, mut answers) = (server.connect(), 0);
+            while !over.load(Ordering::Relaxed) {
+                assert_eq!(kept.get("/").expect("an answer").status(), 200);
+                answers += 1;
+            }
+            answers
+        });
+        for (before, app, rest) in [
+            ("", "workers = 1\nroute = \"www_{n}\"", places("")),
+            ("", "workers = 10", places("")),
+            // Before it in the file, so that it has another number.
+            (first.as_str(), "workers = 1", also),
+        ] {
+            write(&folder, before, app, &rest);
+            let said = reload(&server);
+            assert!(said.contains("reloaded: "), "{said}");
+        }
+        assert!(server.get("/first").text().starts_with("first "));
+        over.store(true, Ordering::Relaxed);
+        asked.join().expect("no request fails")
+    });
+    assert!(answers > 10, "{answers}");
+}
+
 /// By signals and terminals.
 #[cfg(unix)]
 mod unix {

@@ -1,10 +1,10 @@
 //! Stacks and interruptions, in a real worker process: what is shown, what is interrupted, and above all what is not.
 
-use carme_ring::control::{StacksReason, TimeLimit, ToFront, ToWorker};
+use carme_ring::control::{StacksReason, TimeLimit, ToWorker};
 use carme_ring::{InboxMessage, RecordKind, StreamId, WINDOW};
 
 mod support;
-use support::{Answer, Front, Plan, pythons, write_app};
+use support::{Answer, Front};
 
 const APP: &str = r#"
 import ctypes, sys, threading, time
@@ -121,20 +121,7 @@ def native(rest, start_response):
 
 /// Runs a test with every interpreter.
 fn with_worker(threads: u16, test: impl Fn(Front)) {
-    for python in pythons() {
-        let folder = tempfile::tempdir().expect("a folder");
-        write_app(folder.path(), APP);
-        let front = Front::start(
-            folder.path(),
-            &Plan {
-                python: &python,
-                target: "app",
-                threads,
-            },
-        );
-        assert!(matches!(front.first, ToFront::Ready { .. }), "{:?}", front.first);
-        test(front);
-    }
+    support::with_worker(APP, threads, |front, _| test(front));
 }
 
 fn says(front: &mut Front, text: &str) {

@@ -109,20 +109,7 @@ atexit.register(lambda: print("atexit ran", file=sys.stderr, flush=True))
 
 /// Runs a test with every interpreter, on a worker of `APP`.
 fn with_worker(threads: u16, test: impl Fn(Front, &Path)) {
-    for python in pythons() {
-        let folder = tempfile::tempdir().expect("a folder");
-        write_app(folder.path(), APP);
-        let front = Front::start(
-            folder.path(),
-            &Plan {
-                python: &python,
-                target: "app",
-                threads,
-            },
-        );
-        assert!(matches!(front.first, ToFront::Ready { .. }), "{:?}", front.first);
-        test(front, folder.path());
-    }
+    support::with_worker(APP, threads, test);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::thread;
 use carme_tests::{Server, wait_until};
 use serde_json::Value;
 
-use super::{APP, done, farm, json};
+use super::{APP, done, farm, json, waiting};
 
 /// What a server says that does not do what it is told, and that it is the one that was asked.
 fn refused(server: &Server, arguments: &[&str]) -> String {
@@ -95,12 +95,7 @@ fn a_restart_that_fails_leaves_the_worker_and_says_why() {
 fn a_drained_worker_finishes_and_stays_away_until_it_is_enabled() {
     let server = farm(2);
     let folder = server.directory().to_owned();
-    let mut slow = server.connect();
-    slow.send(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
-        .expect("it is sent");
-    wait_until("the request is being answered", || {
-        folder.join("waiting").exists()
-    });
+    let mut slow = waiting(&server);
     let busy = workers(&server)
         .iter()
         .position(|worker| worker["in_flight"] == 1)
@@ -174,12 +169,7 @@ fn there_are_as_many_workers_as_were_asked_for() {
 fn stacks_of_busy_threads_are_in_the_error_log() {
     let server = farm(2);
     let folder = server.directory().to_owned();
-    let mut slow = server.connect();
-    slow.send(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
-        .expect("it is sent");
-    wait_until("the request is being answered", || {
-        folder.join("waiting").exists()
-    });
+    let mut slow = waiting(&server);
     let busy = workers(&server)
         .into_iter()
         .find(|worker| worker["in_flight"] == 1)

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use carme_tests::{Server, ServerBuilder, process, python, server, wait_until};
+use carme_tests::{Client, Server, ServerBuilder, process, python, server, wait_until};
 use serde_json::Value;
 
 /// Says hello, at `/pid` its process, or at `/wait` waits until there is a file `go`.
@@ -85,6 +85,17 @@ fn farm(workers: usize) -> Server {
         json(&server)["apps"][0]["state"] == "ready"
     });
     server
+}
+
+/// A client whose request is being answered until there is a file `go`.
+fn waiting(server: &Server) -> Client {
+    let mut slow = server.connect();
+    slow.send(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
+        .expect("it is sent");
+    wait_until("the request is being answered", || {
+        server.directory().join("waiting").exists()
+    });
+    slow
 }
 
 #[test]
@@ -234,12 +245,7 @@ fn a_reload_that_fails_says_why_and_changes_nothing() {
 fn a_stop_waits_for_what_was_begun_and_for_the_end() {
     let mut server = plain();
     let folder = server.directory().to_owned();
-    let mut slow = server.connect();
-    let request = b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n";
-    slow.send(request).expect("it is sent");
-    wait_until("the request is being answered", || {
-        folder.join("waiting").exists()
-    });
+    let mut slow = waiting(&server);
     thread::scope(|scope| {
         let stops: Vec<_> = (0..2).map(|_| scope.spawn(|| ask(&server, &["stop"]))).collect();
         wait_until("it stops", || json(&server)["state"] == "stopping");
@@ -280,13 +286,7 @@ fn a_stop_waits_for_what_was_begun_and_for_the_end() {
 fn a_stop_can_be_hurried() {
     for hurry in [&["stop", "--now"][..], &["stop", "--timeout", "10ms"]] {
         let mut server = plain();
-        let folder = server.directory().to_owned();
-        let mut slow = server.connect();
-        slow.send(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
-            .expect("it is sent");
-        wait_until("the request is being answered", || {
-            folder.join("waiting").exists()
-        });
+        let mut slow = waiting(&server);
         let begun = Instant::now();
         let out = done(&server, hurry);
         assert!(out.starts_with("stopped "), "{hurry:?}: {out}");

@@ -439,3 +439,21 @@ impl Drop for Front {
         let _ = self.child.wait();
     }
 }
+
+/// Runs a test with every interpreter, on a worker of this app that is ready.
+pub fn with_worker(app: &str, threads: u16, test: impl Fn(Front, &Path)) {
+    for python in pythons() {
+        let folder = tempfile::tempdir().expect("a folder");
+        write_app(folder.path(), app);
+        let front = Front::start(
+            folder.path(),
+            &Plan {
+                python: &python,
+                target: "app",
+                threads,
+            },
+        );
+        assert!(matches!(front.first, ToFront::Ready { .. }), "{:?}", front.first);
+        test(front, folder.path());
+    }
+}

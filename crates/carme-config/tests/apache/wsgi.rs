@@ -1,0 +1,94 @@
+//! Sites of mod_wsgi.
+
+use super::*;
+
+#[test]
+fn a_site_of_mod_wsgi() {
+    let site = Site::new();
+    site.write("static/a.css", "");
+    let text = "Listen 8080\n\
+        WSGIDaemonProcess shop processes=2 threads=15 python-home=.venv python-path=shop home=shop display-name=%{GROUP} \
+        maximum-requests=1000 inactivity-timeout=300 request-timeout=60 queue-timeout=45 memory-limit=536870912 lang=C.UTF-8 \
+        switch-interval=0.005 restart-interval=86400 graceful-timeout=15 user=www-data\n\
+        WSGIProcessGroup shop\nWSGIApplicationGroup %{GLOBAL}\nWSGIScriptAlias / shop/app.py\nWSGIPassAuthorization On\n\
+        Alias /static static\n<Directory static>\nRequire all granted\n</Directory>\n";
+    let config = config(&site, text);
+    let app = &config.apps[0];
+    assert_eq!(app.name, "shop");
+    assert_eq!(app.target.to_string(), "app:application");
+    assert_eq!((app.workers.min.get(), app.threads.get()), (2, 15));
+    assert_eq!(app.python.path, site.python());
+    assert_eq!(app.directory, site.path().join("shop"));
+    assert_eq!(app.env.get("PYTHONPATH").map(String::as_str), Some("shop"));
+    assert_eq!(app.env.get("LANG").map(String::as_str), Some("C.UTF-8"));
+    assert_eq!(app.recycle.requests.map(u64::from), Some(1000));
+    assert_eq!(
+        app.recycle.memory.map(|size| size.to_string()).as_deref(),
+        Some("512MiB")
+    );
+    assert_eq!(app.queue.timeout.as_secs(), 45);
+    assert!(matches!(
+        config.location("x", b"/static/a").expect("one").answer,
+        Answer::Files(_)
+    ));
+    let warnings = warnings(&site, text).join("\n");
+    for expected in [
+        "display-name is not shown",
+        "user is followed when the server runs as root",
+        "WSGIPassAuthorization is what Carme does anyway",
+    ] {
+        assert!(warnings.contains(expected), "{expected}\n{warnings}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn workers_are_the_user_that_apache_would_have() {
+    let site = Site::new();
+    // A user that every system has, and who is not root.
+    let text = "Listen 80\nUser daemon\nGroup daemon\nWSGIDaemonProcess a user=nobody\n\
+        WSGIScriptAlias /a app.py process-group=a\nWSGIScriptAlias / shop/app.py\n";
+    let root = carme_config::Surroundings {
+        is_root: true,
+        ..site.surroundings()
+    };
+    let config = Config::from_apache(text, Path::new("httpd.conf"), &root)
+        .unwrap_or_else(|problems| panic!("{problems}"))
+        .value;
+    let users: Vec<_> = config
+        .apps
+        .iter()
+        .map(|app| app.user.as_ref().map(|account| account.name.as_str()))
+        .collect();
+    assert!(
+        users.contains(&Some("nobody")) && users.contains(&Some("daemon")),
+        "{users:?}"
+    );
+    let made = convert_texts(&[(Path::new("httpd.conf"), text)], &root)
+        .expect("it can be read")
+        .value;
+    let again = Config::from_toml(&made, Path::new("carme.toml"), &root);
+    assert_eq!(
+        again.unwrap_or_else(|problems| panic!("{made}\n{problems}")),
+        config
+    );
+    let warned = warnings(&site, text).concat();
+    assert!(
+        warned.contains("httpd.conf:2:1: User is followed when the server runs as root"),
+        "{warned}"
+    );
+}
+
+#[test]
+fn several_scripts_and_the_embedded_mode() {
+    let site = Site::new();
+    let text = "Listen 80\nWSGIPythonHome .venv\nWSGIPythonPath lib\nWSGICallableObject app\nSetEnv A b\nWSGIScriptAlias /shop shop/app.py\nWSGIScriptAlias / app.py\n";
+    let config = config(&site, text);
+    let targets: Vec<String> = config.apps.iter().map(|app| app.target.to_string()).collect();
+    assert_eq!(targets, ["app:app", "app:app"]);
+    assert_ne!(config.apps[0].name, config.apps[1].name);
+    for app in &config.apps {
+        assert_eq!(app.env.get("PYTHONPATH").map(String::as_str), Some("lib"));
+        assert_eq!(app.env.get("A").map(String::as_str), Some("b"));
+    }
+}
