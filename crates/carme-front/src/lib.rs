@@ -46,6 +46,7 @@ mod connection;
 mod connections;
 mod crowd;
 mod current;
+mod environment;
 mod error_pages;
 mod fault;
 mod file_body;

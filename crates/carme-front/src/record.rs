@@ -12,6 +12,7 @@ use carme_ring::frame::Scheme;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 
 use crate::client::{Claims, Node, tell_of_stranger};
+use crate::environment::Environment;
 use crate::guard::Notes;
 use crate::metrics::Observation;
 use crate::policy::Policy;
@@ -66,6 +67,8 @@ pub(crate) struct Record {
     pub(crate) trace: Option<Tracing>,
     /// What holds where the request was answered.
     pub(crate) policy: Option<Arc<Policy>>,
+    /// Its variables for logs, header rules and conditions.
+    pub(crate) environment: Environment,
     /// The connection ends with this exchange.
     pub(crate) close: bool,
     keepalives: u32,
@@ -138,6 +141,7 @@ impl Record {
             app: None,
             trace: None,
             policy,
+            environment: Environment::default(),
             close: head.notes.close,
             keepalives,
             started,
@@ -377,6 +381,10 @@ impl Fields for Record {
             .as_ref()
             .filter(|_| name == "error-notes")
             .map(String::as_bytes)
+    }
+
+    fn variable(&self, name: &str) -> Option<&[u8]> {
+        self.environment.get(name)
     }
 
     fn tls(&self, name: &str) -> Option<&[u8]> {

@@ -140,7 +140,7 @@ pub trait Fields {
     fn tls(&self, _name: &str) -> Option<&[u8]> {
         None
     }
-    /// An environment variable of the request (`%{NAME}e`) that [`Record`] has no field for.
+    /// An environment variable of the request (`%{NAME}e`) that [`Record`] has no value for.
     fn variable(&self, _name: &str) -> Option<&[u8]> {
         None
     }

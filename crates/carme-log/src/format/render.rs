@@ -249,7 +249,7 @@ fn push_cookie(out: &mut Vec<u8>, record: &Record<'_>, name: &str) {
 
 fn push_variable(out: &mut Vec<u8>, record: &Record<'_>, variable: &Variable) {
     match variable {
-        Variable::WorkerRoute => push_value(out, record.route.map(str::as_bytes)),
+        Variable::WorkerRoute => push_value(out, route(record)),
         Variable::WorkerPid => push_number(out, record.worker_pid.map(u64::from)),
         Variable::QueueTime => push_number(out, record.queue_time.map(micros)),
         Variable::WorkerTime => push_number(out, record.worker_time.map(micros)),
@@ -261,10 +261,16 @@ fn push_variable(out: &mut Vec<u8>, record: &Record<'_>, variable: &Variable) {
     }
 }
 
+/// A worker's is a field of the record; who has none may have been given the variable.
+fn route<'a>(record: &Record<'a>) -> Option<&'a [u8]> {
+    let worker = record.route.map(str::as_bytes);
+    worker.or_else(|| record.fields.variable("BALANCER_WORKER_ROUTE"))
+}
+
 /// Whether `%{NAME}e` would print more than a dash.
 pub(crate) fn variable_is_set(record: &Record<'_>, variable: &Variable) -> bool {
     match variable {
-        Variable::WorkerRoute => record.route.is_some(),
+        Variable::WorkerRoute => route(record).is_some(),
         Variable::WorkerPid => record.worker_pid.is_some(),
         Variable::QueueTime => record.queue_time.is_some(),
         Variable::WorkerTime => record.worker_time.is_some(),
