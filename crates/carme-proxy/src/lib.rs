@@ -6,5 +6,6 @@
 #![forbid(unsafe_code)]
 
 mod endpoint;
+pub mod head;
 
 pub use endpoint::{Address, Endpoint, Protocol, Upgrade};

@@ -1,0 +1,88 @@
+//! Fields that concern one connection only (RFC 9110, 7.6.1).
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use super::list;
+
+/// Removes what concerns only the connection that a head came from, and what its `Connection` names.
+///
+/// Whoever adds fields to a request that its client shall not take away calls this before, since a client can name any
+/// field; later calls find nothing. Trailers are passed on, so `Trailer` stays.
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if !headers.keys().any(is_hop_by_hop) {
+        return;
+    }
+    for name in [&header::CONNECTION, &PROXY_CONNECTION] {
+        let mut lines = headers.get_all(name).iter();
+        match (lines.next().cloned(), lines.next()) {
+            (None, _) => {}
+            (Some(line), None) => remove_named(headers, &line),
+            (Some(_), Some(_)) => {
+                let lines: Vec<HeaderValue> = headers.get_all(name).iter().cloned().collect();
+                lines.iter().for_each(|line| remove_named(headers, line));
+            }
+        }
+        headers.remove(name);
+    }
+    for name in [
+        &KEEP_ALIVE,
+        &header::PROXY_AUTHENTICATE,
+        &header::TE,
+        &header::TRANSFER_ENCODING,
+        &header::UPGRADE,
+    ] {
+        headers.remove(name);
+    }
+}
+
+static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
+/// `Proxy-Authenticate` is for the next client only; none of ours has members' credentials to give.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+fn remove_named(headers: &mut HeaderMap, connection: &HeaderValue) {
+    for option in connection.as_bytes().split(|byte| *byte == b',') {
+        let option = option.trim_ascii();
+        let is_no_field = [&b"close"[..], b"keep-alive"]
+            .iter()
+            .any(|known| option.eq_ignore_ascii_case(known));
+        if option.is_empty() || is_no_field {
+            continue;
+        }
+        if let Ok(name) = HeaderName::from_bytes(option)
+            && !is_for_everybody(&name)
+        {
+            headers.remove(name);
+        }
+    }
+}
+
+/// Fields that no `Connection` takes away: they say where the body ends, and who the client is.
+fn is_for_everybody(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("x-forwarded-")
+        || matches!(
+            name,
+            "content-length" | "forwarded" | "host" | "set-cookie" | "x-real-ip" | "x-request-id"
+        )
+}
+
+/// Whether a list such as `Connection` or `TE` names this, in any case and with any parameters.
+pub(super) fn names(headers: &HeaderMap, field: &HeaderName, wanted: &str) -> bool {
+    list::members(&headers.get_all(field)).any(|member| {
+        let name = member.split(|byte| *byte == b';').next().unwrap_or_default();
+        name.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes())
+    })
+}

@@ -1,0 +1,22 @@
+//! What becomes of a request's head on its way to a member. Pure: no I/O, no clock.
+//!
+//! What clients and members write is foreign. What comes out is always a sound head: a target without spaces and control
+//! characters, nothing in it that concerns another connection, and no path that leaves the location it was found at.
+
+mod forwarded;
+mod hop_by_hop;
+mod identity;
+mod list;
+mod passing;
+mod path;
+mod request;
+#[cfg(test)]
+mod tests;
+mod upgrade;
+
+pub use hop_by_hop::remove_hop_by_hop;
+pub use identity::Identity;
+pub use passing::{ErrorOverride, Passing, Reverse, ReverseFrom, Via};
+pub use path::normal_path;
+pub use request::{Asked, Refused, request};
+pub use upgrade::passes_upgrade;
