@@ -22,8 +22,15 @@ pub trait Application: Send + Sync + 'static {
     /// Bytes of a body that may be handed over in memory beside a head of about `head` bytes.
     fn max_inline_body(&self, head: usize) -> usize;
 
-    /// Hands a request over; never waits. `headers` are the ones that the application shall see.
-    fn dispatch(&self, head: RequestHead<'_>, headers: &HeaderMap, body: RequestBody) -> Self::Exchange;
+    /// Hands a request over; never waits. `headers` are the ones that the application shall see. A client that is bound to a
+    /// worker names its `route`.
+    fn dispatch(
+        &self,
+        head: RequestHead<'_>,
+        headers: &HeaderMap,
+        body: RequestBody,
+        route: Option<&[u8]>,
+    ) -> Self::Exchange;
 }
 
 /// A request on its way. Dropping it before its end means that the client has left.
@@ -49,8 +56,14 @@ impl Application for dispatch::App {
         dispatch::App::max_inline_body(self, head)
     }
 
-    fn dispatch(&self, head: RequestHead<'_>, headers: &HeaderMap, body: RequestBody) -> Self::Exchange {
-        dispatch::App::dispatch(self, head, headers, body)
+    fn dispatch(
+        &self,
+        head: RequestHead<'_>,
+        headers: &HeaderMap,
+        body: RequestBody,
+        route: Option<&[u8]>,
+    ) -> Self::Exchange {
+        dispatch::App::dispatch(self, head, headers, body, route)
     }
 }
 

@@ -195,7 +195,7 @@ async fn exchange<A: Application>(
     if record.notes.hop_by_hop || record.notes.underscore {
         remove_unseen(record);
     }
-    let exchange = app.dispatch(request_head(record, &found, &uri), &record.headers, body);
+    let exchange = app.dispatch(request_head(record, &found, &uri), &record.headers, body, None);
     if record.common.access_logs.is_empty() && record.policy.is_none() {
         record.forget_headers();
     }

@@ -8,12 +8,16 @@ use bytes::{Bytes, BytesMut};
 use crate::atomic::Ordering;
 use crate::byte_ring::{ByteRing, Full, RecordHead};
 use crate::layout::{Common, Own, copy_in};
-use crate::order::entry;
 use crate::region::Region;
-use crate::share;
 use crate::slot::{GENERATION_MASK, SlotWord, State};
 use crate::worker::InboxKind;
-use crate::{Geometry, InboxMessage, MAX_EXTENTS, Need, Poisoned, RecordKind, StreamId, WorkerIndex};
+use crate::{Geometry, InboxMessage, MAX_EXTENTS, Poisoned, RecordKind, StreamId, WorkerIndex};
+
+mod bound;
+mod waking;
+
+pub use bound::Rebound;
+pub use waking::Rung;
 
 /// The front's claim on the slots of one request that it has submitted.
 #[derive(Debug)]
@@ -22,6 +26,20 @@ pub struct Ticket {
     slots: Vec<u16>,
     first: u16,
     generation: u64,
+    /// Who alone may take it; `None`: whoever comes first.
+    bound_to: Option<WorkerIndex>,
+}
+
+impl Ticket {
+    /// The worker that alone may take the request; `None`: whoever comes first.
+    pub fn bound_to(&self) -> Option<WorkerIndex> {
+        self.bound_to
+    }
+
+    /// Slots that it fills.
+    fn filled(&self) -> usize {
+        self.slots.len() + 1
+    }
 }
 
 /// Why a request cannot be submitted now.
@@ -71,21 +89,17 @@ pub struct Record {
     pub payload: Bytes,
 }
 
-/// Which thread of a worker to ring for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rung {
-    /// The one that leads.
-    Leader,
-    /// The one that waits for the case that the first one is kept busy.
-    Second,
-}
-
 /// What the front keeps about one worker, out of the worker's reach.
 #[derive(Default)]
 struct Attached {
     serving: bool,
     outbox_head: u64,
     inbox_tail: u64,
+    bound_tail: u64,
+    /// Slots of requests that are bound to it.
+    bound_slots: usize,
+    /// Where the head of what is bound to it was when a wake-up for that was held back.
+    bound_held_at: Option<u64>,
 }
 
 /// The front's half of a region.
@@ -96,6 +110,10 @@ pub struct FrontRing {
     free: Vec<u16>,
     generations: Vec<u64>,
     workers: Vec<Attached>,
+    /// Slots of requests that are bound to some worker.
+    bound_slots: usize,
+    /// Something that is bound to a worker may wait.
+    bound_waits: bool,
     /// Whose turn it is to be rung, if it is idle: under a light load every worker gets its share.
     turn: u16,
     buffer: BytesMut,
@@ -117,6 +135,8 @@ impl FrontRing {
             free: (0..slots).rev().collect(),
             generations: vec![0; slots.into()],
             workers: (0..workers).map(|_| Attached::default()).collect(),
+            bound_slots: 0,
+            bound_waits: false,
             turn: 0,
             buffer: BytesMut::new(),
         }
@@ -134,25 +154,41 @@ impl FrontRing {
 
     /// Writes a request and offers it to the first worker that is free. Wake the workers afterwards.
     pub fn submit(&mut self, stream: StreamId, head: &[u8], body: &[u8]) -> Result<Ticket, Refused> {
-        let slot_bytes = self.region.geometry().slot_bytes as usize;
-        let body_at = head.len().next_multiple_of(8);
-        let total = body_at + body.len();
-        let needed = total.div_ceil(slot_bytes).max(1);
+        let needed = self.needed(head, body)?;
+        if needed > self.free.len() || !self.has_room()? {
+            return Err(Refused::NoSlots);
+        }
+        self.write(needed, stream, head, body)
+            .map(|ticket| self.offer(ticket))
+            .ok_or(Refused::NoSlots)
+    }
+
+    /// Slots that a request fills.
+    fn needed(&self, head: &[u8], body: &[u8]) -> Result<usize, Refused> {
+        let total = head.len().next_multiple_of(8) + body.len();
+        let needed = total.div_ceil(self.region.geometry().slot_bytes as usize).max(1);
         if needed > MAX_EXTENTS || needed > self.generations.len() {
             return Err(Refused::TooLarge);
         }
-        let order_len = self.region.layout.order_len as u64;
-        let order_is_full = |ring: &Self| ring.tail.wrapping_sub(ring.head_seen) >= order_len;
-        if order_is_full(self) {
+        Ok(needed)
+    }
+
+    /// Whether the queue has room for one more.
+    fn has_room(&mut self) -> Result<bool, Poisoned> {
+        let is_full = |ring: &Self| ring.tail.wrapping_sub(ring.head_seen) >= ring.region.queue().len();
+        if is_full(self) {
             self.pass_withdrawn()?;
         }
-        if needed > self.free.len() || order_is_full(self) {
-            return Err(Refused::NoSlots);
-        }
+        Ok(!is_full(self))
+    }
+
+    /// Writes a request into as many free slots, which there are. Nobody can take it yet.
+    fn write(&mut self, needed: usize, stream: StreamId, head: &[u8], body: &[u8]) -> Option<Ticket> {
+        let slot_bytes = self.region.geometry().slot_bytes as usize;
+        let body_at = head.len().next_multiple_of(8);
+        let total = body_at + body.len();
         let rest = self.free.split_off(self.free.len() - (needed - 1));
-        let Some(first) = self.free.pop() else {
-            return Err(Refused::NoSlots);
-        };
+        let first = self.free.pop()?;
         let generation = (self.generations[usize::from(first)] + 1) & GENERATION_MASK;
         self.generations[usize::from(first)] = generation;
 
@@ -181,30 +217,46 @@ impl FrontRing {
                 .fold(0, |acc, slot| acc << 16 | u64::from(*slot));
             word.store(packed, Ordering::Relaxed);
         }
-        self.region.state(first).store(
-            SlotWord::new(State::Queued(None), generation).encode(),
-            Ordering::Release,
-        );
-        self.region
-            .order(self.tail)
-            .store(entry(first, generation), Ordering::Release);
-        self.tail = self.tail.wrapping_add(1);
-        self.region
-            .common(Common::Tail)
-            .store(self.tail, Ordering::Release);
-        Ok(Ticket {
+        Some(Ticket {
             slots: rest,
             first,
             generation,
+            bound_to: None,
         })
+    }
+
+    /// Lets those take it who may. There is room where it is to wait.
+    fn offer(&mut self, ticket: Ticket) -> Ticket {
+        let Ticket {
+            first, generation, ..
+        } = ticket;
+        let offered = SlotWord::new(State::Queued(ticket.bound_to), generation).encode();
+        self.region.state(first).store(offered, Ordering::Release);
+        self.append(&ticket);
+        ticket
+    }
+
+    fn append(&mut self, ticket: &Ticket) {
+        let Ticket {
+            first, generation, ..
+        } = *ticket;
+        let (order, tail) = match ticket.bound_to {
+            None => (self.region.queue(), &mut self.tail),
+            Some(worker) => (
+                self.region.bound_to(worker),
+                &mut self.workers[worker.get()].bound_tail,
+            ),
+        };
+        order.append(tail, first, generation);
     }
 
     /// Entries of the queue that the head has not passed; withdrawn ones behind the first live one are among them.
     pub fn queued(&mut self) -> Result<u64, Poisoned> {
-        let head = self.region.common(Common::Head).load(Ordering::Acquire);
+        let queue = self.region.queue();
+        let head = queue.head();
         let waiting = self.tail.wrapping_sub(head);
         let moved = head.wrapping_sub(self.head_seen);
-        if waiting > self.region.layout.order_len as u64 || moved > self.region.layout.order_len as u64 {
+        if waiting > queue.len() || moved > queue.len() {
             return Err(Poisoned {
                 worker: None,
                 what: "the queue's head is out of range",
@@ -219,9 +271,13 @@ impl FrontRing {
         self.head_seen
     }
 
-    /// Passes withdrawn requests at the head of the queue, so that the order has room again.
+    /// Passes withdrawn requests at the head of the queue, so that it has room again, and likewise of what is bound to
+    /// workers.
     pub fn pass_withdrawn(&mut self) -> Result<(), Poisoned> {
-        self.region.pass_dead_entries()?;
+        self.region.queue().pass_dead_entries()?;
+        if self.bound_waits {
+            self.pass_withdrawn_bound()?;
+        }
         self.queued().map(drop)
     }
 
@@ -232,9 +288,12 @@ impl FrontRing {
             None => bad("a slot's word means nothing"),
             Some(word) if word.generation != ticket.generation => bad("a slot's generation was changed"),
             Some(SlotWord {
-                state: State::Free | State::Queued(Some(_)),
-                ..
+                state: State::Free, ..
             }) => bad("a slot in use was set free"),
+            Some(SlotWord {
+                state: State::Queued(to),
+                ..
+            }) if to != ticket.bound_to => bad("a request was bound to somebody else"),
             Some(SlotWord {
                 state: State::Taken(w) | State::Released(w),
                 ..
@@ -246,6 +305,7 @@ impl FrontRing {
     fn free(&mut self, ticket: Ticket) {
         let free = SlotWord::new(State::Free, ticket.generation).encode();
         self.region.state(ticket.first).store(free, Ordering::Release);
+        self.count_bound(&ticket, false);
         self.free.extend(ticket.slots);
         self.free.push(ticket.first);
     }
@@ -271,7 +331,7 @@ impl FrontRing {
 
     /// Takes a request back that nobody has taken.
     pub fn withdraw(&mut self, ticket: Ticket) -> Result<Withdrawal, Poisoned> {
-        let offered = SlotWord::new(State::Queued(None), ticket.generation).encode();
+        let offered = SlotWord::new(State::Queued(ticket.bound_to), ticket.generation).encode();
         let free = SlotWord::new(State::Free, ticket.generation).encode();
         let state = self.region.state(ticket.first);
         if state
@@ -301,7 +361,12 @@ impl FrontRing {
     /// Makes a worker's place as new. Only when no process uses it: before the first, or after the certain death of the
     /// last one and when its outbox has been drained.
     pub fn clear(&mut self, worker: WorkerIndex) {
-        self.workers[worker.get()] = Attached::default();
+        let own = &mut self.workers[worker.get()];
+        *own = Attached {
+            // Of tickets that are still there.
+            bound_slots: own.bound_slots,
+            ..Attached::default()
+        };
         use Own::*;
         for word in [
             Serving,
@@ -315,6 +380,8 @@ impl FrontRing {
             InboxTail,
             InboxHead,
             InboxSleeping,
+            BoundHead,
+            BoundTail,
         ] {
             self.region.own(worker, word).store(0, Ordering::Release);
         }
@@ -328,83 +395,6 @@ impl FrontRing {
     /// How long a worker says that its threads have waited for the GIL since it was started. For people.
     pub fn gil_wait(&self, worker: WorkerIndex) -> Duration {
         Duration::from_nanos(self.region.own(worker, Own::GilWait).load(Ordering::Relaxed))
-    }
-
-    /// Calls `ring` for every thread that has to be woken for the requests in the queue: as many idle workers as there
-    /// are requests, then, for what is left, threads of busy ones. True when more may be wanted in a moment: call again
-    /// then, with `stalled` if the queue has not moved.
-    pub fn wake(&mut self, stalled: bool, mut ring: impl FnMut(WorkerIndex, Rung)) -> Result<bool, Poisoned> {
-        let queued = self.queued()?;
-        if queued == 0 {
-            return Ok(false);
-        }
-        let mut waiting = queued;
-        self.region.fence();
-        let serving = |w: &u16| self.workers[usize::from(*w)].serving;
-        let count = self.region.geometry().workers;
-        let armed = |w, which| {
-            let word = self.region.own(WorkerIndex(w), which);
-            word.load(Ordering::Relaxed) != 0 && word.swap(0, Ordering::AcqRel) != 0
-        };
-        let load = |w| self.region.own(WorkerIndex(w), Own::Load).load(Ordering::Relaxed);
-        let (mut busy, mut coming, mut called) = (false, 0, false);
-        let mut turn = self.turn;
-        for w in (self.turn..count).chain(0..self.turn).filter(serving) {
-            if load(w) != 0 {
-                busy = true;
-            } else if waiting > 0 && armed(w, Own::Leader) {
-                ring(WorkerIndex(w), Rung::Leader);
-                turn = (w + 1) % count;
-                waiting -= 1;
-                called = true;
-            } else {
-                // Not asleep, so on its way to the queue, or rung already.
-                coming += 1;
-            }
-        }
-        self.turn = turn;
-        // What comes for a request needs no busy worker beside it, unless it has not come for too long.
-        waiting = if stalled {
-            waiting.max(1)
-        } else {
-            waiting.saturating_sub(coming)
-        };
-        if waiting == 0 || !busy {
-            // Those who are on their way become busy, and then their second threads may be wanted.
-            return Ok(waiting > 0 && (called || coming > 0));
-        }
-        for w in (0..count).filter(serving) {
-            if waiting > 0 && load(w) != 0 && armed(w, Own::Leader) {
-                ring(WorkerIndex(w), Rung::Leader);
-                waiting -= 1;
-            }
-        }
-        let second = |w: u16| self.region.own(WorkerIndex(w), Own::Second);
-        let overdue = self.region.common(Common::Overdue).load(Ordering::Relaxed) != 0;
-        // Woken, it would leave the request again.
-        let leaves = |w: &u16| {
-            let others = (0..count).filter(serving).filter(|other| other != w).map(load);
-            !overdue && share::leaves(load(*w), others, queued)
-        };
-        let mut held_back = false;
-        while waiting > 0 {
-            let candidate = (0..count)
-                .filter(serving)
-                .filter(|w| {
-                    let need = Need::decode(second(*w).load(Ordering::Relaxed));
-                    let called = need == Some(Need::Waiting) || need.is_some() && stalled;
-                    let comes = called && !leaves(w);
-                    held_back |= need.is_some() && !comes;
-                    comes
-                })
-                .min_by_key(|w| load(*w));
-            let Some(w) = candidate else { break };
-            if armed(w, Own::Second) {
-                ring(WorkerIndex(w), Rung::Second);
-                waiting -= 1;
-            }
-        }
-        Ok(held_back)
     }
 
     /// Says whether a request has waited so long that nobody is to leave it to an idle worker any more.

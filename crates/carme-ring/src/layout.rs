@@ -12,10 +12,16 @@ const APART: usize = 16;
 const APART: usize = 1;
 
 /// Says that this is a region of ours, and of which layout.
-pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"carme\x00\x00\x01");
+pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"carme\x00\x00\x02");
 
 /// Words at the head of a slot, before the request's bytes.
-pub(crate) const PRELUDE: usize = 4 + MAX_EXTENTS / 4;
+pub(crate) const PRELUDE: usize = AFTER + 1;
+
+/// The word of a slot's prelude that says where the app's queue ended when the request was bound to a worker.
+pub(crate) const AFTER: usize = 4 + MAX_EXTENTS / 4;
+
+/// Slots at most that requests bound to one worker may fill.
+const MOST_BOUND: usize = 64;
 
 /// Words of the region that belong to nobody in particular.
 #[derive(Clone, Copy)]
@@ -55,16 +61,25 @@ pub(crate) enum Own {
     InboxHead,
     /// 1 while the thread that reads the inbox sleeps.
     InboxSleeping,
+    /// Entries of what is bound to it that are done with. Anyone may advance it.
+    BoundHead,
+    /// Entries of what is bound to it that were ever written. The front's.
+    BoundTail,
     Count,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
     pub(crate) geometry: Geometry,
-    pub(crate) order_len: usize,
+    order_len: usize,
+    /// Slots that requests bound to one worker may fill, all workers' half together: one that hangs must not have those of
+    /// others. One request may always be bound, whatever it fills.
+    pub(crate) bound_share: usize,
+    bound_len: usize,
     own: usize,
     states: usize,
     order: usize,
+    bound: usize,
     slots: usize,
     slot_stride: usize,
     outboxes: usize,
@@ -79,6 +94,8 @@ impl Layout {
         let workers = usize::from(geometry.workers);
         // Twice the slots: entries of withdrawn requests stay in the order until the head has passed them.
         let order_len = (slots * 2).next_power_of_two();
+        let bound_share = (slots / 2 / workers).clamp(1, MOST_BOUND);
+        let bound_len = (bound_share * 2).next_power_of_two();
         // The odd line keeps the heads of all slots from falling into the same set of the processor's cache.
         let slot_stride = PRELUDE.next_multiple_of(8) + geometry.slot_bytes as usize / 8 + 8;
         let mut end = 0;
@@ -91,15 +108,19 @@ impl Layout {
         let own = place(workers * Own::Count as usize * APART);
         let states = place(slots * 8.min(APART));
         let order = place(order_len);
+        let bound = place(workers * bound_len.next_multiple_of(APART));
         let slot_area = place(slots * slot_stride);
         let outboxes = place(workers * (geometry.outbox_bytes as usize / 8));
         let inboxes = place(workers * (geometry.inbox_bytes as usize / 8));
         Ok(Self {
             geometry,
             order_len,
+            bound_share,
+            bound_len,
             own,
             states,
             order,
+            bound,
             slots: slot_area,
             slot_stride,
             outboxes,
@@ -123,8 +144,14 @@ impl Region {
         &self.words()[self.layout.states + usize::from(slot) * 8.min(APART)]
     }
 
-    pub(crate) fn order(&self, position: u64) -> &AtomicU64 {
-        &self.words()[self.layout.order + (position as usize & (self.layout.order_len - 1))]
+    pub(crate) fn queue_entries(&self) -> &[AtomicU64] {
+        &self.words()[self.layout.order..][..self.layout.order_len]
+    }
+
+    pub(crate) fn bound_entries(&self, worker: WorkerIndex) -> &[AtomicU64] {
+        let len = self.layout.bound_len;
+        let at = self.layout.bound + worker.get() * len.next_multiple_of(APART);
+        &self.words()[at..at + len]
     }
 
     pub(crate) fn prelude(&self, slot: u16) -> &[AtomicU64] {

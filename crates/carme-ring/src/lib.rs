@@ -32,7 +32,7 @@ mod slot;
 mod worker;
 
 pub use byte_ring::{Full, MAX_RECORD};
-pub use front::{Collected, FrontRing, Record, Refused, Rung, Ticket, Withdrawal};
+pub use front::{Collected, FrontRing, Rebound, Record, Refused, Rung, Ticket, Withdrawal};
 pub use geometry::{Geometry, GeometryError, MAX_EXTENTS};
 pub use region::Region;
 pub use worker::{Armed, Corrupt, Inline, Need, Taken, WorkerRing};

@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use crate::atomic::Ordering;
 use crate::byte_ring::{ByteRing, Full, RecordHead};
 use crate::layout::{Common, Own, copy_out};
+use crate::order::Order;
 use crate::region::Region;
 use crate::share;
 use crate::slot::{SlotWord, State};
@@ -104,22 +105,41 @@ impl WorkerRing {
     }
 
     /// Takes the next request, if there is one for this worker: with requests in flight it leaves a new one to a
-    /// worker that has none.
+    /// worker that has none, but for those that are bound to it.
     pub fn take(&self) -> Result<Option<Taken>, Poisoned> {
-        if self.region.waiting() == 0 || self.own(Own::Serving).load(Ordering::Acquire) == 0 {
+        let something = self.region.queue().waiting() > 0 || self.bound().waiting() > 0;
+        if !something || self.own(Own::Serving).load(Ordering::Acquire) == 0 {
             return Ok(None);
         }
         // Counted before it is taken: who sees the request gone also sees this worker busy.
         let before = self.own(Own::Load).fetch_add(1, Ordering::AcqRel);
-        let taken = if self.should_leave(before) {
-            None
-        } else {
-            self.region.take_next(self.index)?
-        };
+        let taken = self.take_first(self.should_leave(before))?;
         if taken.is_none() {
             self.own(Own::Load).fetch_sub(1, Ordering::AcqRel);
         }
         Ok(taken.map(|(slot, generation)| Taken { slot, generation }))
+    }
+
+    fn bound(&self) -> Order<'_> {
+        self.region.bound_to(self.index)
+    }
+
+    /// What came first, of what is bound to this worker and of what is anybody's.
+    fn take_first(&self, leaves: bool) -> Result<Option<(u16, u64)>, Poisoned> {
+        let (queue, bound) = (self.region.queue(), self.bound());
+        if bound.waiting() > 0 && (leaves || bound.is_due()?) {
+            let taken = bound.take(self.index)?;
+            if taken.is_some() || leaves {
+                return Ok(taken);
+            }
+        }
+        if leaves {
+            return Ok(None);
+        }
+        match queue.take(self.index)? {
+            None => bound.take(self.index),
+            taken => Ok(taken),
+        }
     }
 
     /// True when this worker, with `load` requests in flight, leaves what waits to others; see [`share::leaves`].
@@ -127,7 +147,7 @@ impl WorkerRing {
         if load == 0 || self.region.common(Common::Overdue).load(Ordering::Relaxed) != 0 {
             return false;
         }
-        let waiting = self.region.waiting();
+        let waiting = self.region.queue().waiting();
         self.region.fence();
         let others = (0..self.region.geometry().workers)
             .map(WorkerIndex)
@@ -192,8 +212,9 @@ impl WorkerRing {
     fn arm(&self, word: Own) -> Armed {
         self.own(word).store(1, Ordering::Relaxed);
         self.region.fence();
-        let waiting = self.region.waiting() > 0 && self.own(Own::Serving).load(Ordering::Acquire) != 0;
-        if waiting && !self.should_leave(self.load()) {
+        let for_it = self.bound().waiting() > 0
+            || self.region.queue().waiting() > 0 && !self.should_leave(self.load());
+        if for_it && self.own(Own::Serving).load(Ordering::Acquire) != 0 {
             // Nobody need ring; if somebody has already, the bell is heard at the next sleep and does no harm.
             self.own(word).store(0, Ordering::Relaxed);
             return Armed::Look;

@@ -6,8 +6,8 @@
 #![cfg(loom)]
 
 use carme_ring::{
-    Armed, Collected, FrontRing, Geometry, RecordKind, Region, StreamId, Ticket, Withdrawal, WorkerIndex,
-    WorkerRing,
+    Armed, Collected, FrontRing, Geometry, Rebound, RecordKind, Region, StreamId, Ticket, Withdrawal,
+    WorkerIndex, WorkerRing,
 };
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
@@ -66,8 +66,41 @@ fn two_workers_share_two_requests_and_nobody_gets_one_twice() {
 }
 
 #[test]
-fn a_request_never_waits_for_a_worker_that_sleeps_unrung() {
+fn what_is_bound_to_a_worker_and_what_is_anybodys_are_each_taken_once() {
     model(|| {
+        let (mut front, region) = ring();
+        let bound = front.submit_to(WorkerIndex(0), StreamId(1), b"h", b"").unwrap();
+        let anybodys = front.submit(StreamId(2), b"h", b"").unwrap();
+        let other = region.clone();
+        let one = thread::spawn(move || work(&WorkerRing::new(other, WorkerIndex(0))));
+        let here = work(&WorkerRing::new(region, WorkerIndex(1)));
+        let there = one.join().unwrap();
+        assert_eq!(here + there, 2);
+        assert!(matches!(
+            front.collect(bound).unwrap(),
+            Collected::Read(WorkerIndex(0), _)
+        ));
+        assert!(matches!(front.collect(anybodys).unwrap(), Collected::Read(..)));
+    });
+}
+
+/// How the front offers a request.
+type Submit = fn(&mut FrontRing) -> Ticket;
+
+#[test]
+fn a_request_never_waits_for_a_worker_that_sleeps_unrung() {
+    never_waits_for_a_worker_that_sleeps(|front| front.submit(StreamId(1), b"h", b"").unwrap());
+}
+
+#[test]
+fn what_is_bound_to_a_worker_never_waits_while_that_sleeps_unrung() {
+    never_waits_for_a_worker_that_sleeps(|front| {
+        front.submit_to(WorkerIndex(0), StreamId(1), b"h", b"").unwrap()
+    });
+}
+
+fn never_waits_for_a_worker_that_sleeps(submit: Submit) {
+    model(move || {
         let (mut front, region) = ring();
         front.serve(WorkerIndex(1), false);
         let worker = thread::spawn(move || {
@@ -81,7 +114,7 @@ fn a_request_never_waits_for_a_worker_that_sleeps_unrung() {
             let late = if armed == Armed::Look { work(&worker) } else { 0 };
             (done + late, armed)
         });
-        let _ticket = front.submit(StreamId(1), b"h", b"").unwrap();
+        let _ticket = submit(&mut front);
         let mut rung = false;
         front.wake(false, |_, _| rung = true).unwrap();
         let (done, armed) = worker.join().unwrap();
@@ -160,6 +193,34 @@ fn withdrawing_and_taking_agree() {
     });
 }
 
+#[test]
+fn binding_to_somebody_else_and_taking_agree() {
+    for to in [None, Some(WorkerIndex(1))] {
+        model(move || {
+            let (mut front, region) = ring();
+            let ticket = front.submit_to(WorkerIndex(0), StreamId(1), b"h", b"").unwrap();
+            let taker = thread::spawn(move || work(&WorkerRing::new(region, WorkerIndex(0))));
+            let rebound = front.rebind(ticket, to).unwrap();
+            let done = taker.join().unwrap();
+            let left = work(&WorkerRing::new(front.region().clone(), WorkerIndex(1)));
+            assert_eq!(done + left, 1);
+            let ticket = match rebound {
+                Rebound::Done(ticket) => {
+                    assert!(to.is_none() || left == 1, "it is the other one's");
+                    ticket
+                }
+                Rebound::TooLate(ticket) => {
+                    assert_eq!(done, 1);
+                    ticket
+                }
+                Rebound::NoRoom(ticket) => panic!("{ticket:?}"),
+            };
+            assert!(matches!(front.collect(ticket).unwrap(), Collected::Read(..)));
+            assert_eq!(front.free_slots(), 2);
+        });
+    }
+}
+
 /// A worker that dies after `steps` of: take, read, finish.
 fn mortal(worker: &WorkerRing, steps: usize) {
     if steps == 0 {
@@ -215,6 +276,39 @@ fn a_death_loses_no_slot_and_holds_nobody_up() {
             }
             assert!(waiting <= 1 && inherited <= 1);
             assert_eq!(served.load(Ordering::Relaxed) + inherited, 2);
+            assert_eq!(front.free_slots(), 2);
+        });
+    }
+}
+
+#[test]
+fn a_death_leaves_what_was_bound_to_the_worker_to_others() {
+    for steps in 0..4 {
+        model(move || {
+            let (mut front, region) = ring();
+            let ticket = front.submit_to(WorkerIndex(0), StreamId(1), b"h", b"").unwrap();
+            let dying = thread::spawn(move || mortal(&WorkerRing::new(region, WorkerIndex(0)), steps));
+            dying.join().unwrap();
+            // Its death is certain now.
+            match front.collect(ticket).unwrap() {
+                Collected::Queued(ticket) => {
+                    let Rebound::Done(ticket) = front.rebind(ticket, None).unwrap() else {
+                        panic!("nobody else can take it")
+                    };
+                    front.clear(WorkerIndex(0));
+                    assert_eq!(work(&WorkerRing::new(front.region().clone(), WorkerIndex(1))), 1);
+                    assert!(matches!(
+                        front.collect(ticket).unwrap(),
+                        Collected::Read(WorkerIndex(1), _)
+                    ));
+                }
+                Collected::Taken(ticket, WorkerIndex(0)) => {
+                    front.inherit(ticket);
+                    front.clear(WorkerIndex(0));
+                }
+                Collected::Read(WorkerIndex(0), _) => front.clear(WorkerIndex(0)),
+                other => panic!("{other:?}"),
+            }
             assert_eq!(front.free_slots(), 2);
         });
     }

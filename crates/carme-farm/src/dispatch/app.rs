@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use carme_ring::frame::{BodyKind, RequestHead};
-use carme_ring::{FrontRing, Geometry, Poisoned, Refused, Region, StreamId};
+use carme_ring::{FrontRing, Geometry, Poisoned, Region, StreamId};
 use http::HeaderMap;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use super::backlog::Backlogged;
 use super::body::BodyBuffer;
 use super::exchange::{Exchange, Failure, RequestBody};
 use super::overtime::{Hung, TimeLimits};
-use super::streams::{Phase, Stream, Streams};
+use super::streams::{Stream, Streams};
 use super::workers::Attached;
 
 /// What an app's queue may hold.
@@ -42,12 +43,6 @@ pub struct NewApp {
     pub limits: Limits,
 }
 
-pub(super) struct Backlogged {
-    pub(super) id: StreamId,
-    pub(super) head: Vec<u8>,
-    pub(super) body: Bytes,
-}
-
 pub(super) struct State {
     pub(super) limits: Limits,
     /// `None` while a damaged region is being replaced.
@@ -55,6 +50,10 @@ pub(super) struct State {
     pub(super) streams: Streams,
     pub(super) backlog: VecDeque<Backlogged>,
     pub(super) workers: Vec<Option<Attached>>,
+    /// How often a worker has begun to take requests.
+    pub(super) beginnings: u64,
+    /// Requests that were bound to a worker that is gone, and that found no room in the queue since.
+    pub(super) strays: Vec<StreamId>,
     pub(super) scratch: Vec<u8>,
     /// Records between their coming out of the ring and their being taken in; kept for its memory.
     pub(super) records: Vec<carme_ring::Record>,
@@ -116,6 +115,8 @@ impl App {
             streams: Streams::default(),
             backlog: VecDeque::new(),
             workers: (0..new.geometry.workers).map(|_| None).collect(),
+            beginnings: 0,
+            strays: Vec::new(),
             scratch: Vec::new(),
             records: Vec::new(),
             unannounced: 0,
@@ -164,13 +165,21 @@ impl App {
         self.0.geometry.max_inline().saturating_sub(head + 8)
     }
 
-    /// Puts a request into the queue. `headers` have lower-case names and are the ones that the app shall see.
-    pub fn dispatch(&self, mut head: RequestHead<'_>, headers: &HeaderMap, body: RequestBody) -> Exchange {
+    /// Puts a request into the queue. `headers` have lower-case names and are the ones that the app shall see. A client that
+    /// is bound to a worker names its `route`: if that takes requests, it alone gets this one.
+    pub fn dispatch(
+        &self,
+        mut head: RequestHead<'_>,
+        headers: &HeaderMap,
+        body: RequestBody,
+        route: Option<&[u8]>,
+    ) -> Exchange {
         let mut state = self.lock();
         if state.stopping {
             return Exchange::refused(self.clone(), Failure::Stopping);
         }
-        if let Some(longest) = state.wait_in_full_queue() {
+        let to = route.and_then(|route| state.serving_at(route));
+        if let Some(longest) = state.wait_in_full_queue(to) {
             return Exchange::refused(self.clone(), Failure::QueueFull { longest });
         }
         let (bytes, file) = match body {
@@ -191,12 +200,10 @@ impl App {
             &mut encoded,
         );
         let limit = state.limits.response_buffer;
-        let id = state.streams.insert(Stream::new(
-            carme_ring::clock::now(),
-            file,
-            BodyBuffer::new(limit),
-        ));
-        let outcome = state.enqueue(id, encoded, bytes);
+        let mut stream = Stream::new(carme_ring::clock::now(), file, BodyBuffer::new(limit));
+        stream.bound_to = to;
+        let id = state.streams.insert(stream);
+        let outcome = state.enqueue(id, encoded, bytes, to);
         if state.streams.len() == 1 {
             self.0.signals.busy.notify_one();
         }
@@ -222,86 +229,5 @@ impl App {
     /// Requests in the table: waiting, in flight, or with an answer that has not been read to its end.
     pub fn streams(&self) -> usize {
         self.lock().streams.len()
-    }
-}
-
-impl State {
-    /// How long the request that has waited longest has, if as many wait as may.
-    fn wait_in_full_queue(&mut self) -> Option<Duration> {
-        let in_ring = self
-            .ring
-            .as_mut()
-            .and_then(|ring| ring.queued().ok())
-            .unwrap_or(0) as usize;
-        if in_ring + self.backlog.len() < self.limits.queue {
-            return None;
-        }
-        // Withdrawn requests may still have their entries: count exactly, and keep none in the front.
-        self.collect_all();
-        let streams = &self.streams;
-        self.backlog.retain(|next| {
-            streams
-                .get(next.id)
-                .is_some_and(|s| matches!(s.phase, Phase::Backlogged))
-        });
-        let waiting = self.streams.ids();
-        let waiting = waiting
-            .iter()
-            .filter_map(|id| self.streams.get(*id))
-            .filter(|stream| matches!(stream.phase, Phase::Submitted(_) | Phase::Backlogged));
-        let (mut count, now) = (0, carme_ring::clock::now());
-        let mut first = now;
-        for stream in waiting {
-            count += 1;
-            first = first.min(stream.submitted_at);
-        }
-        (count >= self.limits.queue).then(|| Duration::from_nanos(now - first))
-    }
-
-    fn enqueue(&mut self, id: StreamId, head: Vec<u8>, body: Bytes) -> Result<(), Failure> {
-        if self.backlog.is_empty()
-            && let Some(ring) = &mut self.ring
-        {
-            match ring.submit(id, &head, &body) {
-                Ok(ticket) => {
-                    if let Some(stream) = self.streams.get_mut(id) {
-                        stream.phase = Phase::Submitted(ticket);
-                    }
-                    self.scratch = head;
-                    return Ok(());
-                }
-                Err(Refused::TooLarge) => return Err(Failure::TooLarge),
-                Err(Refused::NoSlots) => self.collect_all(),
-                Err(Refused::Poisoned(damage)) => self.damaged(damage),
-            }
-        }
-        self.backlog.push_back(Backlogged { id, head, body });
-        self.submit_backlog();
-        Ok(())
-    }
-
-    /// Moves requests into slots, in order, as far as there are slots.
-    pub(super) fn submit_backlog(&mut self) {
-        while let (Some(next), Some(ring)) = (self.backlog.front(), &mut self.ring) {
-            let waits = |stream: &&mut Stream| matches!(stream.phase, Phase::Backlogged);
-            let Some(stream) = self.streams.get_mut(next.id).filter(waits) else {
-                self.backlog.pop_front();
-                continue;
-            };
-            match ring.submit(next.id, &next.head, &next.body) {
-                Ok(ticket) => {
-                    stream.phase = Phase::Submitted(ticket);
-                    self.unannounced += 1;
-                }
-                Err(Refused::NoSlots) => return,
-                Err(Refused::TooLarge) => {
-                    stream.answer = Some(Err(Failure::TooLarge));
-                    stream.phase = Phase::Ended;
-                    stream.wake();
-                }
-                Err(Refused::Poisoned(damage)) => return self.damaged(damage),
-            }
-            self.backlog.pop_front();
-        }
     }
 }

@@ -7,12 +7,16 @@
 //! - A slow reader of a response holds up nobody: what it has not read waits in memory, then in a temporary file.
 //! - Nothing waits without bound for an app that hangs: [`TimeLimits`].
 //! - Nothing grows without bound, and requests that find no room wait in order.
+//! - A request whose client is bound to a worker goes to that one, or to anybody if it is gone; a worker that hangs keeps
+//!   nobody waiting but its own clients.
 //!
 //! Everything runs on the front's one thread; the lock is there for the supervisor's threads.
 
 mod app;
+mod backlog;
 mod bell;
 mod body;
+mod bound;
 mod census;
 mod exchange;
 mod hooks;

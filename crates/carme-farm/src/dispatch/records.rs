@@ -18,7 +18,7 @@ impl State {
                 self.drain(WorkerIndex(index as u16));
             }
         }
-        if !self.backlog.is_empty() {
+        if self.has_backlog() {
             self.submit_backlog();
         }
     }

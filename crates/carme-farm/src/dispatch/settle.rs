@@ -3,16 +3,25 @@
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use carme_ring::{Collected, InboxMessage, Poisoned, Rung, StreamId, Withdrawal, clock};
+use carme_ring::{Collected, InboxMessage, Poisoned, Rung, StreamId, Withdrawal, WorkerIndex, clock};
 
 use super::app::State;
 use super::body::Aborted;
 use super::exchange::{Account, Answer, Failure};
 use super::streams::Phase;
-use super::workers::identified;
+use super::workers::{Attached, identified};
 
 /// Requests after which workers are woken although the runtime has not come to rest.
 const BATCH: u32 = 32;
+
+fn ring_for(workers: &[Option<Attached>], worker: WorkerIndex, which: Rung) {
+    if let Some(Some(attached)) = workers.get(worker.get()) {
+        match which {
+            Rung::Leader => attached.leader.ring(),
+            Rung::Second => attached.second.ring(),
+        }
+    }
+}
 
 impl State {
     pub(super) fn after_submit(&mut self) {
@@ -32,14 +41,7 @@ impl State {
         self.unannounced = 0;
         let Some(ring) = &mut self.ring else { return };
         let workers = &self.workers;
-        let woken = ring.wake(stalled, |worker, which| {
-            if let Some(Some(attached)) = workers.get(worker.get()) {
-                match which {
-                    Rung::Leader => attached.leader.ring(),
-                    Rung::Second => attached.second.ring(),
-                }
-            }
-        });
+        let woken = ring.wake(stalled, |worker, which| ring_for(workers, worker, which));
         let head = ring.passed();
         if self.overdue && self.ticked_at != Some(head) {
             self.overdue = false;
@@ -58,11 +60,13 @@ impl State {
     /// A moment after a wake-up was held back: if the queue has not moved, it is not held back any longer.
     pub(super) fn look_for_stall(&mut self) {
         let Some(ring) = &mut self.ring else { return };
+        let workers = &self.workers;
+        ring.wake_held_back(|worker, which| ring_for(workers, worker, which));
         match ring.queued() {
             Ok(waiting) => {
                 let moved = self.stalled_at != Some(ring.passed());
                 self.stalled_at = None;
-                if waiting > 0 {
+                if waiting > 0 || ring.bound_waits() {
                     self.wake_workers(!moved);
                 }
             }
@@ -78,10 +82,16 @@ impl State {
         let streams = self.streams.ids();
         self.end_waits(&streams);
         self.end_overtime(&streams);
+        self.bring_strays_in();
         self.submit_backlog();
         if let Some(ring) = &mut self.ring {
             match ring.queued() {
-                Ok(0) => self.ticked_at = None,
+                Ok(0) => {
+                    self.ticked_at = None;
+                    if ring.bound_waits() {
+                        self.wake_workers(true);
+                    }
+                }
                 Ok(_) => {
                     let head = ring.passed();
                     if self.ticked_at == Some(head) {
@@ -217,6 +227,8 @@ impl State {
             self.end_untaken(id, failure);
         }
         self.backlog.clear();
+        let attached = self.workers.iter_mut().flatten();
+        attached.for_each(|attached| attached.backlog.clear());
     }
 
     pub(super) fn poll_answer(

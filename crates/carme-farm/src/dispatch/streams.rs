@@ -29,6 +29,8 @@ pub(super) enum Phase {
 pub(super) struct Stream {
     pub(super) phase: Phase,
     pub(super) worker: Option<(WorkerIndex, Identity)>,
+    /// The worker that alone may take it; `None`: whoever comes first.
+    pub(super) bound_to: Option<WorkerIndex>,
     pub(super) submitted_at: u64,
     pub(super) taken_at: u64,
     /// When the last part of its answer came.
@@ -55,6 +57,7 @@ impl Stream {
         Self {
             phase: Phase::Backlogged,
             worker: None,
+            bound_to: None,
             submitted_at,
             taken_at: 0,
             last_piece_at: 0,
@@ -80,6 +83,11 @@ impl Stream {
                 None
             }
         }
+    }
+
+    /// As far as is known, nobody has taken it.
+    pub(super) fn waits(&self) -> bool {
+        matches!(self.phase, Phase::Submitted(_) | Phase::Backlogged)
     }
 
     pub(super) fn wake(&mut self) {

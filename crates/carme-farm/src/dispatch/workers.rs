@@ -10,6 +10,7 @@ use carme_ring::os::borrow;
 use carme_ring::{Collected, FrontRing, InboxMessage, Poisoned, Region, StreamId, WorkerIndex, clock};
 
 use super::app::{App, State};
+use super::backlog::Backlogged;
 use super::bell::FrontBell;
 use super::body::Aborted;
 use super::exchange::{Failure, Identity};
@@ -30,6 +31,10 @@ pub(super) struct Attached {
     pub(super) is_hung: bool,
     /// When it was first asked whether it has only such requests.
     pub(super) waited_for_since: Option<u64>,
+    /// It takes requests, and was the so manieth to begin with that.
+    pub(super) serving: Option<u64>,
+    /// Requests for it alone that found no room in the ring.
+    pub(super) backlog: VecDeque<Backlogged>,
 }
 
 /// A worker with its identity, if there is one in this place.
@@ -78,6 +83,8 @@ impl App {
             owed: VecDeque::new(),
             is_hung: false,
             waited_for_since: None,
+            serving: None,
+            backlog: VecDeque::new(),
         };
         self.lock().workers[worker.get()] = Some(attached);
         Ok(())
@@ -88,6 +95,11 @@ impl App {
         let mut state = self.lock();
         if let Some(ring) = &mut state.ring {
             ring.serve(worker, serving);
+        }
+        if serving {
+            state.begins(worker);
+        } else {
+            state.release_bound_to(worker);
         }
         state.settle();
     }
@@ -155,8 +167,12 @@ impl App {
     pub fn renew(&self) -> std::io::Result<()> {
         let ring = FrontRing::new(Arc::new(Region::create(self.geometry())?));
         let mut state = self.lock();
-        state.workers.iter_mut().for_each(|w| *w = None);
+        for place in 0..state.workers.len() {
+            state.release_bound_to(WorkerIndex(place as u16));
+            state.workers[place] = None;
+        }
         state.ring = Some(ring);
+        state.strays.clear();
         state.damage = None;
         state.hung.clear();
         state.stalled_at = None;
@@ -242,6 +258,7 @@ impl State {
                 self.fail(id);
             }
         }
+        self.release_bound_to(worker);
         if let Some(ring) = &mut self.ring {
             ring.clear(worker);
         }

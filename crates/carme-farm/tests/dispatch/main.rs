@@ -9,6 +9,7 @@ use carme_farm::dispatch::{AnswerBody, Census, Failure, Limits, RequestBody};
 use carme_ring::control::ToWorker;
 use carme_ring::{RecordKind, StreamId, WINDOW, WorkerIndex, flags};
 
+mod bound;
 mod overtime;
 mod worker;
 use worker::*;

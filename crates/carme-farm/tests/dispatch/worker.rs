@@ -69,6 +69,11 @@ pub(crate) struct TestWorker {
 
 /// A worker in a place of the app, serving; it is the test's to drive. The receiver keeps its connection open.
 pub(crate) fn attach(app: &App, place: u16) -> (TestWorker, ControlReceiver) {
+    attach_as(app, place, &format!("test_{place}"))
+}
+
+/// The same with this route.
+pub(crate) fn attach_as(app: &App, place: u16, route: &str) -> (TestWorker, ControlReceiver) {
     let index = WorkerIndex(place);
     let invitation = Invitation::new().unwrap();
     let connect = invitation.for_thread().unwrap();
@@ -104,7 +109,7 @@ pub(crate) fn attach(app: &App, place: u16) -> (TestWorker, ControlReceiver) {
         interface: Interface::Wsgi,
         threads: 1,
         switch_interval_us: 1000,
-        route: format!("test_{place}"),
+        route: route.to_owned(),
         multiprocess: true,
     };
     let region = app.region().unwrap();
@@ -119,7 +124,7 @@ pub(crate) fn attach(app: &App, place: u16) -> (TestWorker, ControlReceiver) {
     .unwrap();
     let worker = worker.join().unwrap();
     let identity = Identity {
-        route: format!("test_{place}").into(),
+        route: route.into(),
         pid: 4000 + u32::from(place),
         seat: place,
     };
@@ -194,9 +199,18 @@ pub(crate) fn head(status: u16, headers: &[(&str, &str)]) -> Vec<u8> {
 }
 
 pub(crate) fn submit(app: &App, path: &str, body: RequestBody) -> Exchange {
+    dispatch(app, path, body, None)
+}
+
+/// A request whose client is bound to the worker with this route.
+pub(crate) fn submit_to(app: &App, route: &str, path: &str) -> Exchange {
+    dispatch(app, path, RequestBody::Empty, Some(route.as_bytes()))
+}
+
+fn dispatch(app: &App, path: &str, body: RequestBody, route: Option<&[u8]>) -> Exchange {
     let mut head = RequestHead::new(Version::Http11, Scheme::Http);
     (head.method, head.path) = (b"GET", path.as_bytes());
-    app.dispatch(head, &HeaderMap::new(), body)
+    app.dispatch(head, &HeaderMap::new(), body, route)
 }
 
 pub(crate) async fn whole(exchange: &mut Exchange) -> Bytes {

@@ -113,7 +113,13 @@ impl Application for Fake {
         16 * 1024 - head
     }
 
-    fn dispatch(&self, head: RequestHead<'_>, headers: &HeaderMap, body: RequestBody) -> FakeExchange {
+    fn dispatch(
+        &self,
+        head: RequestHead<'_>,
+        headers: &HeaderMap,
+        body: RequestBody,
+        _route: Option<&[u8]>,
+    ) -> FakeExchange {
         self.events.dispatched.fetch_add(1, Ordering::SeqCst);
         let seen = Seen::new(&head, headers, &body);
         self.events.seen.lock().unwrap().push(seen);

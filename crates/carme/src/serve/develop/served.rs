@@ -50,16 +50,22 @@ impl Application for Served {
         self.app.max_inline_body(head)
     }
 
-    fn dispatch(&self, head: RequestHead<'_>, headers: &HeaderMap, body: RequestBody) -> ServedExchange {
+    fn dispatch(
+        &self,
+        head: RequestHead<'_>,
+        headers: &HeaderMap,
+        body: RequestBody,
+        route: Option<&[u8]>,
+    ) -> ServedExchange {
         let Some(live) = &self.live else {
-            return ServedExchange::Farm(self.app.dispatch(head, headers, body));
+            return ServedExchange::Farm(self.app.dispatch(head, headers, body, route));
         };
         if let Some(own) = own_answer(live, &head, headers) {
             return ServedExchange::Own(own);
         }
         let tag = wants_page(head.method, headers)
             .then(|| Bytes::from(page::tag(head.script_name, Some(&live.version()))));
-        let exchange = self.app.dispatch(head, headers, body);
+        let exchange = self.app.dispatch(head, headers, body, route);
         match tag {
             Some(tag) => ServedExchange::Tagged(Box::new(Tagged {
                 exchange,
