@@ -86,3 +86,17 @@ pub(super) fn names(headers: &HeaderMap, field: &HeaderName, wanted: &str) -> bo
         name.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes())
     })
 }
+
+/// The field in one line.
+pub(super) fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let mut lines = headers.get_all(name).iter().cloned();
+    let (first, second) = (lines.next()?, lines.next());
+    drop(lines);
+    match second {
+        None => Some(first),
+        Some(_) => {
+            let members: Vec<&[u8]> = list::members(&headers.get_all(name)).collect();
+            HeaderValue::from_bytes(&members.join(&b", "[..])).ok()
+        }
+    }
+}

@@ -1,8 +1,9 @@
-//! What becomes of a request's head on its way to a member. Pure: no I/O, no clock.
+//! What becomes of heads: a request's on its way to a member, and its answer's on the way back. Pure: no I/O, no clock.
 //!
 //! What clients and members write is foreign. What comes out is always a sound head: a target without spaces and control
 //! characters, nothing in it that concerns another connection, and no path that leaves the location it was found at.
 
+mod cookies;
 mod forwarded;
 mod hop_by_hop;
 mod identity;
@@ -10,6 +11,8 @@ mod list;
 mod passing;
 mod path;
 mod request;
+mod response;
+mod reverse;
 #[cfg(test)]
 mod tests;
 mod upgrade;
@@ -19,4 +22,6 @@ pub use identity::Identity;
 pub use passing::{ErrorOverride, Passing, Reverse, ReverseFrom, Via};
 pub use path::normal_path;
 pub use request::{Asked, Refused, request};
+pub use response::{Answered, keep_for_error_page, response};
+pub use reverse::Origin;
 pub use upgrade::passes_upgrade;

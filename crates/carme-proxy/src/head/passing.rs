@@ -33,7 +33,7 @@ pub struct Passing {
 pub struct Reverse {
     /// What it begins with.
     pub from: ReverseFrom,
-    /// What takes the place of that: a path of this server, or a whole URL.
+    /// What takes the place of that: a path of this server.
     pub to: String,
 }
 
@@ -42,7 +42,7 @@ pub struct Reverse {
 pub enum ReverseFrom {
     /// A path at any member of the location's balancer, after the member's own.
     Members(String),
-    /// An address as it is.
+    /// An address as it is; with a slash at its beginning a path, at whatever host.
     Url(String),
 }
 
@@ -66,7 +66,7 @@ pub enum ErrorOverride {
     /// None.
     #[default]
     Off,
-    /// Every status from 400 on.
+    /// Every error: 400 to 599.
     All,
     /// These.
     Statuses(Vec<u16>),

@@ -128,12 +128,13 @@ pub(super) fn at_member(
         true => raw_below(asked),
         false => None,
     };
-    let query = asked.target.query();
-    let is_as_written = match raw {
-        Some(raw) => raw.bytes().all(is_visible),
-        None => matches!(path, Cow::Borrowed(_)) && is_canonical(below.as_bytes()),
+    let (below, is_sound) = match raw {
+        Some(raw) => (raw, raw.bytes().all(is_visible)),
+        None => (below, is_canonical(below.as_bytes())),
     };
-    if is_as_written
+    let query = asked.target.query();
+    if is_sound
+        && below.len() + asked.location.len() == asked.target.path().len()
         && is_same_base(passing, endpoint, asked)
         && query.is_none_or(|query| query.bytes().all(is_visible))
     {
@@ -195,6 +196,9 @@ fn raw_below<'a>(asked: &Asked<'a>) -> Option<&'a str> {
     if !matches!(below.as_bytes(), [] | [b'/', ..]) {
         return None;
     }
+    // Apache takes all slashes at the seam for one.
+    let seam = below.len() - below.trim_start_matches('/').len();
+    let below = &below[seam.saturating_sub(1)..];
     (below.is_empty() || normal_path(below).is_ok()).then_some(below)
 }
 

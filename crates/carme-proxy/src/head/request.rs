@@ -4,7 +4,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Version};
 
-use super::hop_by_hop::{self, remove_hop_by_hop};
+use super::hop_by_hop::{self, joined, remove_hop_by_hop};
 use super::passing::{Passing, Via};
 use super::{forwarded, list, path};
 use crate::endpoint::{Endpoint, Protocol};
@@ -95,12 +95,21 @@ pub fn request(
     if passing.forwarded_headers {
         forwarded::add(&passing.identity, asked, headers);
     }
-    if (!passing.preserve_host || !headers.contains_key(header::HOST))
-        && let Ok(host) = HeaderValue::from_str(&endpoint.authority)
-    {
-        headers.insert(header::HOST, host);
-    }
+    set_host(passing, endpoint, headers);
     Ok(target)
+}
+
+/// The client's, for a client without one this server's name, or the member's.
+fn set_host(passing: &Passing, endpoint: &Endpoint, headers: &mut HeaderMap) {
+    let host = match (passing.preserve_host, &passing.identity.server) {
+        (true, _) if headers.contains_key(header::HOST) => return,
+        (true, Some(server)) => Some(server.clone()),
+        _ => HeaderValue::from_str(&endpoint.authority).ok(),
+    };
+    match host {
+        Some(host) => headers.insert(header::HOST, host),
+        None => headers.remove(header::HOST),
+    };
 }
 
 fn count_forwards(headers: &mut HeaderMap) -> Result<(), Refused> {
@@ -150,21 +159,7 @@ fn set_connection(endpoint: &Endpoint, asked: &Asked<'_>, headers: &mut HeaderMa
     }
 }
 
-/// The field in one line.
-fn joined(headers: &mut HeaderMap, name: &header::HeaderName) -> Option<HeaderValue> {
-    let mut lines = headers.get_all(name).iter().cloned();
-    let (first, second) = (lines.next()?, lines.next());
-    drop(lines);
-    match second {
-        None => Some(first),
-        Some(_) => {
-            let members: Vec<&[u8]> = list::members(&headers.get_all(name)).collect();
-            HeaderValue::from_bytes(&members.join(&b", "[..])).ok()
-        }
-    }
-}
-
-pub(super) fn add_via(passing: &Passing, version: Version, headers: &mut HeaderMap) {
+fn add_via(passing: &Passing, version: Version, headers: &mut HeaderMap) {
     if passing.via == Via::Block {
         headers.remove(header::VIA);
     } else if let Some(via) = passing.identity.via(passing.via, version) {

@@ -167,7 +167,12 @@ fn whose_host() {
         Some("host: app1.internal:9001")
     );
     assert_eq!(host(keeping, &["Host: a:81"]).as_deref(), Some("host: a:81"));
-    assert_eq!(host(keeping, &[]).as_deref(), Some("host: app1.internal:9001"));
+    assert_eq!(host(keeping, &[]).as_deref(), Some("host: www.example.com"));
+    let unnamed: Change = |passing, _, _| {
+        passing.preserve_host = true;
+        passing.identity = Identity::new("", None);
+    };
+    assert_eq!(host(unnamed, &[]).as_deref(), Some("host: app1.internal:9001"));
 }
 
 #[test]
