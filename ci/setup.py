@@ -136,7 +136,7 @@ def _windows(setup, install):
 # (program, Debian's package, what is skipped without it). `apache2` would start a server of its own; its program alone
 # does not.
 PEERS = [
-    ("apache2", "apache2-bin", "the comparison of log lines with Apache's"),
+    ("apache2", "apache2-bin", "what is compared with Apache: log lines, balancing"),
     ("goaccess", "goaccess", "reading the log with GoAccess"),
     ("awstats.pl", "awstats", "reading the log with AWStats"),
     ("haproxy", "haproxy", "what comes through a real proxy"),

@@ -167,6 +167,16 @@ impl Client {
         Ok(response)
     }
 
+    /// Whether something comes within this time, or the connection's end.
+    pub fn has_more(&mut self, within: Duration) -> bool {
+        let socket = self.stream.get_ref();
+        let mut byte = [0];
+        let waits = socket.set_read_timeout(Some(within)).is_ok();
+        let found = !self.stream.buffer().is_empty() || (waits && socket.peek(&mut byte).is_ok());
+        let _ = socket.set_read_timeout(Some(PATIENCE));
+        found
+    }
+
     /// Everything until the connection is closed.
     pub fn rest(&mut self) -> io::Result<Vec<u8>> {
         let mut rest = Vec::new();

@@ -2,8 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(target_os = "linux")]
+pub mod apache;
 pub mod client;
 pub mod logged;
+pub mod member;
 pub mod process;
 pub mod prometheus;
 pub mod python;
