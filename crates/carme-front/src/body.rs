@@ -33,7 +33,7 @@ pub(crate) struct BodyLimits {
 }
 
 /// How long the next piece of a body is waited for: neither silence nor a drip may hold a connection.
-struct Patience {
+pub(crate) struct Patience {
     timeout: Duration,
     rate: u64,
     /// Since the body was first waited for.
@@ -41,7 +41,16 @@ struct Patience {
 }
 
 impl Patience {
-    fn left(&mut self, received: u64) -> Duration {
+    /// `rate`: bytes a second on average, `timeout` not counted; 0 for any.
+    pub(crate) fn new(timeout: Duration, rate: u64) -> Self {
+        Patience {
+            timeout,
+            rate,
+            begun: None,
+        }
+    }
+
+    pub(crate) fn left(&mut self, received: u64) -> Duration {
         if self.rate == 0 {
             return self.timeout;
         }
@@ -89,11 +98,7 @@ pub(crate) async fn read(
     let mut gathered = Gathered::None;
     let mut total = 0_u64;
     let mut file = None;
-    let mut patience = Patience {
-        timeout: limits.timeout,
-        rate: limits.rate,
-        begun: None,
-    };
+    let mut patience = Patience::new(limits.timeout, limits.rate);
     while let Some(piece) = next(&mut body, &mut patience, total, trailers.as_deref_mut()).await? {
         total += piece.len() as u64;
         if total > limits.bytes {
@@ -206,7 +211,7 @@ async fn next(
 }
 
 /// What a broken body means: the guard's refusal, hyper's own, or a client that has gone.
-fn cause(error: hyper::Error) -> BodyError {
+pub(crate) fn cause(error: hyper::Error) -> BodyError {
     let io = error
         .source()
         .and_then(|source| source.downcast_ref::<io::Error>());

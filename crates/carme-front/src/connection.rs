@@ -20,6 +20,7 @@ use crate::guard::{Awoken, Guard, ROOM_BYTES, Refusal, STACK_FIELDS};
 use crate::service;
 use crate::state::{ABORT, ConnectionState, DRAIN, OVERDUE, Phase};
 use crate::transport::Transport;
+use crate::tunnel;
 
 /// hyper's buffers for one connection grow up to this.
 const BUFFER_BYTES: usize = 2 * ROOM_BYTES;
@@ -114,7 +115,14 @@ where
     })
     .await;
     match ended {
-        Ended::Over(Ok(())) => None,
+        Ended::Over(Ok(())) => {
+            if let Some(switched) = state.take_switched() {
+                let parts = hyper.into_parts();
+                let (io, unread) = parts.io.into_inner().into_tunnel(&parts.read_buf);
+                Box::pin(tunnel::run(io, unread, switched, state)).await;
+            }
+            None
+        }
         Ended::Over(Err(error)) => {
             if error.is_parse() {
                 tracing::warn!(client = %state.ends.client_text(), "the front's two parsers disagree: {error}");

@@ -67,6 +67,7 @@ mod page;
 mod page_cache;
 mod patience;
 mod policy;
+mod proxying;
 mod record;
 mod refused;
 mod request_id;
@@ -80,6 +81,7 @@ mod state;
 mod tls;
 mod trace;
 mod transport;
+mod tunnel;
 
 pub use carme_tls::Tls;
 
@@ -96,6 +98,7 @@ pub use location::Location;
 pub use metrics::Metrics;
 pub use monitor::{Insight, Monitor, Readiness};
 pub use policy::Policy;
+pub use proxying::{HashKey, Proxied};
 pub use server::{DoorId, Drained, Server, serve};
 pub use shutdown::Shutdown;
 pub use site::{AccessLog, Https, Limits, Site, SiteOptions};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::files::Files;
 use crate::local::{Fixed, Redirect};
 use crate::policy::Policy;
+use crate::proxying::Proxied;
 
 /// A host, a path prefix and what answers below it.
 #[derive(Debug, Clone)]
@@ -25,6 +26,7 @@ pub(crate) enum Answerer<A> {
     Files(Arc<Files>),
     Redirect(Redirect),
     Fixed(Fixed),
+    Balancer(Proxied),
 }
 
 /// Which names a location answers to.
@@ -85,6 +87,11 @@ impl<A> Location<A> {
     /// Always the same answer.
     pub fn fixed(path: &str, fixed: Fixed) -> Self {
         Self::of(path, Answerer::Fixed(fixed))
+    }
+
+    /// Members of a balancer answer.
+    pub fn balanced(path: &str, proxied: Proxied) -> Self {
+        Self::of(path, Answerer::Balancer(proxied))
     }
 
     fn of(path: &str, answerer: Answerer<A>) -> Self {

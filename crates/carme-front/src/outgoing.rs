@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use carme_proxy::ResponseBody;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::app::Exchange;
@@ -37,6 +38,8 @@ pub(crate) enum Content<E> {
     Stream { exchange: E, left: Option<u64> },
     /// From a file.
     File(FileBody),
+    /// From a member of a balancer.
+    Passed(Box<ResponseBody>),
     /// All that can be sent was given to hyper.
     Cut(Option<Truncated>),
 }
@@ -48,6 +51,8 @@ pub(crate) enum Truncated {
     Short(u64),
     #[error("{0}")]
     Aborted(carme_farm::dispatch::Aborted),
+    #[error("{0}")]
+    Member(carme_proxy::BrokenOff),
     #[error("the file of the response cannot be read: {0}")]
     File(io::Error),
     #[error("the response cannot be compressed: {0}")]
@@ -60,6 +65,7 @@ impl<E: Exchange> Outgoing<E> {
             Content::Empty => true,
             Content::File(file) => file.left() == 0,
             Content::Stream { left, .. } => *left == Some(0),
+            Content::Passed(body) => body.is_end_stream(),
             Content::Whole(_) | Content::Short { .. } | Content::Cut(_) => false,
         };
         Outgoing {
@@ -68,6 +74,17 @@ impl<E: Exchange> Outgoing<E> {
             is_compressed: false,
             complete,
             record: Some(record),
+        }
+    }
+
+    /// Nothing, and nothing to be told of it: somebody else has the record.
+    pub(crate) fn unrecorded() -> Self {
+        Outgoing {
+            content: Content::Empty,
+            compressing: None,
+            is_compressed: false,
+            complete: true,
+            record: None,
         }
     }
 
@@ -140,6 +157,32 @@ impl<E: Exchange> Outgoing<E> {
         }
     }
 
+    fn poll_passed(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, Truncated>>> {
+        let Content::Passed(body) = &mut self.content else {
+            return Poll::Ready(None);
+        };
+        match ready!(Pin::new(&mut **body).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                self.complete = body.is_end_stream();
+                Poll::Ready(match frame.into_data() {
+                    Ok(piece) => {
+                        self.account(piece.len());
+                        Some(Ok(Frame::data(Piece::Bytes(piece))))
+                    }
+                    Err(frame) => frame
+                        .into_trailers()
+                        .ok()
+                        .map(|trailers| Ok(Frame::trailers(trailers))),
+                })
+            }
+            Some(Err(broken)) => self.cut(cx, Truncated::Member(broken)),
+            None => {
+                self.complete = true;
+                Poll::Ready(None)
+            }
+        }
+    }
+
     fn take_account(&mut self) {
         if let (Content::Stream { exchange, .. }, Some(record)) = (&self.content, &mut self.record) {
             record.account = Some(exchange.account());
@@ -167,6 +210,7 @@ impl<E: Exchange> Outgoing<E> {
                 Poll::Ready(Some(Ok(Frame::data(Piece::Bytes(bytes)))))
             }
             Content::Stream { .. } => self.poll_stream(cx),
+            Content::Passed(_) => self.poll_passed(cx),
             Content::Cut(why) => Poll::Ready(why.take().map(Err)),
             Content::File(file) => {
                 // Whoever compresses wants the bytes.
@@ -250,6 +294,7 @@ impl<E: Exchange> Body for Outgoing<E> {
         match &self.content {
             Content::Empty => true,
             Content::Stream { left, .. } => *left == Some(0),
+            Content::Passed(body) => body.is_end_stream(),
             Content::File(file) => file.left() == 0,
             Content::Whole(_) | Content::Short { .. } | Content::Cut(_) => false,
         }
@@ -264,6 +309,7 @@ impl<E: Exchange> Body for Outgoing<E> {
             Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Content::Stream { left: Some(left), .. } => SizeHint::with_exact(*left),
             Content::File(file) => SizeHint::with_exact(file.left()),
+            Content::Passed(body) => body.size_hint(),
             // The length is in the header, and hyper must find the body shorter than that.
             Content::Short { .. } | Content::Cut(_) | Content::Stream { left: None, .. } => {
                 SizeHint::default()

@@ -2,12 +2,13 @@
 //! without one, whatever future is dropped where.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use carme_farm::dispatch::Account;
 use carme_log::{ConnectionStatus, Fields, RequestLine};
+use carme_proxy::Attempts;
 use carme_ring::frame::Scheme;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 
@@ -57,10 +58,13 @@ pub(crate) struct Record {
     pub(crate) status: u16,
     /// Bytes of the response's body that hyper was given.
     pub(crate) body_bytes: u64,
-    /// Head and body; of a chunked one see `chunked`.
+    /// Head and body, but for what is in `counted`.
     pub(crate) bytes_in: u64,
-    chunked: Option<Arc<AtomicU64>>,
+    /// Of a body that is counted as it comes.
+    counted: Option<Arc<AtomicU64>>,
     pub(crate) account: Option<Account>,
+    /// What became of it at the members of a balancer.
+    pub(crate) attempts: Option<Box<Mutex<Attempts>>>,
     /// Whose request it is, once that is known; see [`crate::Application::number`].
     pub(crate) app: Option<u16>,
     /// Its part of a trace, if it has one.
@@ -136,8 +140,9 @@ impl Record {
             status: 0,
             body_bytes: 0,
             bytes_in: head.len as u64,
-            chunked: head.chunked,
+            counted: head.chunked,
             account: None,
+            attempts: None,
             app: None,
             trace: None,
             policy,
@@ -151,8 +156,23 @@ impl Record {
 
     /// All bytes of the request, as they came.
     fn received(&self) -> u64 {
-        let chunked = self.chunked.as_ref().map_or(0, |count| count.load(Relaxed));
-        self.bytes_in + chunked
+        let counted = self.counted.as_ref().map_or(0, |count| count.load(Relaxed));
+        self.bytes_in + counted
+    }
+
+    /// What is known of the members becomes the request's variables, as `mod_proxy_balancer` has it.
+    pub(crate) fn note_attempts(&mut self) {
+        if let Some(attempts) = &mut self.attempts {
+            let attempts = attempts.get_mut().unwrap_or_else(PoisonError::into_inner);
+            for (name, value) in attempts.variables.drain(..) {
+                self.environment.set(name, value);
+            }
+        }
+    }
+
+    /// The request's body is counted there, as it comes.
+    pub(crate) fn count_body(&mut self, count: Arc<AtomicU64>) {
+        self.counted = Some(count);
     }
 
     /// The response's head is on its way to the socket.
@@ -260,6 +280,14 @@ impl Record {
         let account = self.account.as_ref();
         let worker = account.and_then(|account| account.worker.as_ref());
         let known = |time: Duration| worker.map(|_| time);
+        let attempts = self.attempts.as_ref().map(|attempts| {
+            let attempts = attempts.lock().unwrap_or_else(PoisonError::into_inner);
+            attempts.clone()
+        });
+        let attempts = attempts.as_ref();
+        let route = attempts
+            .and_then(|attempts| attempts.member.as_ref())
+            .and_then(|member| str::from_utf8(&member.route).ok());
         let record = carme_log::Record {
             client: self.client().map(|client| client.address),
             peer: connection.ends.peer,
@@ -283,12 +311,18 @@ impl Record {
                 .unwrap_or(SystemTime::UNIX_EPOCH),
             duration,
             first_byte: self.first_byte,
-            queue_time: account.map(|account| account.queued),
-            worker_time: account.and_then(|account| known(account.worked)),
-            route: worker.map(|worker| &*worker.route),
+            queue_time: account
+                .map(|account| account.queued)
+                .or(attempts.map(|attempts| attempts.waited)),
+            worker_time: account
+                .and_then(|account| known(account.worked))
+                .or(attempts.and_then(Attempts::answered_in)),
+            route: worker.map(|worker| &*worker.route).or(route),
             worker_pid: worker.map(|worker| worker.pid),
-            attempts: account.map(|_| u32::from(worker.is_some())),
-            handler: account.map(|_| "app"),
+            attempts: account
+                .map(|_| u32::from(worker.is_some()))
+                .or(attempts.map(|attempts| attempts.number)),
+            handler: account.map(|_| "app").or(attempts.map(|_| "proxy-server")),
             file: None,
             request_id: Some(self.id.as_str()),
             connection: match (sent, self.close) {
@@ -312,6 +346,7 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        self.note_attempts();
         if self.fate == Fate::Open {
             if self.connection.written() == 0 || self.status == 0 {
                 self.status = CLIENT_LEFT;

@@ -5,6 +5,7 @@ use carme_farm::dispatch::{Answer, AnswerBody};
 use carme_ring::frame::Scheme;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
+use http_body::Body;
 use hyper::ext::ReasonPhrase;
 
 use crate::app::Exchange;
@@ -87,12 +88,7 @@ pub(crate) fn fault<E: Exchange>(mut record: Box<Record>, fault: &Fault) -> Resp
     if !record.common.access_logs.is_empty() {
         record.reason = Some(fault.reason.clone());
     }
-    let mut response = Response::new(());
-    *response.status_mut() = fault.status;
-    let (content_type, page) = page::of(&record, fault.status);
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, content_type);
-    headers.insert(header::VARY, const { HeaderValue::from_static("Accept") });
+    let mut headers = HeaderMap::new();
     if fault.status == StatusCode::METHOD_NOT_ALLOWED {
         // Only files know which methods there are.
         headers.insert(header::ALLOW, const { HeaderValue::from_static("GET, HEAD") });
@@ -100,6 +96,22 @@ pub(crate) fn fault<E: Exchange>(mut record: Box<Record>, fault: &Fault) -> Resp
     if let Some(seconds) = fault.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
+    page(record, fault.status, headers)
+}
+
+/// The server's own page for this status, with these fields besides its own.
+pub(crate) fn page<E: Exchange>(
+    record: Box<Record>,
+    status: StatusCode,
+    fields: HeaderMap,
+) -> Response<Outgoing<E>> {
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    let (content_type, page) = page::of(&record, status);
+    let headers = response.headers_mut();
+    *headers = fields;
+    headers.insert(header::CONTENT_TYPE, content_type);
+    headers.insert(header::VARY, const { HeaderValue::from_static("Accept") });
     let content = if record.method == Method::HEAD {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(page.len()));
         Content::Empty
@@ -161,11 +173,22 @@ fn compressing<E: Exchange>(
         Content::Whole(bytes) => Some(bytes.len() as u64),
         Content::File(file) => Some(file.left()),
         Content::Stream { left, .. } => *left,
+        Content::Passed(body) => body.size_hint().exact(),
         Content::Empty if record.method == Method::HEAD => None,
         Content::Empty => Some(0),
     };
     let asked = (&record.method, &record.headers);
     compress.begin(asked, response.status(), response.headers_mut(), len, secrets)
+}
+
+/// What a member of a balancer has answered.
+pub(crate) fn passed<E: Exchange>(
+    record: Box<Record>,
+    mut response: Response<()>,
+    content: Content<E>,
+) -> Response<Outgoing<E>> {
+    let compressing = compressing(&record, &mut response, &content, Secrets::Perhaps);
+    finish_compressed(record, response, content, compressing)
 }
 
 /// The answer to `OPTIONS *`: what the server as a whole can do (RFC 9110 section 9.3.7).
@@ -191,6 +214,12 @@ fn finish_compressed<E: Exchange>(
     content: Content<E>,
     compressing: Option<Box<Compressing>>,
 ) -> Response<Outgoing<E>> {
+    prepare(&mut record, &mut response);
+    response.map(|()| Outgoing::new(content, record).compressed(compressing))
+}
+
+/// The same for the head alone.
+pub(crate) fn prepare(record: &mut Record, response: &mut Response<()>) {
     let status = response.status();
     record.status = status.as_u16();
     record.answered();
@@ -215,7 +244,6 @@ fn finish_compressed<E: Exchange>(
     if record.common.keeps_response_headers {
         record.response_headers = Some(headers.clone());
     }
-    response.map(|()| Outgoing::new(content, record).compressed(compressing))
 }
 
 /// Fields that concern one connection are the front's business (RFC 9110 section 7.6.1, PEP 3333 "Other HTTP Features").

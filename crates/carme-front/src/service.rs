@@ -22,6 +22,7 @@ use crate::local::LocalAnswer;
 use crate::location::{self, Answerer};
 use crate::monitor::{self, Page};
 use crate::outgoing::{Outgoing, finish_unread};
+use crate::proxying::{self, Proxied};
 use crate::record::{Record, split_port};
 use crate::respond;
 use crate::site::Site;
@@ -70,6 +71,7 @@ pub(crate) fn serve<A: Application>(
             }),
             Ok(Outcome::Elsewhere(location)) => Ok(respond::redirect(record, location)),
             Ok(Outcome::Local(answer)) => Ok(respond::local(record, *answer)),
+            Ok(Outcome::Passed(answer, proxied)) => Ok(proxying::respond(record, *answer, &proxied)),
             Ok(Outcome::Options) => Ok(respond::server_options(record)),
             // Boxed: it is rare, and every exchange's future would have the room for it.
             Ok(Outcome::Monitor(page)) => match &site.monitor {
@@ -87,6 +89,8 @@ enum Outcome<E> {
     Elsewhere(HeaderValue),
     /// By the front itself.
     Local(Box<LocalAnswer>),
+    /// By a member of a balancer.
+    Passed(Box<carme_proxy::Answer>, Proxied),
     /// `OPTIONS *`
     Options,
     /// A page of the front itself.
@@ -150,6 +154,11 @@ async fn exchange<A: Application>(
     if let Some(policy) = &found.location.policy {
         header_rules::apply(&policy.request_headers, &mut record.headers, None);
         record.policy = Some(Arc::clone(policy));
+    }
+    if let Answerer::Balancer(proxied) = &found.location.answerer {
+        let passed = proxying::pass(proxied, found.script_name, record, framing, incoming);
+        let answer = Box::pin(passed).await?;
+        return Ok(Outcome::Passed(Box::new(answer), proxied.clone()));
     }
     let Answerer::App(app) = &found.location.answerer else {
         // As above, a body stays unread.
@@ -249,7 +258,9 @@ async fn local<A>(
         }
         Answerer::Redirect(redirect) => redirect.answer(host(record), uri, found.path_info)?,
         Answerer::Fixed(fixed) => fixed.answer(),
-        Answerer::App(_) => return Err(Fault::new(StatusCode::NOT_FOUND, "an application answers here")),
+        Answerer::App(_) | Answerer::Balancer(_) => {
+            return Err(Fault::new(StatusCode::NOT_FOUND, "somebody else answers here"));
+        }
     };
     Ok(Box::new(answer))
 }
@@ -279,7 +290,7 @@ async fn with_file<E: Exchange>(
 }
 
 /// The host that was asked for, with its port if it has one.
-fn host(record: &Record) -> &[u8] {
+pub(crate) fn host(record: &Record) -> &[u8] {
     record
         .headers
         .get(header::HOST)
@@ -356,9 +367,7 @@ fn request_head<'a, A>(
     } else {
         Version::Http11
     };
-    let (host, host_port) = split_port(host(record));
-    let claimed = record.claims.as_deref();
-    let claimed_scheme = claimed.and_then(|claims| claims.scheme);
+    let (host, _) = split_port(host(record));
     let scheme = record.scheme();
     let mut head = RequestHead::new(version, scheme);
     if let Some(session) = connection.tls() {
@@ -374,22 +383,32 @@ fn request_head<'a, A>(
         None if host.is_empty() => ends.reached_text().as_bytes(),
         None => host,
     };
-    // A Unix socket has no port, and that of a proxy's connection means nothing to a client that is told to speak TLS.
-    head.server_port = match (
-        claimed.and_then(|claims| claims.port),
-        claimed_scheme,
-        ends.reached(),
-    ) {
-        (Some(port), ..) => port,
-        (None, None, Some(reached)) => reached.port(),
-        (None, ..) => host_port
-            .and_then(|port| str::from_utf8(port).ok()?.parse().ok())
-            .unwrap_or(if scheme == Scheme::Https { 443 } else { 80 }),
-    };
+    head.server_port = server_port(record);
     head.remote_addr = record.client_text().as_bytes();
     head.remote_port = record.client().and_then(|client| client.port).unwrap_or(0);
     head.request_id = record.id.as_str().as_bytes();
     head
+}
+
+/// The port that the client reached.
+pub(crate) fn server_port(record: &Record) -> u16 {
+    let claimed = record.claims.as_deref();
+    match (
+        claimed.and_then(|claims| claims.port),
+        claimed.and_then(|claims| claims.scheme),
+        record.connection.ends.reached(),
+    ) {
+        (Some(port), ..) => port,
+        // A Unix socket has no port, and that of a proxy's connection means nothing to a client that is told to speak TLS.
+        (None, None, Some(reached)) => reached.port(),
+        (None, ..) => split_port(host(record))
+            .1
+            .and_then(|port| str::from_utf8(port).ok()?.parse().ok())
+            .unwrap_or(match record.scheme() {
+                Scheme::Https => 443,
+                Scheme::Http => 80,
+            }),
+    }
 }
 
 /// At least what the head takes in the ring: parts of the target count twice, and each field has two lengths.

@@ -18,6 +18,7 @@ use crate::record::Record;
 use crate::refused::Refused;
 use crate::tls::{Security, Session};
 use crate::transport::FilePart;
+use crate::tunnel::Switched;
 
 /// The server stops: finish what is in flight.
 pub(crate) const DRAIN: u8 = 1;
@@ -223,6 +224,8 @@ struct Queue {
     finished: Option<Box<Record>>,
     /// What hyper has a blank for.
     part: Option<FilePart>,
+    /// What goes on when hyper is done with the connection.
+    switched: Option<Box<Switched>>,
 }
 
 impl ConnectionState {
@@ -416,10 +419,26 @@ impl ConnectionState {
         }
     }
 
+    // ----- another protocol, from the service to the connection
+
+    /// When hyper has sent the answer, this goes on.
+    pub(crate) fn switch(&self, switched: Switched) {
+        self.queue().switched = Some(Box::new(switched));
+    }
+
+    pub(crate) fn take_switched(&self) -> Option<Switched> {
+        self.queue().switched.take().map(|switched| *switched)
+    }
+
     // ----- the end of an exchange
 
     pub(crate) fn written(&self) -> u64 {
         self.written.load(Relaxed)
+    }
+
+    /// Bytes that were sent past the guard.
+    pub(crate) fn count_written(&self, bytes: u64) {
+        self.written.store(self.written() + bytes, Relaxed);
     }
 
     /// The outcome of a write to the socket.
@@ -495,8 +514,11 @@ impl ConnectionState {
 
     /// The connection is over. A response that is not sent by now never will be.
     pub(crate) fn close(&self) {
-        let record = self.queue().finished.take();
-        // Dropped outside the lock: it writes its log line.
-        drop(record);
+        let (record, switched) = {
+            let mut queue = self.queue();
+            (queue.finished.take(), queue.switched.take())
+        };
+        // Dropped outside the lock: they write their log lines.
+        drop((record, switched));
     }
 }

@@ -5,7 +5,26 @@
 
 #![forbid(unsafe_code)]
 
+mod body;
+mod cluster;
+mod connect;
 mod endpoint;
+mod forward;
 pub mod head;
+mod http1;
+mod member;
+mod pool;
+mod response;
+mod seat;
+mod stream;
 
+pub use body::{BodyError, RequestBody};
+pub use cluster::{Ask, Cluster, Node};
+pub use connect::ConnectError;
 pub use endpoint::{Address, Endpoint, Protocol, Upgrade};
+pub use forward::{Answer, Attempts, Cause, Content, Failed, Forward};
+pub use http1::Tunnel;
+pub use member::Label;
+pub use response::{BrokenOff, ResponseBody};
+pub use seat::Seat;
+pub use stream::Stream;

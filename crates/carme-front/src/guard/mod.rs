@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::refused::Refused;
@@ -290,6 +291,12 @@ impl<S> Guard<S> {
     pub(crate) fn unread(&mut self, bytes: &[u8]) {
         self.ready
             .splice(self.ready_at..self.ready_at, bytes.iter().copied());
+    }
+
+    /// The socket, when HTTP is over on it, and what the client has sent since; `unread` is what hyper has of that.
+    pub(crate) fn into_tunnel(self, unread: &[u8]) -> (S, Bytes) {
+        let early = [unread, &self.ready[self.ready_at..], &self.held].concat();
+        (self.io, early.into())
     }
 
     fn deliver(&mut self, buf: &mut ReadBuf<'_>) {

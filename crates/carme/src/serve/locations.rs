@@ -1,18 +1,22 @@
 //! From configured locations to the front's.
 
+use std::sync::Arc;
+
 use carme_config::{Answer, Config};
 use carme_front::{
     Compress, FileOptions, Files, Fixed, HeaderChange, HeaderRule, Location, Policy, Redirect, StatusRange,
 };
 use http::{HeaderName, HeaderValue, StatusCode};
 
+use super::balancers::{self, Balanced};
 use super::develop::Served;
 
-/// The front's location; `None` if its app is not there.
+/// The front's location; `None` if its app or its balancer is not there.
 pub(super) fn location(
     config: &Config,
     configured: &carme_config::Location,
     apps: &[Served],
+    balancers: &[Arc<Balanced>],
 ) -> Option<Location<Served>> {
     let path = configured.path.script_name();
     let mut policy = policy(&configured.policy);
@@ -21,8 +25,9 @@ pub(super) fn location(
             policy.sendfile.clone_from(&config.apps.get(*index)?.sendfile);
             Location::new(path, apps.get(*index)?.clone())
         }
-        // Refused before anything is served: crate::configuration.
-        Answer::Balancer(_) => return None,
+        Answer::Balancer(proxying) => {
+            Location::balanced(path, balancers::proxied(proxying, balancers, config)?)
+        }
         Answer::Files(files) => Location::files(path, Files::new(files.folder.clone(), options(files))),
         Answer::Redirect { status, target } => Location::redirect(
             path,

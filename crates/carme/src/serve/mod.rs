@@ -2,6 +2,7 @@
 
 mod announce;
 mod apps;
+mod balancers;
 mod control;
 mod develop;
 mod error_log;

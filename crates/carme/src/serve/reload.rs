@@ -19,7 +19,7 @@ use super::develop::Served;
 use super::error_log::ErrorLog;
 use super::monitor::Watch;
 use super::server::{Now, Server};
-use super::{logs, site};
+use super::{balancers, logs, site};
 
 /// What a reload has brought.
 #[derive(Debug, Clone, Serialize)]
@@ -288,6 +288,7 @@ impl Server {
         }
         self.shutdown
             .set_graceful_timeout(config.server.timeouts.graceful);
+        let balancers = balancers::follow(&config.balancers, &before.balancers);
         let watch = Watch::new(&config, &apps, logs.clone(), &self.shutdown, Some(&before.watch));
         let keeps = |door: &&super::server::Door| config.server.listen.contains(&door.bind);
         let mut doors: Vec<_> = before.doors.iter().filter(keeps).cloned().collect();
@@ -297,6 +298,7 @@ impl Server {
             &config,
             access_logs,
             &Now::served(&apps, self.outfit.live.as_ref()),
+            &balancers,
             Now::secure_port(&doors).or(fresh),
             &watch,
         );
@@ -309,6 +311,7 @@ impl Server {
             config,
             logs,
             apps,
+            balancers,
             watch,
             doors,
             tls,

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::configuration;
 
 use super::apps::{self, Running};
+use super::balancers::{self, Balanced};
 use super::develop::{Live, Served};
 use super::error_log::ErrorLog;
 use super::host::Stages;
@@ -69,6 +70,7 @@ pub(super) struct Now {
     pub(super) config: Arc<Config>,
     pub(super) logs: Logs,
     pub(super) apps: Vec<Arc<Running>>,
+    pub(super) balancers: Vec<Arc<Balanced>>,
     pub(super) watch: Arc<Watch>,
     pub(super) doors: Vec<Door>,
     /// What all addresses for TLS share.
@@ -115,6 +117,7 @@ impl Server {
         warn_of_unused(&config);
         let watched = monitor::listen(&config.monitor)?;
         let apps = apps::start(&config, &outfit.files, &outfit.hooks)?;
+        let balancers = balancers::start(&config.balancers);
         let shutdown = Shutdown::new(config.server.timeouts.graceful);
         let watch = Watch::new(&config, &apps, logs.clone(), &shutdown, None);
         let secure = listeners.iter().find(|(bind, _)| bind.is_tls());
@@ -125,6 +128,7 @@ impl Server {
             &config,
             access_logs,
             &Now::served(&apps, outfit.live.as_ref()),
+            &balancers,
             secure_port,
             &watch,
         );
@@ -143,6 +147,7 @@ impl Server {
             config,
             logs,
             apps,
+            balancers,
             watch,
             doors,
             tls,

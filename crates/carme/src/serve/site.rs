@@ -21,6 +21,7 @@ pub(super) enum ListenError {
 
 use super::monitor::Watch;
 
+use super::balancers::Balanced;
 use super::develop::{self, Served};
 use super::locations;
 use super::passed::{self, PassedError};
@@ -70,6 +71,7 @@ pub(super) fn site(
     config: &Config,
     access_logs: Vec<AccessLog>,
     apps: &[Served],
+    balancers: &[Arc<Balanced>],
     secure_port: Option<u16>,
     watch: &Arc<Watch>,
 ) -> Site<Served> {
@@ -105,7 +107,7 @@ pub(super) fn site(
     let locations = config
         .locations
         .iter()
-        .filter_map(|location| locations::location(config, location, apps));
+        .filter_map(|location| locations::location(config, location, apps, balancers));
     Site::new(options, locations)
 }
 

@@ -1,0 +1,340 @@
+//! A balancer at work: requests come for a member, wait for one if they have to, and give it back.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use carme_balancer::{
+    Balancer, BalancerReport, Granted, MemberId, Pick, Request, Settings, Token, Unavailable,
+};
+use tokio::sync::{Notify, oneshot};
+
+use crate::endpoint::Endpoint;
+use crate::member::{Label, Member};
+use crate::seat::Seat;
+
+/// How often idle connections are looked at.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// What a member is for the balancer, and how it is reached.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// For the balancer.
+    pub member: carme_balancer::Member,
+    /// For its connections.
+    pub endpoint: Arc<Endpoint>,
+}
+
+/// What choosing a member needs to know of a request.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ask<'a> {
+    /// Path and query as the client sent them.
+    pub path_and_query: &'a [u8],
+    /// The values of its `Cookie` fields.
+    pub cookies: &'a [&'a [u8]],
+    /// What the method `hash` looks at.
+    pub hash_key: Option<&'a [u8]>,
+}
+
+/// A balancer and the connections to its members. Shared by all requests that are sent to it.
+pub struct Cluster {
+    name: Bytes,
+    state: Mutex<State>,
+    /// There may be something to do at another time than before.
+    retimed: Notify,
+}
+
+struct State {
+    balancer: Balancer,
+    /// Those that the balancer has, and no others.
+    members: HashMap<MemberId, (Arc<Member>, Arc<Label>)>,
+    /// By name, how those that are configured or were added are reached.
+    endpoints: HashMap<String, Arc<Endpoint>>,
+    /// Of all members, for addresses in their answers.
+    reached: Arc<[Arc<Endpoint>]>,
+    waiting: HashMap<Token, oneshot::Sender<Result<Seat, Unavailable>>>,
+    tokens: u64,
+    random: u64,
+}
+
+impl State {
+    /// The members' connections and names, after a change.
+    fn follow_members(&mut self) {
+        let mut before = std::mem::take(&mut self.members);
+        for (id, config) in self.balancer.members() {
+            let label = Arc::new(Label {
+                name: config.name.clone().into(),
+                route: config.route.clone().unwrap_or_default().into(),
+            });
+            let endpoint = self.endpoints.get(&config.name);
+            let member = match (before.remove(&id), endpoint) {
+                // One that is being removed is not configured any more.
+                (Some((member, _)), None) => member,
+                (Some((member, _)), Some(endpoint)) if member.endpoint == *endpoint => member,
+                (_, Some(endpoint)) => Arc::new(Member::new(id, Arc::clone(endpoint))),
+                (None, None) => continue,
+            };
+            self.members.insert(id, (member, label));
+        }
+        let members = self.members.values();
+        self.reached = members.map(|(member, _)| Arc::clone(&member.endpoint)).collect();
+    }
+
+    /// Not for secrets: splitmix64.
+    fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+impl Cluster {
+    /// A balancer with these members, in this order. `seed` is a random number, by which fronts differ.
+    pub fn new(settings: Settings, nodes: Vec<Node>, seed: u64) -> Arc<Self> {
+        let name = Bytes::from(settings.name.clone());
+        let members = nodes.iter().map(|node| node.member.clone());
+        let mut state = State {
+            balancer: Balancer::new(settings, members),
+            members: HashMap::new(),
+            endpoints: endpoints(nodes),
+            reached: Arc::default(),
+            waiting: HashMap::new(),
+            tokens: 0,
+            random: seed,
+        };
+        state.follow_members();
+        Arc::new(Cluster {
+            name,
+            state: Mutex::new(state),
+            retimed: Notify::new(),
+        })
+    }
+
+    /// `BALANCER_NAME`
+    pub fn name(&self) -> &Bytes {
+        &self.name
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the balancer or changes it, and has what follows from that happen. Members come and go by
+    /// [`Cluster::replace`] and [`Cluster::add`].
+    pub fn with<T>(self: &Arc<Self>, act: impl FnOnce(&mut Balancer, Instant) -> T) -> T {
+        let mut state = self.state();
+        let outcome = act(&mut state.balancer, Instant::now());
+        state.follow_members();
+        self.settle(state);
+        outcome
+    }
+
+    /// All that there is to see, now.
+    pub fn report(&self) -> BalancerReport {
+        self.state().balancer.report(Instant::now())
+    }
+
+    /// Other settings and members: a new configuration, or what discovery has found. What goes finishes what it has.
+    pub fn replace(self: &Arc<Self>, settings: Settings, nodes: Vec<Node>) {
+        let mut state = self.state();
+        let now = Instant::now();
+        state.balancer.configure(settings, now);
+        let members: Vec<_> = nodes.iter().map(|node| node.member.clone()).collect();
+        // Members that were added by hand stay.
+        state.endpoints.extend(endpoints(nodes));
+        state.balancer.replace_members(members, now);
+        self.keep_endpoints_of_members(&mut state);
+        state.follow_members();
+        self.settle(state);
+    }
+
+    /// One more member by hand.
+    ///
+    /// # Errors
+    /// There is one of that name.
+    pub fn add(self: &Arc<Self>, node: Node) -> Result<MemberId, carme_balancer::Refused> {
+        let mut state = self.state();
+        let name = node.member.name.clone();
+        let added = state.balancer.add(node.member, Instant::now());
+        if added.is_ok() {
+            state.endpoints.insert(name, node.endpoint);
+        }
+        state.follow_members();
+        self.settle(state);
+        added
+    }
+
+    fn keep_endpoints_of_members(&self, state: &mut State) {
+        let State {
+            balancer, endpoints, ..
+        } = state;
+        endpoints.retain(|name, _| balancer.find(name).is_some());
+    }
+
+    /// How its members are reached.
+    pub fn endpoints(&self) -> Arc<[Arc<Endpoint>]> {
+        Arc::clone(&self.state().reached)
+    }
+
+    pub(crate) fn resend(&self) -> carme_balancer::Resend {
+        self.state().balancer.settings().resend
+    }
+
+    /// Idle connections to each member.
+    pub fn idle_connections(&self) -> Vec<(MemberId, usize)> {
+        let state = self.state();
+        let ids = state.balancer.members().map(|(id, _)| id);
+        ids.filter_map(|id| Some((id, state.members.get(&id)?.0.pool.len())))
+            .collect()
+    }
+
+    // ----- requests
+
+    /// A member for a request; it may have to wait. `tried` are those that have failed it.
+    ///
+    /// # Errors
+    /// There is none, and will be none in time.
+    pub(crate) async fn acquire(
+        self: &Arc<Self>,
+        ask: &Ask<'_>,
+        tried: &[MemberId],
+    ) -> Result<Seat, Unavailable> {
+        let (place, arrival) = {
+            let mut state = self.state();
+            state.tokens += 1;
+            let token = Token(state.tokens);
+            let random = state.random();
+            let request = Request {
+                token,
+                path_and_query: ask.path_and_query,
+                cookies: ask.cookies,
+                hash_key: ask.hash_key,
+                random,
+                tried,
+            };
+            match state.balancer.pick(&request, Instant::now()) {
+                Pick::Member(granted) => {
+                    let seat = self.seat(&state, granted);
+                    self.settle(state);
+                    return seat.ok_or(Unavailable::NoMembers);
+                }
+                Pick::None(reason) => {
+                    self.settle(state);
+                    return Err(reason);
+                }
+                Pick::Wait { .. } => {
+                    let (sender, arrival) = oneshot::channel();
+                    state.waiting.insert(token, sender);
+                    let cluster = Arc::clone(self);
+                    self.settle(state);
+                    (Place { cluster, token }, arrival)
+                }
+            }
+        };
+        let arrived = arrival.await;
+        drop(place);
+        arrived.unwrap_or(Err(Unavailable::NoMembers))
+    }
+
+    fn seat(self: &Arc<Self>, state: &State, granted: Granted) -> Option<Seat> {
+        let (member, label) = state.members.get(&granted.member)?;
+        Some(Seat::new(
+            Arc::clone(self),
+            Arc::clone(member),
+            Arc::clone(label),
+            granted,
+        ))
+    }
+
+    /// Tells the balancer how a request went.
+    pub(crate) fn act<T>(self: &Arc<Self>, act: impl FnOnce(&mut Balancer, Instant) -> T) -> T {
+        let mut state = self.state();
+        let outcome = act(&mut state.balancer, Instant::now());
+        self.settle(state);
+        outcome
+    }
+
+    /// Gives those who have waited what they have got.
+    fn settle(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        let mut arrived = Vec::new();
+        while let Some(wake) = state.balancer.next_wake() {
+            let result = match wake.result {
+                Ok(granted) => self.seat(&state, granted).ok_or(Unavailable::NoMembers),
+                Err(reason) => Err(reason),
+            };
+            arrived.push((state.waiting.remove(&wake.token), result));
+        }
+        let is_timed = !state.waiting.is_empty();
+        drop(state);
+        if is_timed {
+            self.retimed.notify_one();
+        }
+        // Without the lock: a seat that nobody wants any more goes back at once.
+        for (waiter, result) in arrived {
+            if let Some(waiter) = waiter {
+                let _ = waiter.send(result);
+            }
+        }
+    }
+
+    // ----- time
+
+    /// Does what is to be done at its time, until it is dropped. One for each cluster.
+    pub async fn keep_time(self: Arc<Self>) {
+        let mut sweep = tokio::time::interval(SWEEP);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let next = {
+                let state = self.state();
+                state.balancer.next_tick(Instant::now())
+            };
+            let due = async {
+                match next {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => self.act(|balancer, now| balancer.tick(now)),
+                () = self.retimed.notified() => {}
+                _ = sweep.tick() => self.sweep(),
+            }
+        }
+    }
+
+    fn sweep(&self) {
+        let members: Vec<_> = {
+            let state = self.state();
+            let members = state.members.values();
+            members.map(|(member, _)| Arc::clone(member)).collect()
+        };
+        for member in members {
+            member.sweep();
+        }
+    }
+}
+
+fn endpoints(nodes: Vec<Node>) -> HashMap<String, Arc<Endpoint>> {
+    let named = nodes.into_iter().map(|node| (node.member.name, node.endpoint));
+    named.collect()
+}
+
+/// A request's place among those that wait.
+struct Place {
+    cluster: Arc<Cluster>,
+    token: Token,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.cluster.state();
+        // Not there any more: it has been served.
+        if state.waiting.remove(&self.token).is_some() {
+            state.balancer.cancel(self.token, Instant::now());
+        }
+        self.cluster.settle(state);
+    }
+}

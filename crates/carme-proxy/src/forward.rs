@@ -1,0 +1,303 @@
+//! A request on its way to a member: which one, over which connection, and what is done when it fails there.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use carme_balancer::{Exposure, Failure, MemberId, Next, Outcome, Resend, Unavailable};
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use crate::body::RequestBody;
+use crate::cluster::{Ask, Cluster};
+use crate::connect::ConnectError;
+use crate::endpoint::Endpoint;
+use crate::head;
+use crate::http1::{Link, Tunnel, Unanswered};
+use crate::member::Label;
+use crate::response::ResponseBody;
+use crate::seat::{self, Seat};
+
+/// A request for a member.
+pub struct Forward<'a> {
+    /// What it is chosen by.
+    pub ask: Ask<'a>,
+    /// Its method.
+    pub method: &'a Method,
+    /// Its head as this member is to see it: target, header fields, version.
+    pub head: &'a (dyn Fn(&Endpoint) -> Result<Request<()>, head::Refused> + Send + Sync),
+    /// Its body.
+    pub body: RequestBody,
+}
+
+/// A member's answer.
+pub struct Answer {
+    /// Its head.
+    pub head: http::response::Parts,
+    /// What follows that.
+    pub content: Content,
+}
+
+/// What follows an answer's head.
+pub enum Content {
+    /// A body.
+    Body(Box<ResponseBody>),
+    /// Another protocol: the status is 101. `None` if the connection is over.
+    Tunnel(Option<Tunnel>, Seat),
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// There is no member for it: 503.
+    #[error("{0}")]
+    Unavailable(Unavailable),
+    /// It cannot be passed on as it is.
+    #[error("{0}")]
+    Refused(head::Refused),
+    /// The client has broken its body off; whoever reads that knows why.
+    #[error("the request's body was broken off")]
+    Client,
+    /// A member has failed, and no other was tried after it: 502, or 504 where it was too slow.
+    #[error("the member {member} {cause}")]
+    Member {
+        /// Its name.
+        member: String,
+        /// What went wrong.
+        cause: Cause,
+    },
+}
+
+/// What went wrong with a member.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// No connection.
+    #[error("cannot be reached: {0}")]
+    Connect(#[from] ConnectError),
+    /// No response in time.
+    #[error("did not answer within {0:?} (timeout)")]
+    TooSlow(Duration),
+    /// It broke off, or does not speak HTTP.
+    #[error("broke off: {0}")]
+    Broke(hyper::Error),
+    /// `responsefieldsize`
+    #[error("sent a header field of more than {0} bytes (responsefieldsize)")]
+    LongField(usize),
+}
+
+impl Cause {
+    fn failure(&self) -> Failure {
+        match self {
+            Cause::Connect(_) => Failure::Connect,
+            Cause::TooSlow(_) => Failure::Timeout,
+            Cause::Broke(_) | Cause::LongField(_) => Failure::Broke,
+        }
+    }
+}
+
+impl Failed {
+    /// What the client is told.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Failed::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Failed::Client => StatusCode::BAD_REQUEST,
+            Failed::Refused(refused) => refused.status(),
+            Failed::Member {
+                cause: Cause::TooSlow(_),
+                ..
+            } => StatusCode::GATEWAY_TIMEOUT,
+            Failed::Member { .. } => StatusCode::BAD_GATEWAY,
+        }
+    }
+}
+
+/// How far a request has come: it is known even if the client leaves in between.
+#[derive(Debug, Clone, Default)]
+pub struct Attempts {
+    /// The member that it was sent to last.
+    pub member: Option<Arc<Label>>,
+    /// Members that it was sent to.
+    pub number: u32,
+    /// How long it waited for them.
+    pub waited: Duration,
+    /// Since when the last one has it.
+    pub since: Option<Instant>,
+    /// The variables of `mod_proxy_balancer` for the last one.
+    pub variables: Vec<(&'static str, Bytes)>,
+}
+
+impl Attempts {
+    /// How long the last member has had it so far.
+    pub fn answered_in(&self) -> Option<Duration> {
+        self.since.map(|since| since.elapsed())
+    }
+}
+
+/// One attempt that has failed.
+struct Failing {
+    cause: Cause,
+    exposure: Exposure,
+}
+
+impl Cluster {
+    /// Sends a request to a member, and to others where that may be done. `progress` tells how far it has come.
+    ///
+    /// # Errors
+    /// There is no answer that the client could be given.
+    pub async fn forward(
+        self: &Arc<Self>,
+        request: Forward<'_>,
+        progress: &Mutex<Attempts>,
+    ) -> Result<Answer, Failed> {
+        let mut tried: Vec<MemberId> = Vec::new();
+        let mut failed = None;
+        loop {
+            let seat = match self.acquire(&request.ask, &tried).await {
+                Ok(seat) => seat,
+                Err(reason) => return Err(failed.unwrap_or(Failed::Unavailable(reason))),
+            };
+            {
+                let mut attempts = progress.lock().unwrap_or_else(PoisonError::into_inner);
+                attempts.number += 1;
+                attempts.waited += seat.waited();
+                attempts.since = Some(Instant::now());
+                attempts.member = Some(Arc::clone(seat.label()));
+                attempts.variables = seat::variables(self.name(), &seat);
+            }
+            tried.push(seat.member().id);
+            let head = (request.head)(&seat.member().endpoint).map_err(Failed::Refused)?;
+            let (seat, failing) = match self.attempt(&request, head, seat).await {
+                Ok(answer) => return Ok(answer),
+                Err(failing) => failing,
+            };
+            if request.body.has_failed() {
+                return Err(Failed::Client);
+            }
+            let Failing { cause, exposure } = failing;
+            let name = String::from_utf8_lossy(&seat.label().name).into_owned();
+            let next = seat.done(Outcome::failed(cause.failure(), exposure));
+            let failure = Failed::Member { member: name, cause };
+            if next == Next::Finish {
+                return Err(failure);
+            }
+            tracing::warn!("{failure}; the request goes to another");
+            failed = Some(failure);
+        }
+    }
+
+    async fn attempt(
+        self: &Arc<Self>,
+        request: &Forward<'_>,
+        head: Request<()>,
+        seat: Seat,
+    ) -> Result<Answer, (Seat, Failing)> {
+        let member = Arc::clone(seat.member());
+        let is_idempotent = request.method.is_idempotent();
+        let mut idle = member.idle();
+        loop {
+            let mut link = match idle.take() {
+                Some(link) => link,
+                None => match member.connect().await {
+                    Ok(link) => link,
+                    Err(error) => {
+                        let cause = Cause::Connect(error);
+                        let exposure = Exposure::NothingSent;
+                        return Err((seat, Failing { cause, exposure }));
+                    }
+                },
+            };
+            let is_fresh = !link.has_served();
+            let before = link.written();
+            let whole = head.clone().map(|()| request.body.clone());
+            let timeout = member.endpoint.timeout;
+            let failing = match answer(&mut link, whole, &request.body, timeout).await {
+                Ok(response) => {
+                    let limit = member.endpoint.response_field;
+                    if !has_long_field(&response, limit) {
+                        let written = link.written() - before;
+                        return Ok(begin(response, link, seat, written).await);
+                    }
+                    let repeatable = is_idempotent && request.body.is_whole();
+                    Failing {
+                        cause: Cause::LongField(limit),
+                        exposure: Exposure::Sent { repeatable },
+                    }
+                }
+                Err(NoAnswer::Late) => Failing {
+                    cause: Cause::TooSlow(timeout),
+                    exposure: Exposure::Sent {
+                        repeatable: is_idempotent && request.body.is_whole(),
+                    },
+                },
+                Err(NoAnswer::Broke(Unanswered { error, is_unsent })) => {
+                    let repeatable = is_idempotent && request.body.is_whole();
+                    // A member may close a connection while the next request is on its way (RFC 9112 section 9.3.1).
+                    let may_repeat = (is_unsent && request.body.is_whole())
+                        || (repeatable && self.resend() == Resend::Idempotent);
+                    if !is_fresh && may_repeat && !request.body.has_failed() {
+                        continue;
+                    }
+                    let exposure = match is_unsent && request.body.is_whole() {
+                        true => Exposure::NothingSent,
+                        false => Exposure::Sent { repeatable },
+                    };
+                    let cause = Cause::Broke(error);
+                    Failing { cause, exposure }
+                }
+            };
+            seat.count_sent(link.written() - before);
+            return Err((seat, failing));
+        }
+    }
+}
+
+enum NoAnswer {
+    Late,
+    Broke(Unanswered),
+}
+
+/// Waits for the answer's head for as long as the member may be silent: while it takes the request, or the client is waited
+/// for, it is not.
+async fn answer(
+    link: &mut Link,
+    request: Request<RequestBody>,
+    body: &RequestBody,
+    timeout: Duration,
+) -> Result<Response<Incoming>, NoAnswer> {
+    let written = link.counter();
+    let mut sending = std::pin::pin!(link.send(request));
+    let mut sent = written.bytes();
+    loop {
+        match tokio::time::timeout(timeout, &mut sending).await {
+            Ok(answered) => return answered.map_err(NoAnswer::Broke),
+            Err(_) if body.is_starved() || (sent != written.bytes() && !body.is_whole()) => {
+                sent = written.bytes();
+            }
+            Err(_) => return Err(NoAnswer::Late),
+        }
+    }
+}
+
+fn has_long_field(response: &Response<Incoming>, limit: usize) -> bool {
+    let is_long = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+        name.as_str().len() + 2 + value.len() > limit
+    };
+    response.headers().iter().any(is_long)
+}
+
+/// The answer has begun.
+async fn begin(response: Response<Incoming>, link: Link, mut seat: Seat, written: u64) -> Answer {
+    let (head, incoming) = response.into_parts();
+    let status = head.status;
+    seat.answered(status.as_u16());
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        let content = Content::Tunnel(link.into_tunnel().await, seat);
+        return Answer { head, content };
+    }
+    let body = ResponseBody::new(incoming, link, seat, &head, written);
+    Answer {
+        head,
+        content: Content::Body(Box::new(body)),
+    }
+}

@@ -1,0 +1,254 @@
+//! From configured balancers to those that requests are sent to.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+use std::time::Duration;
+
+use carme_balancer::{
+    CheckMethod, Condition, Expect, Flag, HealthCheck, LbSet, LoadFactor, Method, Resend, Settings, Status,
+    StickySession,
+};
+use carme_config::{Failover, HealthMethod, MemberFlag, MemberScheme};
+use carme_front::{HashKey, Proxied};
+use carme_proxy::head::{ErrorOverride, Identity, Passing, Reverse, ReverseFrom, Via};
+use carme_proxy::{Address, Cluster, Endpoint, Node, Protocol, Upgrade};
+use tokio::task::JoinSet;
+
+/// A balancer and what it does by itself.
+pub(super) struct Balanced {
+    pub(super) name: String,
+    pub(super) cluster: Arc<Cluster>,
+    /// Ends with it.
+    _timekeeping: JoinSet<()>,
+}
+
+/// Has all of them work. Call it within the runtime.
+pub(super) fn start(configured: &[carme_config::Balancer]) -> Vec<Arc<Balanced>> {
+    configured.iter().map(start_one).collect()
+}
+
+/// The same after a reload: one of the same name stays, with its connections and counters.
+pub(super) fn follow(configured: &[carme_config::Balancer], before: &[Arc<Balanced>]) -> Vec<Arc<Balanced>> {
+    let follow_one = |new: &carme_config::Balancer| match before.iter().find(|old| old.name == new.name) {
+        Some(old) => {
+            old.cluster.replace(settings(new), nodes(new));
+            Arc::clone(old)
+        }
+        None => start_one(new),
+    };
+    configured.iter().map(follow_one).collect()
+}
+
+fn start_one(configured: &carme_config::Balancer) -> Arc<Balanced> {
+    use std::hash::BuildHasher;
+    // Not for secrets: fronts with the same members are not to choose alike.
+    let seed = std::hash::RandomState::new().hash_one(&configured.name);
+    let cluster = Cluster::new(settings(configured), nodes(configured), seed);
+    let mut timekeeping = JoinSet::new();
+    timekeeping.spawn(Arc::clone(&cluster).keep_time());
+    Arc::new(Balanced {
+        name: configured.name.clone(),
+        cluster,
+        _timekeeping: timekeeping,
+    })
+}
+
+/// The balancer at a location.
+pub(super) fn proxied(
+    configured: &carme_config::Proxying,
+    balancers: &[Arc<Balanced>],
+    config: &carme_config::Config,
+) -> Option<Proxied> {
+    let balancer = balancers.get(configured.balancer)?;
+    let method = &config.balancers.get(configured.balancer)?.method;
+    Some(Proxied {
+        cluster: Arc::clone(&balancer.cluster),
+        passing: Arc::new(passing(configured)),
+        hash: match method {
+            carme_config::Method::Hash(carme_config::HashKey::Header(name)) => {
+                name.parse().map_or(HashKey::Address, HashKey::Header)
+            }
+            carme_config::Method::Hash(carme_config::HashKey::Cookie(name)) => HashKey::Cookie(name.clone()),
+            _ => HashKey::Address,
+        },
+    })
+}
+
+fn settings(balancer: &carme_config::Balancer) -> Settings {
+    let name = format!("balancer://{}", balancer.name);
+    // Whoever wants no more than Apache does gets it as Apache does it.
+    let base = match balancer.failover {
+        Failover::Unsent => Settings::apache(name),
+        Failover::Idempotent => Settings::new(name),
+    };
+    Settings {
+        method: match balancer.method {
+            carme_config::Method::Queue => Method::Queue,
+            carme_config::Method::ByRequests => Method::ByRequests,
+            carme_config::Method::ByTraffic => Method::ByTraffic,
+            carme_config::Method::ByBusyness => Method::ByBusyness,
+            carme_config::Method::Ewma => Method::PeakEwma,
+            carme_config::Method::Hash(_) => Method::Hash,
+        },
+        sticky: balancer.sticky.as_ref().map(|sticky| StickySession {
+            cookie: sticky.cookie.clone(),
+            parameter: sticky.parameter.clone(),
+            separator: sticky.separator,
+            semicolon_delimits: sticky.semicolon,
+        }),
+        nofailover: balancer.no_failover,
+        max_attempts: balancer.max_attempts.map(at_most_u32),
+        timeout: balancer.timeout,
+        acquire: match balancer.timeout {
+            Duration::ZERO => Settings::DEFAULT_ACQUIRE,
+            timeout => timeout,
+        },
+        queue_limit: balancer.queue_limit.get(),
+        fail_on_status: balancer.fail_on_status.iter().copied().collect(),
+        fail_on_timeout: balancer.fail_on_timeout,
+        force_recovery: balancer.force_recovery,
+        slow_start: balancer.slow_start,
+        resend: match balancer.failover {
+            Failover::Unsent => Resend::NothingSent,
+            Failover::Idempotent => Resend::Idempotent,
+        },
+        ..base
+    }
+}
+
+fn nodes(balancer: &carme_config::Balancer) -> Vec<Node> {
+    balancer.members.iter().map(node).collect()
+}
+
+fn node(member: &carme_config::Member) -> Node {
+    Node {
+        member: carme_balancer::Member {
+            name: member.url.to_string(),
+            route: member.route.clone(),
+            redirect: member.redirect.clone(),
+            load_factor: LoadFactor::from_hundredths(member.load_factor.hundredths().into())
+                .unwrap_or(LoadFactor::ONE),
+            lbset: LbSet::new(member.lbset).unwrap_or_default(),
+            max: member.pool.max.map(at_most),
+            acquire: member.pool.acquire,
+            retry: member.retry,
+            status: status(member),
+            health: member.health.as_ref().map(health),
+        },
+        endpoint: Arc::new(endpoint(member)),
+    }
+}
+
+fn status(member: &carme_config::Member) -> Status {
+    let flag = |flag: &MemberFlag| match flag {
+        MemberFlag::Disabled => Flag::Disabled,
+        MemberFlag::Stopped => Flag::Stopped,
+        MemberFlag::IgnoreErrors => Flag::IgnoreErrors,
+        MemberFlag::HotSpare => Flag::HotSpare,
+        MemberFlag::HotStandby => Flag::HotStandby,
+        MemberFlag::Error => Flag::Error,
+        MemberFlag::Drain => Flag::Drain,
+        MemberFlag::FailedCheck => Flag::HealthFailed,
+    };
+    let flags = member.status.iter().map(flag);
+    flags.fold(Status::OK, Status::with)
+}
+
+fn health(check: &carme_config::HealthCheck) -> HealthCheck {
+    let expect = &check.expect;
+    HealthCheck {
+        method: match check.method {
+            HealthMethod::Tcp => CheckMethod::Tcp,
+            HealthMethod::Options => CheckMethod::Options { http11: true },
+            HealthMethod::Head => CheckMethod::Head { http11: true },
+            HealthMethod::Get => CheckMethod::Get { http11: true },
+        },
+        interval: check.interval,
+        passes: at_most(check.passes),
+        fails: at_most(check.fails),
+        uri: check.uri.clone(),
+        condition: Condition::Expect(Expect {
+            statuses: expect.statuses.clone(),
+            contains: expect.contains.clone(),
+            lacks: expect.lacks.clone(),
+        }),
+    }
+}
+
+fn endpoint(member: &carme_config::Member) -> Endpoint {
+    let (url, pool) = (&member.url, &member.pool);
+    let host = url.host.clone();
+    Endpoint {
+        protocol: match url.scheme {
+            MemberScheme::Http | MemberScheme::Https => Protocol::Http1,
+            MemberScheme::H2c | MemberScheme::H2 => Protocol::Http2,
+        },
+        is_secure: url.scheme.is_secure(),
+        address: match &url.socket {
+            Some(path) => Address::Unix {
+                path: path.clone(),
+                host,
+            },
+            None => Address::Tcp { host, port: url.port },
+        },
+        authority: url.authority(),
+        path: url.path.clone(),
+        min: pool.min,
+        smax: pool.smax,
+        ttl: pool.ttl,
+        reuse: pool.reuse,
+        keep_alive: pool.keep_alive,
+        timeout: member.timeout,
+        connect_timeout: member.connect_timeout,
+        ping: member.ping,
+        upgrade: match &member.upgrade {
+            carme_config::Upgrade::Any => Upgrade::Any,
+            carme_config::Upgrade::Never => Upgrade::Never,
+            carme_config::Upgrade::Only(protocol) => Upgrade::Only(protocol.clone()),
+        },
+        receive_buffer: member
+            .receive_buffer
+            .and_then(|bytes| NonZeroUsize::new(bytes.as_usize())),
+        response_field: member.response_field.as_usize(),
+        address_ttl: member.address_ttl,
+    }
+}
+
+fn passing(configured: &carme_config::Proxying) -> Passing {
+    let reverse = |reverse: &carme_config::Reverse| Reverse {
+        from: match &reverse.from {
+            carme_config::ReverseFrom::Members(path) => ReverseFrom::Members(path.clone()),
+            carme_config::ReverseFrom::Url(url) => ReverseFrom::Url(url.clone()),
+        },
+        to: reverse.to.clone(),
+    };
+    Passing {
+        identity: Identity::new("", None),
+        path: configured.path.clone(),
+        preserve_host: configured.preserve_host,
+        forwarded_headers: configured.forwarded_headers,
+        via: match configured.via {
+            carme_config::Via::Off => Via::Off,
+            carme_config::Via::On => Via::On,
+            carme_config::Via::Full => Via::Full,
+            carme_config::Via::Block => Via::Block,
+        },
+        raw_path: configured.raw_path,
+        reverse: configured.reverse.iter().map(reverse).collect(),
+        cookie_domains: configured.cookie_domains.clone(),
+        cookie_paths: configured.cookie_paths.clone(),
+        override_errors: match &configured.override_errors {
+            carme_config::ErrorOverride::Off => ErrorOverride::Off,
+            carme_config::ErrorOverride::All => ErrorOverride::All,
+            carme_config::ErrorOverride::Statuses(statuses) => ErrorOverride::Statuses(statuses.clone()),
+        },
+    }
+}
+
+fn at_most_u32(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn at_most(number: NonZeroUsize) -> NonZeroU32 {
+    NonZeroU32::try_from(number).unwrap_or(NonZeroU32::MAX)
+}
