@@ -17,6 +17,7 @@ mod pool;
 mod response;
 mod seat;
 mod stream;
+mod tls;
 
 pub use body::{BodyError, RequestBody};
 pub use cluster::{Ask, Cluster, Node};
@@ -28,3 +29,4 @@ pub use member::Label;
 pub use response::{BrokenOff, ResponseBody};
 pub use seat::Seat;
 pub use stream::Stream;
+pub use tls::{MemberTls, TlsClient, TlsError, handshake_failure, server_name};

@@ -17,6 +17,8 @@ pub enum Role {
     PfxPasswordFile,
     /// The authorities of clients' certificates.
     ClientAuthorities,
+    /// The authorities of certificates of servers that are called.
+    ServerAuthorities,
 }
 
 /// A file that cannot be used. Never says what is in a key.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 
@@ -165,19 +166,36 @@ fn build(settings: &Settings) -> Result<Current, LoadError> {
     })
 }
 
-/// The authorities in a file, at least one.
+/// The authorities of clients' certificates in a file, at least one.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn certificates_of_clients(file: &Path) -> Result<RootCertStore, LoadError> {
-    let pem = PemFile::read(file, Role::ClientAuthorities)?;
+    authorities(file, Role::ClientAuthorities).map(|(_, roots)| roots)
+}
+
+/// The authorities of servers' certificates in a file, at least one.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn certificates_of_servers(file: &Path) -> Result<RootCertStore, LoadError> {
+    authorities(file, Role::ServerAuthorities).map(|(_, roots)| roots)
+}
+
+/// All certificates of a file, and the same as authorities.
+pub(crate) fn authorities(
+    file: &Path,
+    role: Role,
+) -> Result<(Vec<CertificateDer<'static>>, RootCertStore), LoadError> {
+    let pem = PemFile::read(file, role)?;
+    let certificates = pem.certificates()?;
     let mut roots = RootCertStore::empty();
-    for certificate in pem.certificates()? {
+    for certificate in &certificates {
         roots
-            .add(certificate)
+            .add(certificate.clone())
             .map_err(|error| pem.error(format!("has a certificate that is no authority: {error}"), None))?;
     }
-    Ok(roots)
+    Ok((certificates, roots))
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ impl BalancerDraft {
         }
         if let Some(ca) = &self.ca {
             let path = paths::absolute(&draft.base, &ca.value);
-            if let Err(error) = carme_tls::certificates_of_clients(&path) {
+            if let Err(error) = carme_tls::certificates_of_servers(&path) {
                 let what = format!("names {}, which {}", error.file.display(), error.what);
                 problems.push(ca.problem(Mistake::new(what).maybe_cure(error.cure)));
             }

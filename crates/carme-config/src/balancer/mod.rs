@@ -119,7 +119,7 @@ pub enum Failover {
 pub struct MemberTls {
     /// `tls_verify`: its certificate must be good and for its name.
     pub verify: bool,
-    /// `tls_ca`: the authorities in this file, PEM; `None`: those that the system trusts.
+    /// `tls_ca`: the authorities in this file, PEM, or members' certificates; `None`: those that the system trusts.
     pub ca: Option<PathBuf>,
 }
 
