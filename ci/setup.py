@@ -10,9 +10,10 @@ all is there.
 Needed are Rust with cargo and one CPython from 3.9 on. Each CPython that is found gets a virtual environment with
 Flask and Django. For the Windows tests on Linux it takes the mingw linker, 64-bit Wine (on Debian and its
 derivatives they are installed, with root or a sudo that asks nothing), Rust's standard library for Windows and
-Windows CPythons from PyPI. As root on Debian it also installs Apache's program, GoAccess and AWStats, which tests of the log
-compare with and read it by, and HAProxy. All of it except Debian's packages and rustup's target stays in the cache,
-`$XDG_CACHE_HOME/carme-ci` or `~/.cache/carme-ci` (`CARME_CI_CACHE` overrides it), which can be deleted at any time.
+Windows CPythons from PyPI. As root on Debian it also installs Apache's program, GoAccess and AWStats, which tests of
+the log compare with and read it by, HAProxy, and Knot, a DNS server; Consul's agent is fetched from an older Debian.
+All of it except Debian's packages and rustup's target stays in the cache, `$XDG_CACHE_HOME/carme-ci` or
+`~/.cache/carme-ci` (`CARME_CI_CACHE` overrides it), which can be deleted at any time.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 import console
+import consul
 import debian
 import pythons
 import toolchain
@@ -43,6 +45,7 @@ class Setup:
     wine: Optional[wine_module.Wine] = None
     windows_rust: Optional[toolchain.WindowsRust] = None
     no_windows: str = ""
+    consul: Optional[str] = None
 
 
 class SetupFailed(Exception):
@@ -65,6 +68,7 @@ def prepare(with_wine=True, install=True, only_pythons=None):
         else:
             _windows(setup, install)
         _peers(install)
+        setup.consul = _consul(install)
         _optional()
     console.line("  ready after " + console.duration(watch.seconds))
     return setup
@@ -140,6 +144,7 @@ PEERS = [
     ("goaccess", "goaccess", "reading the log with GoAccess"),
     ("awstats.pl", "awstats", "reading the log with AWStats"),
     ("haproxy", "haproxy", "what comes through a real proxy"),
+    ("knotd", "knot", "members that a real DNS server names"),
 ]
 
 
@@ -155,6 +160,19 @@ def _peers(install):
                 console.line("  {}: {}".format(package, error))
         console.finding(status if there else console.OPTIONAL, program,
                         there or "not installed: skipped is {}".format(test))
+
+
+def _consul(install):
+    there, status = consul.program(), console.FOUND
+    if not there and install:
+        try:
+            consul.fetch()
+            there, status = consul.program(), console.INSTALLED
+        except console.CommandFailed as error:
+            console.line("  consul: {}".format(error))
+    console.finding(status if there else console.OPTIONAL, "consul",
+                    there or "not installed: skipped are members that a real Consul names")
+    return there
 
 
 def _program(name):

@@ -57,6 +57,8 @@ class Stage:
 def _cargo(setup, subcommand, *arguments, timeout=COMPILING, **variables):
     env = dict(os.environ, CARGO_TARGET_DIR=str(target_dir()))
     env.update(_python_variables(setup.pythons, setup.free_threaded, os.pathsep))
+    if setup.consul:
+        env["CARME_TEST_CONSUL"] = setup.consul
     env.update(variables)
     console.shown(setup.rust.command(subcommand) + list(arguments), timeout, env, ROOT)
 

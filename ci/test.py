@@ -14,6 +14,7 @@ The integration tests are given, in the environment:
   CARME_TEST_PYTHONS        interpreters with Flask and Django, separated like PATH, the main one first; under Wine,
                             Windows ones in Windows' spelling (Z:\\…;Z:\\…)
   CARME_TEST_FREE_THREADED  a free-threaded CPython, if there is one
+  CARME_TEST_CONSUL         Consul's agent, if it is there; not under Wine
   CARME_TEST_WINE           Wine's version, only under Wine: for tests that real Windows passes and Wine cannot
   CARME_BIN                 not set here. If you set it, the tests start that program; else the `carme` beside them,
                             which `cargo build --workspace --all-targets` has made just before

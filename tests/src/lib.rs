@@ -5,6 +5,7 @@
 #[cfg(target_os = "linux")]
 pub mod apache;
 pub mod client;
+pub mod engines;
 pub mod logged;
 pub mod member;
 pub mod process;

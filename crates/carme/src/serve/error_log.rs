@@ -36,7 +36,9 @@ impl ErrorLog {
         // Of libraries only what somebody should see.
         let wanted = Targets::new()
             .with_default(LevelFilter::WARN)
-            .with_target("carme", LevelFilter::INFO);
+            .with_target("carme", LevelFilter::INFO)
+            // DNS that fails is told by whoever asked, once.
+            .with_target("hickory", LevelFilter::OFF);
         let lines = Lines(Arc::clone(&output)).with_filter(wanted);
         let _ = tracing_subscriber::registry().with(lines).try_init();
         Ok(Self(output))

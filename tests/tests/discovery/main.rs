@@ -1,0 +1,5 @@
+//! Members that engines name, with the engines themselves: Knot DNS and Consul's agent, where they are installed.
+
+mod consul;
+mod dns;
+mod follower;
