@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use carme_balancer::{Exposure, Failure, MemberId, Next, Outcome, Resend, Unavailable};
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -81,6 +81,9 @@ pub enum Cause {
     /// It broke off, or does not speak HTTP.
     #[error("broke off: {0}")]
     Broke(hyper::Error),
+    /// It went on with another protocol.
+    #[error("changed the protocol without being asked to")]
+    Switched,
     /// `responsefieldsize`
     #[error("sent a header field of more than {0} bytes (responsefieldsize)")]
     LongField(usize),
@@ -91,7 +94,7 @@ impl Cause {
         match self {
             Cause::Connect(_) => Failure::Connect,
             Cause::TooSlow(_) => Failure::Timeout,
-            Cause::Broke(_) | Cause::LongField(_) => Failure::Broke,
+            Cause::Broke(_) | Cause::Switched | Cause::LongField(_) => Failure::Broke,
         }
     }
 }
@@ -211,41 +214,33 @@ impl Cluster {
             let before = link.written();
             let whole = head.clone().map(|()| request.body.clone());
             let timeout = member.endpoint.timeout;
-            let failing = match answer(&mut link, whole, &request.body, timeout).await {
-                Ok(response) => {
-                    let limit = member.endpoint.response_field;
-                    if !has_long_field(&response, limit) {
+            let (cause, is_unsent) = match answer(&mut link, whole, &request.body, timeout).await {
+                Ok(response) => match flaw(&response, &head, member.endpoint.response_field) {
+                    None => {
                         let written = link.written() - before;
                         return Ok(begin(response, link, seat, written).await);
                     }
-                    let repeatable = is_idempotent && request.body.is_whole();
-                    Failing {
-                        cause: Cause::LongField(limit),
-                        exposure: Exposure::Sent { repeatable },
-                    }
-                }
-                Err(NoAnswer::Late) => Failing {
-                    cause: Cause::TooSlow(timeout),
-                    exposure: Exposure::Sent {
-                        repeatable: is_idempotent && request.body.is_whole(),
-                    },
+                    Some(cause) => (cause, false),
                 },
+                Err(NoAnswer::Late) => (Cause::TooSlow(timeout), false),
                 Err(NoAnswer::Broke(Unanswered { error, is_unsent })) => {
-                    let repeatable = is_idempotent && request.body.is_whole();
+                    let is_unsent = is_unsent && request.body.is_whole();
                     // A member may close a connection while the next request is on its way (RFC 9112 section 9.3.1).
-                    let may_repeat = (is_unsent && request.body.is_whole())
-                        || (repeatable && self.resend() == Resend::Idempotent);
-                    if !is_fresh && may_repeat && !request.body.has_failed() {
+                    let repeatable = is_idempotent && request.body.is_whole();
+                    let may_repeat = is_unsent || (repeatable && self.resend() == Resend::Idempotent);
+                    if !is_fresh && may_repeat {
                         continue;
                     }
-                    let exposure = match is_unsent && request.body.is_whole() {
-                        true => Exposure::NothingSent,
-                        false => Exposure::Sent { repeatable },
-                    };
-                    let cause = Cause::Broke(error);
-                    Failing { cause, exposure }
+                    (Cause::Broke(error), is_unsent)
                 }
             };
+            let exposure = match is_unsent {
+                true => Exposure::NothingSent,
+                false => Exposure::Sent {
+                    repeatable: is_idempotent && request.body.is_whole(),
+                },
+            };
+            let failing = Failing { cause, exposure };
             seat.count_sent(link.written() - before);
             return Err((seat, failing));
         }
@@ -279,11 +274,19 @@ async fn answer(
     }
 }
 
-fn has_long_field(response: &Response<Incoming>, limit: usize) -> bool {
-    let is_long = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
-        name.as_str().len() + 2 + value.len() > limit
-    };
-    response.headers().iter().any(is_long)
+/// Why an answer cannot be passed on.
+fn flaw(response: &Response<Incoming>, asked: &Request<()>, longest: usize) -> Option<Cause> {
+    let is_long =
+        |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + 2 + value.len() > longest;
+    if response.headers().iter().any(is_long) {
+        Some(Cause::LongField(longest))
+    } else if response.status() == StatusCode::SWITCHING_PROTOCOLS
+        && !asked.headers().contains_key(header::UPGRADE)
+    {
+        Some(Cause::Switched)
+    } else {
+        None
+    }
 }
 
 /// The answer has begun.

@@ -82,7 +82,7 @@ pub(crate) async fn pass(
 ) -> Result<Answer, Fault> {
     let limits = ClientLimits::of(&record.common.limits);
     let (body, receipt) = match framing {
-        Framing::Empty => (RequestBody::empty(), None),
+        Framing::Empty | Framing::Length(0) => (RequestBody::empty(), None),
         Framing::Length(length) if length > limits.bytes => return Err(limits.too_large().into()),
         Framing::Length(_) | Framing::Chunked => {
             let receipt = Receipt::default();

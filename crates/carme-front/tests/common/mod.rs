@@ -78,6 +78,19 @@ impl Front {
         Self::assemble(SiteOptions::default(), format, None, None, locations)
     }
 
+    /// With limits of its own, too.
+    pub fn proxying(
+        limits: Limits,
+        format: &str,
+        locations: impl FnOnce(&Arc<Events>) -> Vec<Location<Fake>>,
+    ) -> Self {
+        let options = SiteOptions {
+            limits,
+            ..SiteOptions::default()
+        };
+        Self::assemble(options, format, None, None, locations)
+    }
+
     /// With proxies before it.
     pub fn behind(proxies: Proxies, limits: Limits, format: &str) -> Self {
         let options = SiteOptions {
