@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::balancer::Balancer;
-use crate::member::{Live, Return};
+use crate::member::{Live, Origin, Return};
 use crate::request::MemberId;
 use crate::settings::{Member, Settings};
 use crate::status::{Flag, Status};
@@ -36,6 +36,8 @@ pub struct MemberReport {
     pub status: Status,
     /// What it does.
     pub state: State,
+    /// Whether it was added by hand.
+    pub added: bool,
     /// `busy`: requests in flight.
     pub busy: u32,
     /// The most requests in flight now; less than `max` while it comes back. `None`: no limit.
@@ -159,6 +161,7 @@ impl Balancer {
             config: member.config.clone(),
             status: member.status,
             state: State::of(member, now),
+            added: member.origin == Origin::ByHand,
             busy: member.busy,
             limit: member.limit(now),
             waiting: self.waiting.own_len(member.id),

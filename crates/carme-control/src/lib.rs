@@ -9,6 +9,7 @@
 
 #![deny(unsafe_code)]
 
+mod balancer;
 mod call;
 mod endpoint;
 mod find;
@@ -20,6 +21,7 @@ mod protocol;
 mod serve;
 mod status;
 
+pub use balancer::{BalancerState, BalancerStatus, CheckStatus, MemberSettings, MemberStatus};
 pub use call::CallError;
 pub use endpoint::{Listener, OpenError};
 pub use find::{FindError, Found, Wanted, find};

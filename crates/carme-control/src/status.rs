@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::balancer::BalancerStatus;
 use crate::protocol::Identity;
 
 /// A server at one moment.
@@ -22,6 +23,9 @@ pub struct Status {
     pub memory_bytes: Option<u64>,
     /// In the configuration's order.
     pub apps: Vec<AppStatus>,
+    /// In the configuration's order.
+    #[serde(default)]
+    pub balancers: Vec<BalancerStatus>,
 }
 
 /// Where a server is in its life.

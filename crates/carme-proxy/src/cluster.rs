@@ -183,12 +183,15 @@ impl Cluster {
         self.state().balancer.settings().resend
     }
 
-    /// Idle connections to each member.
-    pub fn idle_connections(&self) -> Vec<(MemberId, usize)> {
+    /// How each member is reached, and how many idle connections there are to it.
+    pub fn connections(&self) -> Vec<(MemberId, Arc<Endpoint>, usize)> {
         let state = self.state();
         let ids = state.balancer.members().map(|(id, _)| id);
-        ids.filter_map(|id| Some((id, state.members.get(&id)?.0.pool.len())))
-            .collect()
+        let reached = |id: MemberId| {
+            let (member, _) = state.members.get(&id)?;
+            Some((id, Arc::clone(&member.endpoint), member.pool.len()))
+        };
+        ids.filter_map(reached).collect()
     }
 
     // ----- requests

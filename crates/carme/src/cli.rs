@@ -87,7 +87,7 @@ pub(crate) enum Command {
     /// Print the carme.toml that means the same as a file in Apache's syntax.
     #[command(after_help = CONVERT_EXAMPLES)]
     Convert(Apache),
-    /// Show how a running server, its applications and its workers are.
+    /// Show how a running server, its applications, workers, balancers and their members are.
     #[command(after_help = control::STATUS_HELP)]
     Status(StatusOptions),
     /// Have a running server read its configuration again and start new workers, without a lost request.

@@ -36,6 +36,17 @@ Above it, for each application: requests that wait because every worker is
 busy, how many may wait, requests in flight, and requests answered.
 Below it: why workers failed last, and the last lines of those that do not serve.
 
+In the table of a balancer's members:
+  MEMBER    its route, or its URL
+  STATE     ready, draining (only its own sessions), disabled, stopped, error,
+            unhealthy, probation or slow start (comes back), spare, standby
+  REQUESTS  that it was chosen for
+  IN FLIGHT, MAX  requests that it has, and may have
+  WAITING   requests that wait for this member and no other
+  IDLE      connections that wait for the next request
+  SENT, RECEIVED  bytes to it and from it
+  FACTOR, SET  its weight, and which members come first
+
 A server that runs alone needs no name. Otherwise -c FILE or --name says which one is meant.
 Exit code: 0 it runs, 1 it does not answer, 2 wrong command line, 3 no such server.
 

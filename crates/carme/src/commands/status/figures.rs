@@ -24,6 +24,27 @@ pub(super) fn memory(bytes: u64) -> String {
     }
 }
 
+/// An amount of data.
+pub(super) fn data(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut amount = bytes as f64;
+    let mut unit = 0;
+    while amount >= 1024.0 && unit + 1 < UNITS.len() {
+        amount /= 1024.0;
+        unit += 1;
+    }
+    match unit {
+        0 => format!("{bytes} B"),
+        _ if amount < 10.0 => format!("{amount:.1} {}", UNITS[unit]),
+        _ => format!("{amount:.0} {}", UNITS[unit]),
+    }
+}
+
+/// A value, or a dash where there is none.
+pub(super) fn or_none(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
 /// A number of things.
 pub(super) fn counted(number: usize, one: &str, many: &str) -> String {
     match number {
@@ -57,6 +78,10 @@ mod tests {
         assert_eq!(memory(0), "0 MiB");
         assert_eq!(memory(45 << 20), "45 MiB");
         assert_eq!(memory(12 << 30), "12.0 GiB");
+        assert_eq!(data(1023), "1023 B");
+        assert_eq!(data(1536), "1.5 KiB");
+        assert_eq!(data(45 << 20), "45 MiB");
+        assert_eq!(data(u64::MAX), "16777216 TiB");
         assert_eq!(counted(1, "connection", "connections"), "1 connection");
         assert_eq!(counted(0, "connection", "connections"), "0 connections");
     }

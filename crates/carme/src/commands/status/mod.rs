@@ -1,8 +1,10 @@
 //! `carme status`: how a running server is, for people or as JSON, once or again and again.
 
+mod balancers;
 mod figures;
 mod page;
 mod rates;
+mod table;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;

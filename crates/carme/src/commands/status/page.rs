@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 
 use carme_control::{AppState, AppStatus, ServerState, Status, WorkerState, WorkerStatus, printable};
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table};
 
-use super::figures::{counted, memory, span};
+use super::balancers::balancer;
+use super::figures::{counted, memory, or_none, span};
 use super::rates::Rates;
+use super::table::{Column, table};
 
 /// All of it. With what it was `before`, it also says how much came to pass in each second since then.
 pub(super) fn page(status: &Status, before: Option<&Status>) -> String {
@@ -16,6 +16,10 @@ pub(super) fn page(status: &Status, before: Option<&Status>) -> String {
     for app in &status.apps {
         page.push('\n');
         page.push_str(&application(app, rates.as_ref()));
+    }
+    for each in &status.balancers {
+        page.push('\n');
+        page.push_str(&balancer(each, rates.as_ref()));
     }
     page
 }
@@ -91,7 +95,7 @@ fn workers(app: &AppStatus, rates: Option<&Rates<'_>>) -> String {
         .map(|worker| worker.generation)
         .filter(|&of| of > 0);
     let differ = generations.clone().min() != generations.max();
-    let mut columns: Vec<Column> = vec![
+    let mut columns: Vec<Column<'_, WorkerStatus>> = vec![
         ("WORKER", Box::new(|worker| printable(&worker.route))),
         ("STATE", Box::new(|worker| state(worker.state).to_owned())),
         ("PROCESS", Box::new(|worker| or_none(worker.pid))),
@@ -112,30 +116,7 @@ fn workers(app: &AppStatus, rates: Option<&Rates<'_>>) -> String {
     if differ {
         columns.push(("GENERATION", Box::new(|worker| worker.generation.to_string())));
     }
-    let mut table = Table::new();
-    table
-        .load_style(NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(columns.iter().map(|(heading, _)| *heading));
-    for worker in &app.workers {
-        table.add_row(columns.iter().map(|(_, show)| show(worker)));
-    }
-    for (at, column) in table.column_iter_mut().enumerate() {
-        column
-            .set_padding((0, 2))
-            .set_constraint(ColumnConstraint::ContentWidth);
-        if at > 1 {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.trim_fmt()
-}
-
-/// A heading, and what stands below it.
-type Column<'c> = (&'static str, Box<dyn Fn(&WorkerStatus) -> String + 'c>);
-
-fn or_none(value: Option<impl ToString>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+    table(&columns, &app.workers)
 }
 
 fn state(state: WorkerState) -> &'static str {
@@ -249,6 +230,7 @@ mod tests {
                 requests: 12_345,
                 workers: vec![worker("site_1", WorkerState::Ready, Some(4712)), failed],
             }],
+            balancers: Vec::new(),
         }
     }
 

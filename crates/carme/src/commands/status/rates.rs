@@ -1,6 +1,6 @@
 //! How much came to pass in each second between two looks at a server.
 
-use carme_control::{AppStatus, Status, WorkerStatus};
+use carme_control::{AppStatus, MemberStatus, Status, WorkerStatus};
 
 /// The look before, and the time since then.
 pub(super) struct Rates<'b> {
@@ -31,6 +31,15 @@ impl<'b> Rates<'b> {
         let same = |before: &&WorkerStatus| before.route == worker.route && before.pid == worker.pid;
         let before = before.filter(same).map(|before| before.requests).sum();
         self.rate(before, worker.requests)
+    }
+
+    /// Requests that a member of a balancer was chosen for.
+    pub(super) fn of_member(&self, balancer: &str, member: &MemberStatus) -> f64 {
+        let balancers = self.before.balancers.iter();
+        let before = balancers.filter(|before| before.name == balancer);
+        let mut before = before.flat_map(|before| &before.members);
+        let same = before.find(|before| before.url == member.url);
+        self.rate(same.map_or(0, |before| before.requests), member.requests)
     }
 
     fn rate(&self, before: u64, now: u64) -> f64 {

@@ -13,7 +13,7 @@ use super::super::Ended;
 use super::super::orders::{Order, Orders};
 use super::super::reload::{NotReloaded, Reloaded};
 use super::super::server::{Server, Source};
-use super::{farm, status};
+use super::{balancer, farm, status};
 
 /// Attends to one command after the other, and to several at a time.
 pub(super) struct Answers {
@@ -56,12 +56,13 @@ impl Answers {
         } else {
             ServerState::Serving
         };
-        let apps = self
-            .server
-            .now()
-            .apps
+        let now = self.server.now();
+        let apps = now.apps.iter().map(|running| status::app(running)).collect();
+        let balancers = now
+            .balancers
             .iter()
-            .map(|running| status::app(running))
+            .zip(&now.config.balancers)
+            .map(|(balanced, configured)| balancer::balancer(balanced, configured))
             .collect();
         let mut status = Status {
             identity: self.identity(),
@@ -70,6 +71,7 @@ impl Answers {
             connections: self.server.front.connections(),
             memory_bytes: None,
             apps,
+            balancers,
         };
         // Asks the operating system about each process, which may take a moment.
         let weighed = tokio::task::spawn_blocking(move || {

@@ -1,6 +1,7 @@
 //! The server's side of the local endpoint: does what commands ask for, and tells how it went.
 
 mod answers;
+mod balancer;
 mod farm;
 mod status;
 
