@@ -170,14 +170,6 @@ pub(super) fn reverse(reading: &mut Reading, node: &Node, host: &mut Host, conte
             format!("asks for {}, which Carme does not do", word.text),
         );
     }
-    if url.text.starts_with('/') {
-        reading.warn(
-            url,
-            &node.name.text,
-            "replaces a path by another, which Carme does not",
-        );
-        return Ok(());
-    }
     let is_known = match url.text.starts_with("balancer://") {
         true => pool_of_url(&url.text).is_some(),
         false => reverse_from(&url.text)

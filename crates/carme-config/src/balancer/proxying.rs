@@ -41,7 +41,7 @@ pub struct Reverse {
 pub enum ReverseFrom {
     /// A path at any member of the location's balancer, after the member's own.
     Members(String),
-    /// An address as it is.
+    /// An address as it is; with a slash at its beginning a path, at whatever host.
     Url(String),
 }
 
@@ -139,7 +139,7 @@ pub(crate) fn upstream_path(text: &str) -> Result<String, Mistake> {
     }
 }
 
-/// The beginning of an address: `http://…`, or `balancer:///path` for any member.
+/// The beginning of an address: `http://…`, `balancer:///path` for any member, or a path.
 pub(crate) fn reverse_from(text: &str) -> Result<ReverseFrom, Mistake> {
     if let Some(path) = text.strip_prefix("balancer://") {
         return match path.starts_with('/') {
@@ -150,6 +150,9 @@ pub(crate) fn reverse_from(text: &str) -> Result<ReverseFrom, Mistake> {
         };
     }
     match text.split_once("://") {
+        _ if text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            Ok(ReverseFrom::Url(text.to_owned()))
+        }
         Some((scheme, rest)) if !scheme.is_empty() && !rest.is_empty() && text.is_ascii() => {
             Ok(ReverseFrom::Url(text.to_owned()))
         }

@@ -86,6 +86,10 @@ fn each_directive() {
             vec!["reverse_urls = { \"http://internal/app\" = \"/app/\" }"],
         ),
         (
+            proxy("ProxyPassReverse /app /internal/"),
+            vec!["reverse_urls = { \"/internal/\" = \"/app/\" }"],
+        ),
+        (
             proxy("ProxyPassReverseCookieDomain a example.com\nProxyPassReverseCookiePath /app /"),
             vec!["cookie_domains = { \"a\" = \"example.com\" }", "cookie_paths = { \"/app\" = \"/\" }"],
         ),
