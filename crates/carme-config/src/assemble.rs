@@ -17,7 +17,7 @@ use crate::route::RoutePattern;
 use crate::scale::Workers;
 use crate::surroundings::Surroundings;
 use crate::target::{self, Found, Target};
-use crate::{env_file, paths, probe};
+use crate::{env_file, paths, probe, sticky};
 
 /// Completes the draft, or returns what was wrong before together with what turns out to be wrong here.
 pub(crate) fn assemble(
@@ -36,6 +36,7 @@ pub(crate) fn assemble(
         .map(|balancer| balancer.complete(&draft, &mut problems))
         .collect();
     check_routes(&draft.apps, &mut problems);
+    sticky::check_cookies(&draft.apps, &locations, &mut problems);
     let tls = draft
         .tls
         .as_ref()
@@ -137,6 +138,7 @@ fn complete(
         },
         timeouts: timeouts(app),
         route: route(app),
+        sticky: app.sticky.as_ref().map(|sticky| sticky.value.clone()),
         env,
         sendfile,
     })

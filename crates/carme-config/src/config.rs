@@ -8,7 +8,7 @@ use std::time::Duration;
 use carme_log::{Condition, Rotation};
 
 use crate::account::Account;
-use crate::balancer::Balancer;
+use crate::balancer::{Balancer, Sticky};
 use crate::bind::Bind;
 use crate::error_page::ErrorPage;
 use crate::interpreter::Interpreter;
@@ -346,6 +346,8 @@ pub struct App {
     pub timeouts: AppTimeouts,
     /// The workers' names.
     pub route: RoutePattern,
+    /// `sticky`, `sticky_separator`: clients stay at their worker.
+    pub sticky: Option<Sticky>,
     /// Added to the workers' environment: the environment files in order, then `env`.
     pub env: BTreeMap<String, String>,
     /// `sendfile`: folders of which it may have files sent by `X-Sendfile` and `X-Accel-Redirect`.

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::balancer::{BalancerDraft, Proxying};
+use crate::balancer::{BalancerDraft, Proxying, Sticky};
 use crate::config::{AccessLog, Interface, Server, Traces};
 use crate::error_page::ErrorPage;
 use crate::location::{Answer, Compress, HeaderRule, HostPattern, Policy};
@@ -90,6 +90,7 @@ pub(crate) struct AppDraft {
     pub(crate) interrupt_grace: Option<Duration>,
     pub(crate) slow_request: Option<Option<Duration>>,
     pub(crate) route: Option<At<RoutePattern>>,
+    pub(crate) sticky: Option<At<Sticky>>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) env_files: Vec<At<String>>,
     pub(crate) sendfile: Vec<At<String>>,
@@ -120,6 +121,7 @@ impl AppDraft {
             interrupt_grace: None,
             slow_request: None,
             route: None,
+            sticky: None,
             env: BTreeMap::new(),
             env_files: Vec::new(),
             sendfile: Vec::new(),

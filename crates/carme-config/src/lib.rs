@@ -34,6 +34,7 @@ mod problem;
 mod proxies;
 mod route;
 mod scale;
+mod sticky;
 mod surroundings;
 mod target;
 mod tls;

@@ -208,6 +208,7 @@ fn each_setting_of_an_app() {
         ("idle_timeout = \"5s\"", "apps.site.idle_timeout: 1m -> 5s"),
         ("interrupt_grace = \"1s\"", "apps.site.interrupt_grace: 5s -> 1s"),
         ("slow_request = \"2s\"", "apps.site.slow_request: off -> 2s"),
+        ("sticky = \"ROUTEID\"", "apps.site.sticky: none -> ROUTEID"),
         ("sendfile = [\"shop\"]", "apps.site.sendfile: [] -> [SITE/shop]"),
         (
             "env = { PASSWORD = \"geheim\" }",
@@ -226,6 +227,18 @@ fn each_setting_of_an_app() {
         let old = format!("{APP}workers = 2\n");
         let found = lines(&site, &old, &format!("{APP}{workers}{new}\n"));
         assert!(found.contains(&expected.to_owned()), "{new}: {found:?}");
+    }
+    let sticky = |text: &str| format!("{APP}{text}\n");
+    for (old, new, expected) in [
+        ("sticky = \"R\"", "sticky = \"R|r\"", "apps.site.sticky: R -> R|r"),
+        ("sticky = \"R\"", "", "apps.site.sticky: R -> none"),
+        (
+            "sticky = \"R\"\nsticky_separator = \"off\"",
+            "sticky = \"R\"",
+            "apps.site.sticky_separator: off -> .",
+        ),
+    ] {
+        assert_eq!(lines(&site, &sticky(old), &sticky(new)), [expected]);
     }
     let env = |value: &str| format!("{APP}env = {{ PASSWORD = \"{value}\" }}\n");
     let found = lines(&site, &env("geheim"), &env("secret"));

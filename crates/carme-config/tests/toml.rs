@@ -284,7 +284,7 @@ fn each_kind_of_mistake() {
                                error_log, error_log_rotate, control";
     const APP_KEYS: &str = "[apps.site] knows: target, directory, python, interface, workers, surge, threads, \
                             switch_interval, startup_timeout, drain_timeout, user, group, recycle, queue, request_timeout, \
-                            idle_timeout, interrupt_grace, slow_request, route, env, env_files, sendfile";
+                            idle_timeout, interrupt_grace, slow_request, route, sticky, sticky_separator, env, env_files, sendfile";
     for (result, expected) in [
         // Keys.
         (server("lisen = []"), format!("carme.toml:2:1: unknown key `lisen` in [server] | help: did you mean `listen`? {SERVER_KEYS}")),

@@ -78,11 +78,13 @@ mod shutdown;
 mod site;
 mod spool;
 mod state;
+mod sticky;
 mod tls;
 mod trace;
 mod transport;
 mod tunnel;
 
+pub use carme_balancer::StickySession;
 pub use carme_tls::Tls;
 
 pub use app::{Application, Exchange};

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use carme_balancer::StickySession;
+
 use crate::compress::Compress;
 use crate::header_rules::HeaderRule;
 
@@ -17,6 +19,8 @@ pub struct Policy {
     pub response_headers: Vec<HeaderRule>,
     /// Folders from which the application may have files sent by `X-Sendfile` and `X-Accel-Redirect`.
     pub sendfile: Vec<PathBuf>,
+    /// Clients stay at the worker of the application that answered them first.
+    pub sticky: Option<StickySession>,
 }
 
 impl Policy {
@@ -27,11 +31,13 @@ impl Policy {
             request_headers,
             response_headers,
             sendfile,
+            sticky,
         } = &self;
         let is_empty = compress.is_none()
             && request_headers.is_empty()
             && response_headers.is_empty()
-            && sendfile.is_empty();
+            && sendfile.is_empty()
+            && sticky.is_none();
         (!is_empty).then(|| Arc::new(self))
     }
 }

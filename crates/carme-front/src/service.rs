@@ -28,6 +28,7 @@ use crate::respond;
 use crate::site::Site;
 use crate::spool::Spool;
 use crate::state::{ConnectionState, NextHead};
+use crate::sticky;
 use crate::tls::Security;
 
 type Answered<A> = Response<Outgoing<<A as Application>::Exchange>>;
@@ -204,7 +205,9 @@ async fn exchange<A: Application>(
     if record.notes.hop_by_hop || record.notes.underscore {
         remove_unseen(record);
     }
-    let exchange = app.dispatch(request_head(record, &found, &uri), &record.headers, body, None);
+    let route = sticky::route(record);
+    let head = request_head(record, &found, &uri);
+    let exchange = app.dispatch(head, &record.headers, body, route.as_deref());
     if record.common.access_logs.is_empty() && record.policy.is_none() {
         record.forget_headers();
     }
@@ -214,14 +217,18 @@ async fn exchange<A: Application>(
     })
     .await
     {
-        (record, exchange, Ok(answer)) => match &record.policy {
-            Some(policy) if !policy.sendfile.is_empty() => {
-                let policy = Arc::clone(policy);
-                Box::pin(with_file(record, exchange, answer, &policy.sendfile)).await
+        (record, exchange, Ok(mut answer)) => {
+            sticky::settle(record, &exchange, Some(&mut answer.headers));
+            match &record.policy {
+                Some(policy) if !policy.sendfile.is_empty() => {
+                    let policy = Arc::clone(policy);
+                    Box::pin(with_file(record, exchange, answer, &policy.sendfile)).await
+                }
+                _ => Ok(Outcome::Answered(exchange, answer)),
             }
-            _ => Ok(Outcome::Answered(exchange, answer)),
-        },
+        }
         (record, exchange, Err(failure)) => {
+            sticky::settle(record, &exchange, None);
             if let Some(metrics) = &site.common.metrics {
                 metrics.failed(record.app, &failure);
             }

@@ -9,6 +9,7 @@ mod proxying;
 mod url;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -91,7 +92,7 @@ pub enum HashKey {
     Cookie(String),
 }
 
-/// `stickysession` and what belongs to it.
+/// `stickysession` and what belongs to it; an app's `sticky`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sticky {
     /// The cookie that names the session.
@@ -246,6 +247,19 @@ impl Sticky {
             separator: Some('.'),
             semicolon: false,
         })
+    }
+}
+
+/// `stickysession`, or an app's `sticky`: as it is written.
+impl fmt::Display for Sticky {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Sticky {
+            cookie, parameter, ..
+        } = self;
+        match cookie == parameter {
+            true => f.write_str(cookie),
+            false => write!(f, "{cookie}|{parameter}"),
+        }
     }
 }
 

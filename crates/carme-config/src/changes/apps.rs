@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Applies, Found, What, duration, list, or_none};
 use crate::account::Account;
+use crate::balancer::Sticky;
 use crate::config::{App, AppTimeouts, Interface, Queue};
 use crate::scale::Recycle;
 use crate::units::ByteSize;
@@ -48,6 +49,7 @@ impl Found {
             queue: Queue { limit, timeout },
             timeouts,
             route,
+            sticky,
             env,
             sendfile,
         } = new;
@@ -117,9 +119,20 @@ impl Found {
         );
         self.app_timeouts(key, &old.timeouts, timeouts);
         self.plain(&key("route"), (&old.route, route), fresh);
+        self.sticky(key, old.sticky.as_ref(), sticky.as_ref());
         self.environment(&key("env"), (&old.env, env), fresh);
         let folders = |folders: &Vec<std::path::PathBuf>| list(folders.iter().map(path));
         self.value(&key("sendfile"), (&old.sendfile, sendfile), folders, live);
+    }
+
+    fn sticky(&mut self, key: impl Fn(&str) -> String, old: Option<&Sticky>, new: Option<&Sticky>) {
+        let names = |sticky: Option<&Sticky>| or_none(sticky, ToString::to_string);
+        self.plain(&key("sticky"), (&names(old), &names(new)), &Applies::Live);
+        if let (Some(old), Some(new)) = (old, new) {
+            let shown = |separator: &Option<char>| separator.map_or_else(|| "off".to_owned(), String::from);
+            let separators = (&old.separator, &new.separator);
+            self.value(&key("sticky_separator"), separators, shown, &Applies::Live);
+        }
     }
 
     fn app_timeouts(&mut self, key: impl Fn(&str) -> String, old: &AppTimeouts, new: &AppTimeouts) {

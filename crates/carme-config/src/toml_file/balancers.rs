@@ -117,24 +117,44 @@ fn balancer(
 }
 
 fn sticky(section: &Section<'_>, problems: &mut Problems) -> Option<Sticky> {
-    let sticky = section.text("stickysession", problems, Sticky::parse);
-    let separator = section.text("stickysessionsep", problems, separator);
     let semicolon = flag_at(section, "scolonpathdelim", problems);
-    if !section.has("stickysession") {
-        let alone =
-            || Mistake::new("means nothing without `stickysession`").cure("add stickysession = \"ROUTEID\"");
-        if let Some(separator) = separator {
-            problems.push(separator.problem(alone()));
+    let sticky = sticky_by(section, "stickysession", "stickysessionsep", separator, problems);
+    match (sticky, semicolon) {
+        (Some(At { value, .. }), semicolon) => Some(Sticky {
+            semicolon: semicolon.is_some_and(|at| at.value),
+            ..value
+        }),
+        (None, Some(semicolon)) if !section.has("stickysession") => {
+            problems.push(semicolon.problem(nothing_without("stickysession")));
+            None
         }
-        if let Some(semicolon) = semicolon {
-            problems.push(semicolon.problem(alone()));
+        (None, _) => None,
+    }
+}
+
+/// What binds clients to one of many: the cookie and the separator, by these keys.
+pub(super) fn sticky_by(
+    section: &Section<'_>,
+    key: &str,
+    separator_key: &str,
+    separator: impl FnOnce(&str) -> Result<Option<char>, Mistake>,
+    problems: &mut Problems,
+) -> Option<At<Sticky>> {
+    let sticky = section.text(key, problems, Sticky::parse);
+    let separator = section.text(separator_key, problems, separator);
+    if !section.has(key) {
+        if let Some(separator) = separator {
+            problems.push(separator.problem(nothing_without(key)));
         }
         return None;
     }
-    let mut sticky = sticky?.value;
-    set(&mut sticky.separator, separator.map(|at| at.value));
-    set(&mut sticky.semicolon, semicolon.map(|at| at.value));
+    let mut sticky = sticky?;
+    set(&mut sticky.value.separator, separator.map(|at| at.value));
     Some(sticky)
+}
+
+fn nothing_without(key: &str) -> Mistake {
+    Mistake::new(format!("means nothing without `{key}`")).cure(format!("add {key} = \"ROUTEID\""))
 }
 
 fn member(item: &At<Section<'_>>, problems: &mut Problems) -> Option<Member> {

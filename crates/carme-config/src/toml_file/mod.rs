@@ -34,7 +34,7 @@ use crate::problem::{Mistake, Problem, Problems};
 use crate::route::RoutePattern;
 use crate::surroundings::{Console, Surroundings};
 use crate::units::{ByteSize, parse_duration};
-use crate::{env_file, paths};
+use crate::{env_file, paths, sticky};
 
 impl Config {
     /// Checks the text of a file at `path`, which need not exist: it names the places and the folder from which
@@ -318,6 +318,7 @@ fn app(name: At<String>, title: &str, section: &Section<'_>, problems: &mut Prob
     app.slow_request = time("slow_request", problems);
     app.interrupt_grace = section.duration("interrupt_grace", problems);
     app.route = section.text("route", problems, RoutePattern::parse);
+    app.sticky = balancers::sticky_by(section, "sticky", "sticky_separator", sticky::separator, problems);
     if let Some(recycle) = section.section("recycle", &inner("recycle"), &schema::RECYCLE, problems) {
         app.recycle = workers::recycle(&recycle, problems);
     }

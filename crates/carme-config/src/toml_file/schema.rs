@@ -114,11 +114,13 @@ pub(crate) const APP: Keys = Keys {
         "interrupt_grace",
         "slow_request",
         "route",
+        "sticky",
+        "sticky_separator",
         "env",
         "env_files",
         "sendfile",
     ],
-    later: &["reload", "sticky", "max_in_flight"],
+    later: &["reload", "max_in_flight"],
 };
 
 pub(crate) const WORKERS: Keys = Keys {
@@ -136,7 +138,7 @@ pub(crate) const RECYCLE: Keys = Keys {
 pub(crate) const QUEUE: Keys = Keys {
     section: "[apps.NAME.queue]",
     known: &["limit", "timeout"],
-    later: &["sticky"],
+    later: &[],
 };
 
 pub(crate) const LOCATION: Keys = Keys {

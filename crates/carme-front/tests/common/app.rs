@@ -30,10 +30,12 @@ pub struct Seen {
     pub request: Vec<u8>,
     /// `name: value`
     pub fields: Vec<Vec<u8>>,
+    /// The route of the worker that its client is bound to.
+    pub route: Option<Vec<u8>>,
 }
 
 impl Seen {
-    fn new(head: &RequestHead<'_>, headers: &HeaderMap, body: &RequestBody) -> Self {
+    fn new(head: &RequestHead<'_>, headers: &HeaderMap, body: &RequestBody, route: Option<&[u8]>) -> Self {
         let mut request = [head.method, head.target].join(&b' ');
         match body {
             RequestBody::Empty => {}
@@ -54,6 +56,7 @@ impl Seen {
         Seen {
             request,
             fields: headers.iter().map(field).collect(),
+            route: route.map(<[u8]>::to_vec),
         }
     }
 }
@@ -118,10 +121,10 @@ impl Application for Fake {
         head: RequestHead<'_>,
         headers: &HeaderMap,
         body: RequestBody,
-        _route: Option<&[u8]>,
+        route: Option<&[u8]>,
     ) -> FakeExchange {
         self.events.dispatched.fetch_add(1, Ordering::SeqCst);
-        let seen = Seen::new(&head, headers, &body);
+        let seen = Seen::new(&head, headers, &body, route);
         self.events.seen.lock().unwrap().push(seen);
         let mut exchange = FakeExchange {
             events: Arc::clone(&self.events),

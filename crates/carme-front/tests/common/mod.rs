@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use carme_front::{
     AccessLog, Drained, ErrorPages, Https, Limits, Listener, Location, Metrics, Policy, Proxies, Shutdown,
-    Site, SiteOptions, Tls, serve,
+    Site, SiteOptions, StickySession, Tls, serve,
 };
 use carme_log::{Condition, Destination, Format, Writer, WriterOptions};
 use tokio::task::JoinHandle;
@@ -99,6 +99,21 @@ impl Front {
             ..SiteOptions::default()
         };
         Self::build(options, format, &["/", "/mount"])
+    }
+
+    /// The same, where clients stay at the worker that answered them.
+    pub fn sticky(proxies: Proxies, format: &str, sticky: StickySession) -> Self {
+        let options = SiteOptions {
+            proxies,
+            ..SiteOptions::default()
+        };
+        let policy = Policy {
+            sticky: Some(sticky),
+            ..Policy::default()
+        };
+        Self::assemble(options, format, None, None, |events| {
+            vec![Location::new("/", Fake::new(events)).with_policy(policy)]
+        })
     }
 
     /// Only requests for which `when` holds are logged.

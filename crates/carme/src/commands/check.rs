@@ -127,8 +127,10 @@ fn line(config: &Config, index: usize, app: &App) -> String {
         .facts
         .as_ref()
         .map_or_else(|| "Python".to_owned(), ToString::to_string);
+    let sticky = app.sticky.as_ref();
+    let sticky = sticky.map_or_else(String::new, |sticky| format!(", sticky by {sticky}"));
     format!(
-        "ok: {} from {} at {}, with {} and {} each, {python} ({}, {})\n",
+        "ok: {} from {} at {}, with {} and {} each{sticky}, {python} ({}, {})\n",
         app.target,
         app.target.import_root.display(),
         places.join(", "),
@@ -185,7 +187,7 @@ mod tests {
         };
         let text = format!(
             "[server]\nlisten = [\"127.0.0.1:80\", \"[::1]:80\"]\n[apps.a]\ntarget = \"app\"\nworkers = 1\npython = '{0}'\n\
-             [apps.b]\ntarget = \"app:b\"\nworkers = 4\nthreads = 1\npython = '{0}'\n\
+             [apps.b]\ntarget = \"app:b\"\nworkers = 4\nthreads = 1\npython = '{0}'\nsticky = \"R|r\"\n\
              [[locations]]\npath = \"/\"\napp = \"a\"\n[[locations]]\npath = \"/b/\"\napp = \"b\"\n\
              [[locations]]\npath = \"/files\"\nfiles = \".\"\n\
              [[locations]]\nhost = \"old.example\"\npath = \"/\"\nredirect = \"https://new.example{{uri}}\"\nstatus = 308\n\
@@ -202,7 +204,7 @@ mod tests {
                 "ok: app from {folder} at http://127.0.0.1:80, http://[::1]:80, with 1 worker and 10 threads each, \
                  CPython 3.13.1 ({python}, as configured)\n\
                  ok: app:b from {folder} at http://127.0.0.1:80/b, http://[::1]:80/b, with 4 workers and 1 thread each, \
-                 CPython 3.13.1 ({python}, as configured)\n\
+                 sticky by R|r, CPython 3.13.1 ({python}, as configured)\n\
                  ok: a redirect (308) to https://new.example{{uri}} at http://127.0.0.1:80 for old.example, \
                  http://[::1]:80 for old.example\n\
                  ok: the files of {folder} at http://127.0.0.1:80/files, http://[::1]:80/files\n\

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use carme_config::{Answer, Config};
 use carme_front::{
     Compress, FileOptions, Files, Fixed, HeaderChange, HeaderRule, Location, Policy, Redirect, StatusRange,
+    StickySession,
 };
 use http::{HeaderName, HeaderValue, StatusCode};
 
@@ -22,7 +23,9 @@ pub(super) fn location(
     let mut policy = policy(&configured.policy);
     let location = match &configured.answer {
         Answer::App(index) => {
-            policy.sendfile.clone_from(&config.apps.get(*index)?.sendfile);
+            let app = config.apps.get(*index)?;
+            policy.sendfile.clone_from(&app.sendfile);
+            policy.sticky = app.sticky.as_ref().map(sticky);
             Location::new(path, apps.get(*index)?.clone())
         }
         Answer::Balancer(proxying) => {
@@ -85,6 +88,16 @@ pub(super) fn policy(policy: &carme_config::Policy) -> Policy {
         request_headers: policy.request_headers.iter().map(rule).collect(),
         response_headers: policy.response_headers.iter().map(rule).collect(),
         sendfile: Vec::new(),
+        sticky: None,
+    }
+}
+
+fn sticky(sticky: &carme_config::Sticky) -> StickySession {
+    StickySession {
+        cookie: sticky.cookie.clone(),
+        parameter: sticky.parameter.clone(),
+        separator: sticky.separator,
+        semicolon_delimits: sticky.semicolon,
     }
 }
 

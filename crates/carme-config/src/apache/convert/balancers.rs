@@ -19,11 +19,7 @@ impl Writer {
             });
         }
         if let Some(sticky) = &balancer.sticky {
-            let name = match sticky.cookie == sticky.parameter {
-                true => sticky.cookie.clone(),
-                false => format!("{}|{}", sticky.cookie, sticky.parameter),
-            };
-            self.key("stickysession", quoted(&name));
+            self.key("stickysession", quoted(&sticky.to_string()));
             self.unless("stickysessionsep", &sticky.separator, &Some('.'), |separator| {
                 quoted(&separator.map_or("off".to_owned(), String::from))
             });
