@@ -67,7 +67,11 @@ async fn what_a_member_has_received_goes_to_no_other_unless_it_may() {
 #[tokio::test]
 async fn a_body_of_which_some_was_sent_is_not_sent_again() {
     let (a, b) = (Member::start("a").await, Member::start("b").await);
-    let balanced = Wanted::default().start(&[&a.url(), &b.url()]);
+    let wanted = Wanted {
+        settings: settings(Resend::Idempotent),
+        ..Wanted::default()
+    };
+    let balanced = wanted.start(&[&a.url(), &b.url()]);
     let response = balanced.front.ask("PUT", "/drop", "Content-Length: 0").await;
     assert_eq!(response.status, 502);
     assert_eq!(

@@ -1,5 +1,7 @@
 //! Members of a balancer behind the front, over sockets both ways.
 
+#![allow(unreachable_pub)]
+
 #[path = "../common/mod.rs"]
 mod common;
 mod member;
@@ -13,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carme_balancer::{Method, Settings};
-use carme_front::{HashKey, Limits, Location, Policy, Proxied};
+use carme_front::{HashKey, Limits, Location, Proxied};
 use carme_proxy::head::{ErrorOverride, Identity, Passing, Reverse, ReverseFrom, Via};
 use carme_proxy::{Address, Cluster, Endpoint, Node, Protocol, Upgrade};
 use tokio::task::JoinSet;

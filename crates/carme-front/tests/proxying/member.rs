@@ -12,8 +12,6 @@ use tokio::task::JoinSet;
 /// A request as the member got it.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    /// The connection it came on, from 1.
-    pub connection: usize,
     /// Request line and fields, as they came.
     pub head: String,
     pub body: String,
@@ -62,11 +60,10 @@ impl Member {
             loop {
                 let (stream, _) = listener.accept().await.expect("a connection");
                 stream.set_nodelay(true).expect("no delay");
-                let number = noting.connections.fetch_add(1, SeqCst) + 1;
+                noting.connections.fetch_add(1, SeqCst);
                 let connection = Connection {
                     stream,
                     buffer: Vec::new(),
-                    number,
                     name,
                     notes: Arc::clone(&noting),
                     gate: Arc::clone(&waiting),
@@ -102,7 +99,6 @@ impl Member {
 struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
-    number: usize,
     name: &'static str,
     notes: Arc<Notes>,
     gate: Arc<Semaphore>,
@@ -203,7 +199,6 @@ impl Connection {
     /// `None`: the connection is over.
     async fn answer(&mut self, head: String) -> Option<()> {
         let mut asked = Asked {
-            connection: self.number,
             head,
             body: String::new(),
         };
