@@ -330,6 +330,24 @@ fn a_passed_check_ends_an_error() {
 }
 
 #[test]
+fn a_member_that_is_not_checked_any_more_is_not_out_for_good() {
+    let mut bench = Bench::new(apache(), [checked("a"), member("b")]);
+    let (id, now) = (bench.id("a"), bench.now);
+    assert_eq!(
+        bench.balancer.checked(id, Check::Failed, now),
+        HealthChange::Disabled
+    );
+    let seldom = Member {
+        health: Some(HealthCheck::new(CheckMethod::Tcp)),
+        ..member("a")
+    };
+    bench.balancer.replace_members([seldom, member("b")], now);
+    assert_eq!(state(&bench, "a"), State::Unhealthy);
+    bench.balancer.replace_members([member("a"), member("b")], now);
+    assert_eq!(state(&bench, "a"), State::Ready);
+}
+
+#[test]
 fn stopped_members_are_not_checked() {
     let mut bench = Bench::new(
         apache(),

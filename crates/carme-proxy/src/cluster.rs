@@ -43,6 +43,8 @@ pub struct Cluster {
     state: Mutex<State>,
     /// There may be something to do at another time than before.
     retimed: Notify,
+    /// Members may have to be checked at another time than before.
+    pub(crate) rechecked: Notify,
 }
 
 struct State {
@@ -110,6 +112,7 @@ impl Cluster {
             name,
             state: Mutex::new(state),
             retimed: Notify::new(),
+            rechecked: Notify::new(),
         })
     }
 
@@ -126,29 +129,27 @@ impl Cluster {
     /// [`Cluster::replace`] and [`Cluster::add`].
     pub fn with<T>(self: &Arc<Self>, act: impl FnOnce(&mut Balancer, Instant) -> T) -> T {
         let mut state = self.state();
-        let outcome = act(&mut state.balancer, Instant::now());
-        state.follow_members();
-        self.settle(state);
+        let outcome = act(&mut state.balancer, now());
+        self.members_changed(state);
         outcome
     }
 
     /// All that there is to see, now.
     pub fn report(&self) -> BalancerReport {
-        self.state().balancer.report(Instant::now())
+        self.state().balancer.report(now())
     }
 
     /// Other settings and members: a new configuration, or what discovery has found. What goes finishes what it has.
     pub fn replace(self: &Arc<Self>, settings: Settings, nodes: Vec<Node>) {
         let mut state = self.state();
-        let now = Instant::now();
+        let now = now();
         state.balancer.configure(settings, now);
         let members: Vec<_> = nodes.iter().map(|node| node.member.clone()).collect();
         // Members that were added by hand stay.
         state.endpoints.extend(endpoints(nodes));
         state.balancer.replace_members(members, now);
         self.keep_endpoints_of_members(&mut state);
-        state.follow_members();
-        self.settle(state);
+        self.members_changed(state);
     }
 
     /// One more member by hand.
@@ -158,13 +159,18 @@ impl Cluster {
     pub fn add(self: &Arc<Self>, node: Node) -> Result<MemberId, carme_balancer::Refused> {
         let mut state = self.state();
         let name = node.member.name.clone();
-        let added = state.balancer.add(node.member, Instant::now());
+        let added = state.balancer.add(node.member, now());
         if added.is_ok() {
             state.endpoints.insert(name, node.endpoint);
         }
+        self.members_changed(state);
+        added
+    }
+
+    fn members_changed(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         state.follow_members();
         self.settle(state);
-        added
+        self.rechecked.notify_one();
     }
 
     fn keep_endpoints_of_members(&self, state: &mut State) {
@@ -177,6 +183,15 @@ impl Cluster {
     /// How its members are reached.
     pub fn endpoints(&self) -> Arc<[Arc<Endpoint>]> {
         Arc::clone(&self.state().reached)
+    }
+
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Balancer) -> T) -> T {
+        look(&self.state().balancer)
+    }
+
+    /// A member at work.
+    pub(crate) fn member(&self, id: MemberId) -> Option<(Arc<Member>, Arc<Label>)> {
+        self.state().members.get(&id).cloned()
     }
 
     pub(crate) fn resend(&self) -> carme_balancer::Resend {
@@ -218,7 +233,7 @@ impl Cluster {
                 random,
                 tried,
             };
-            match state.balancer.pick(&request, Instant::now()) {
+            match state.balancer.pick(&request, now()) {
                 Pick::Member(granted) => {
                     let seat = self.seat(&state, granted);
                     self.settle(state);
@@ -255,7 +270,7 @@ impl Cluster {
     /// Tells the balancer how a request went.
     pub(crate) fn act<T>(self: &Arc<Self>, act: impl FnOnce(&mut Balancer, Instant) -> T) -> T {
         let mut state = self.state();
-        let outcome = act(&mut state.balancer, Instant::now());
+        let outcome = act(&mut state.balancer, now());
         self.settle(state);
         outcome
     }
@@ -287,12 +302,16 @@ impl Cluster {
 
     /// Does what is to be done at its time, until it is dropped. One for each cluster.
     pub async fn keep_time(self: Arc<Self>) {
+        tokio::join!(self.keep_waiting(), self.keep_checking());
+    }
+
+    async fn keep_waiting(self: &Arc<Self>) {
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let next = {
                 let state = self.state();
-                state.balancer.next_tick(Instant::now())
+                state.balancer.next_tick(now())
             };
             let due = async {
                 match next {
@@ -320,6 +339,11 @@ impl Cluster {
     }
 }
 
+/// The time, as tokio has it: a test can move it.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 fn endpoints(nodes: Vec<Node>) -> HashMap<String, Arc<Endpoint>> {
     let named = nodes.into_iter().map(|node| (node.member.name, node.endpoint));
     named.collect()
@@ -336,7 +360,7 @@ impl Drop for Place {
         let mut state = self.cluster.state();
         // Not there any more: it has been served.
         if state.waiting.remove(&self.token).is_some() {
-            state.balancer.cancel(self.token, Instant::now());
+            state.balancer.cancel(self.token, now());
         }
         self.cluster.settle(state);
     }

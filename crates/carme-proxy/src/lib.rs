@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 mod body;
+mod check;
+mod checking;
 mod cluster;
 mod connect;
 mod endpoint;

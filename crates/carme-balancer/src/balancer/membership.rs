@@ -109,6 +109,11 @@ impl Balancer {
         if new.health != old.health {
             member.health = Default::default();
         }
+        if new.health.is_none() && old.health.is_some() {
+            // Nobody would find out that it is well again.
+            let is_failed = new.status.has(Flag::HealthFailed);
+            member.status.set(Flag::HealthFailed, is_failed);
+        }
         let current = member.config.clone();
         member.config = Member {
             name: new.name,

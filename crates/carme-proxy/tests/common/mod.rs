@@ -1,0 +1,144 @@
+//! Members that a test plays itself, byte by byte, and a clock that only the test moves.
+#![allow(dead_code, unreachable_pub)]
+
+mod log;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use carme_balancer::{Member, Settings, State};
+use carme_proxy::{Address, Cluster, Endpoint, Node, Protocol, Upgrade};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+pub use log::Log;
+
+/// Time stands still but for [`Clock::pass`].
+pub struct Clock(Option<mpsc::Sender<()>>);
+
+impl Clock {
+    pub fn hold() -> Self {
+        tokio::time::pause();
+        // With a blocking task at work tokio does not move a paused clock by itself when it has nothing to do: sockets
+        // have all the time they need.
+        let (sender, receiver) = mpsc::channel();
+        tokio::task::spawn_blocking(move || receiver.recv());
+        Clock(Some(sender))
+    }
+
+    /// So much time and a millisecond, as tokio's timers may be late by one.
+    pub async fn pass(&self, time: Duration) {
+        tokio::time::advance(time + Duration::from_millis(1)).await;
+    }
+}
+
+impl Drop for Clock {
+    fn drop(&mut self) {
+        self.0.take();
+    }
+}
+
+/// Until it is so.
+pub async fn until(mut is_so: impl FnMut() -> bool) {
+    while !is_so() {
+        tokio::task::yield_now().await;
+    }
+}
+
+pub fn endpoint(address: SocketAddr) -> Endpoint {
+    Endpoint {
+        protocol: Protocol::Http1,
+        is_secure: false,
+        address: Address::Tcp {
+            host: address.ip().to_string(),
+            port: address.port(),
+        },
+        authority: address.to_string(),
+        path: String::new(),
+        min: 0,
+        smax: None,
+        ttl: None,
+        reuse: true,
+        keep_alive: false,
+        timeout: Duration::from_secs(60),
+        connect_timeout: Duration::from_secs(60),
+        ping: None,
+        upgrade: Upgrade::Any,
+        receive_buffer: None,
+        response_field: 8192,
+        address_ttl: None,
+    }
+}
+
+pub fn node(member: Member, endpoint: Endpoint) -> Node {
+    Node {
+        member,
+        endpoint: Arc::new(endpoint),
+    }
+}
+
+/// A balancer that lives as long as this.
+pub struct Balanced {
+    pub cluster: Arc<Cluster>,
+    _timekeeping: JoinSet<()>,
+}
+
+impl Balanced {
+    pub fn new(nodes: Vec<Node>) -> Self {
+        let cluster = Cluster::new(Settings::apache("balancer://test"), nodes, 1);
+        let mut timekeeping = JoinSet::new();
+        timekeeping.spawn(Arc::clone(&cluster).keep_time());
+        Balanced {
+            cluster,
+            _timekeeping: timekeeping,
+        }
+    }
+
+    /// What its only member does.
+    pub fn state(&self) -> State {
+        self.cluster.report().members[0].state
+    }
+}
+
+/// A member's listening socket.
+pub struct Listener(TcpListener);
+
+impl Listener {
+    pub async fn new() -> Self {
+        Listener(TcpListener::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+
+    pub async fn accept(&self) -> Peer {
+        Peer(self.0.accept().await.unwrap().0)
+    }
+}
+
+/// The member's end of a connection.
+pub struct Peer(pub TcpStream);
+
+impl Peer {
+    /// A request's head, to the empty line.
+    pub async fn head(&mut self) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(self.0.read_u8().await.unwrap());
+        }
+        String::from_utf8(head).unwrap()
+    }
+
+    pub async fn write(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// The other end has closed it.
+    pub async fn is_closed(&mut self) -> bool {
+        matches!(self.0.read_u8().await, Err(error) if error.kind() != std::io::ErrorKind::WouldBlock)
+    }
+}
