@@ -94,6 +94,100 @@ fn what_convert_prints_is_served_alike() {
     assert_eq!(server.get("/static/a.css").text(), "a{}");
 }
 
+/// Variables by what requests are, in a log, in header rules of both kinds, and in what clients get.
+fn write_variables(folder: &Path) {
+    let script = r#"
+def application(environ, start_response):
+    start_response("200 OK", [("Set-Cookie", "sid=1"), ("Vary", "Cookie")])
+    return [f"{environ.get('HTTP_X_TENANT')} {environ.get('HTTP_X_TAIL')}".encode()]
+"#;
+    fs::write(folder.join("app.wsgi"), script).expect("it is written");
+    fs::create_dir_all(folder.join("static")).expect("it is made");
+    fs::write(folder.join("static/a.css"), "a{}").expect("it is written");
+    let text = format!(
+        r#"Listen 127.0.0.1:0
+WSGIPythonHome "{}"
+WSGIScriptAlias /admin app.wsgi
+WSGIScriptAlias / app.wsgi
+Alias /static static
+SetEnvIf Request_URI "^/static/|\.ico$" quiet
+SetEnvIf Host "^([a-z]+)\." TENANT=$1
+SetEnvIfNoCase User-Agent "BOT" ROBOT !TENANT
+SetEnvIf ROBOT 1 KIND=robot
+SetEnvIf Request_URI "^/tail/(.*)$" TAIL=$1
+RequestHeader set X-Tenant "%{{TENANT}}e" env=TENANT
+RequestHeader set X-Tail "%{{TAIL}}e"
+Header add Set-Cookie "ROUTEID=.%{{BALANCER_WORKER_ROUTE}}e; path=/" env=BALANCER_WORKER_ROUTE
+Header edit Set-Cookie ^(sid=.*)$ "$1; Secure"
+Header merge Vary Cookie
+Header merge Vary Host
+Header set X-Kind "%{{KIND}}e 100%%" env=ROBOT
+Header set X-Took %D "expr=%{{REQUEST_STATUS}} == 200"
+LogFormat "%U %{{TENANT}}e %{{KIND}}e %{{BALANCER_WORKER_ROUTE}}e" known
+CustomLog access.log known env=!quiet
+CustomLog robots.log "%U" env=ROBOT
+<Location /admin>
+SetEnvIf Remote_Addr ^127\. TENANT=local
+</Location>
+"#,
+        executable().display()
+    );
+    fs::write(folder.join("httpd.conf"), text).expect("it is written");
+}
+
+#[test]
+fn variables_of_requests_are_in_logs_and_headers_in_both_syntaxes() {
+    for is_converted in [false, true] {
+        let builder = ServerBuilder::app("");
+        let folder = builder.directory().to_owned();
+        write_variables(&folder);
+        let mut file = folder.join("httpd.conf");
+        if is_converted {
+            let (status, toml, said) = ServerBuilder::arguments(&["convert", "httpd.conf"])
+                .current_dir(&folder)
+                .run();
+            assert!(status.success(), "{said}");
+            file = folder.join("carme.toml");
+            fs::write(&file, toml).expect("it is written");
+        }
+        let mut server = builder.configured(&file).start();
+        let ask =
+            |target: &str, fields: &str| server.request(format!("GET {target} HTTP/1.1\r\n{fields}\r\n\r\n"));
+        let answer = ask("/tail/x%0d%0aX-Evil:1", "Host: shop.example\r\nX-Tenant: forged");
+        assert_eq!(answer.text(), "shop x  X-Evil:1");
+        let fields = |wanted: &str| -> Vec<&str> {
+            let all = answer.headers.iter().filter(|(name, _)| name == wanted);
+            all.map(|(_, value)| value.as_str()).collect()
+        };
+        assert_eq!(fields("set-cookie"), ["sid=1; Secure", "ROUTEID=.app_1; path=/"]);
+        assert_eq!(fields("vary"), ["Cookie, Host"]);
+        assert!(answer.header("x-took").is_some_and(|took| took.starts_with("D=")));
+        assert_eq!(answer.header("x-kind"), None);
+        let robot = ask("/", "Host: shop.example\r\nUser-Agent: a bot");
+        assert_eq!(robot.text(), "None (null)");
+        assert_eq!(robot.header("x-kind"), Some("robot 100%"));
+        let file = ask("/static/a.css", "Host: shop.example");
+        assert_eq!(
+            (file.header("set-cookie"), file.header("vary")),
+            (None, Some("Cookie, Host"))
+        );
+        assert_eq!(ask("/admin", "Host: shop.example").text(), "local (null)");
+        server.stop();
+        let log = fs::read_to_string(folder.join("access.log")).expect("a log");
+        let lines: Vec<&str> = log.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                r"/tail/x\r\nX-Evil:1 shop - app_1",
+                "/ - robot app_1",
+                "/admin local - app_1"
+            ]
+        );
+        let robots = fs::read_to_string(folder.join("robots.log")).expect("a log");
+        assert_eq!(robots, "/\n");
+    }
+}
+
 #[test]
 fn what_is_wrong_has_line_column_and_the_nearest_name() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -228,7 +228,7 @@ pub struct Server {
     /// `control`: whether commands such as `carme status` can reach it.
     pub control: bool,
     /// `compress`, `request_headers`, `response_headers`: what holds for requests that no location answers; the
-    /// locations' own policies have it in them.
+    /// locations' own policies have it in them. `variables` are those of all requests.
     pub policy: Policy,
 }
 

@@ -8,13 +8,15 @@ use std::time::Duration;
 use crate::balancer::{BalancerDraft, Proxying, Sticky};
 use crate::config::{AccessLog, Interface, Server, Traces};
 use crate::error_page::ErrorPage;
-use crate::location::{Answer, Compress, HeaderRule, HostPattern, Policy};
+use crate::header_rule::HeaderRule;
+use crate::location::{Answer, Compress, HostPattern, Policy};
 use crate::monitor::Monitor;
 use crate::mount::MountPath;
 use crate::problem::{Mistake, Place, Problem};
 use crate::route::RoutePattern;
 use crate::scale::{Recycle, Workers};
 use crate::tls::TlsDraft;
+use crate::variable::VariableRule;
 
 /// A value, the name under which it was given and the place where.
 #[derive(Debug, Clone)]
@@ -174,16 +176,19 @@ impl LocationDraft {
 pub(crate) struct PolicyDraft {
     /// `Some(None)` is switched off.
     pub(crate) compress: Option<Option<Compress>>,
+    pub(crate) variables: Vec<VariableRule>,
     pub(crate) request_headers: Vec<HeaderRule>,
     pub(crate) response_headers: Vec<HeaderRule>,
 }
 
 impl PolicyDraft {
-    /// What holds in the end: the outer rules come first, so that the inner ones can change what they did.
+    /// What holds in the end: the outer rules come first, so that the inner ones can change what they did. The outer
+    /// variables are set before there is a location.
     pub(crate) fn complete(self, outer: &Policy) -> Policy {
         let after = |outer: &[HeaderRule], inner| [outer.to_vec(), inner].concat();
         Policy {
             compress: self.compress.unwrap_or_else(|| outer.compress.clone()),
+            variables: self.variables,
             request_headers: after(&outer.request_headers, self.request_headers),
             response_headers: after(&outer.response_headers, self.response_headers),
         }

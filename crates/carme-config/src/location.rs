@@ -5,9 +5,11 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::balancer::Proxying;
+use crate::header_rule::HeaderRule;
 use crate::mount::MountPath;
 use crate::problem::Mistake;
 use crate::units::ByteSize;
+use crate::variable::VariableRule;
 
 /// `[[locations]]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +79,8 @@ pub struct Files {
 pub struct Policy {
     /// `compress`; `None` is off.
     pub compress: Option<Compress>,
+    /// `variables`: unlike everything else, those of the server are not in a location's. They come before.
+    pub variables: Vec<VariableRule>,
     /// `request_headers`
     pub request_headers: Vec<HeaderRule>,
     /// `response_headers`
@@ -92,74 +96,6 @@ pub struct Compress {
     pub types: Vec<String>,
     /// `even_private`: also where a cookie or credentials are involved.
     pub even_private: bool,
-}
-
-/// One change of a header.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeaderRule {
-    /// What is changed; names and values are valid.
-    pub change: HeaderChange,
-    /// `status`: the first and the last status of each range; all if there is none.
-    pub statuses: Vec<(u16, u16)>,
-    /// `if_absent`: only if there is no such field yet.
-    pub if_absent: bool,
-    /// `env`: only if a variable of the request is set, or is not.
-    pub env: Option<EnvTest>,
-}
-
-/// Whether a variable of the request, as `%{NAME}e` prints it, is set: `NAME`, or `!NAME` if it must not be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EnvTest {
-    /// Its name.
-    pub name: String,
-    /// Whether it must be set.
-    pub is_set: bool,
-}
-
-impl HeaderRule {
-    /// Whether it needs variables of the request: tests one, or has `%{NAME}e` in its value.
-    pub fn uses_variables(&self) -> bool {
-        let value = match &self.change {
-            HeaderChange::Set(_, value) | HeaderChange::Add(_, value) => value,
-            HeaderChange::Remove(_) => "",
-        };
-        let in_value = value.split("%{").skip(1).any(|rest| {
-            rest.split_once('}')
-                .is_some_and(|(name, end)| !name.is_empty() && end.starts_with('e'))
-        });
-        self.env.is_some() || in_value
-    }
-}
-
-impl EnvTest {
-    pub(crate) fn parse(text: &str) -> Result<Self, Mistake> {
-        let (name, is_set) = match text.strip_prefix('!') {
-            Some(name) => (name, false),
-            None => (text, true),
-        };
-        crate::env_file::check_key(name)?;
-        Ok(EnvTest {
-            name: name.to_owned(),
-            is_set,
-        })
-    }
-}
-
-impl fmt::Display for EnvTest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", if self.is_set { "" } else { "!" }, self.name)
-    }
-}
-
-/// A change of one header field.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HeaderChange {
-    /// `set`: name and the only value.
-    Set(String, String),
-    /// `add`: name and one value more.
-    Add(String, String),
-    /// `remove`: name.
-    Remove(String),
 }
 
 /// A host name in lower case, or `*.` and the end of names.

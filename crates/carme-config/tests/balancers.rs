@@ -275,7 +275,8 @@ fn a_header_rule_with_a_variable() {
         rule.env.as_ref().map(ToString::to_string).as_deref(),
         Some("BALANCER_ROUTE_CHANGED")
     );
-    assert!(rule.uses_variables());
+    let variables: Vec<_> = rule.value().expect("a value").variables().collect();
+    assert_eq!(variables, ["BALANCER_WORKER_ROUTE"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// Variables by name. Names are told apart by case. While none is set, nothing is allocated.
+/// Variables by name, in any case of letters. While none is set, nothing is allocated.
 #[derive(Debug, Default)]
 pub(crate) struct Environment(Vec<(Name, Bytes)>);
 
@@ -19,7 +19,11 @@ pub(crate) enum Name {
 }
 
 impl Name {
-    pub(crate) fn as_str(&self) -> &str {
+    fn is(&self, other: &str) -> bool {
+        self.as_str().eq_ignore_ascii_case(other)
+    }
+
+    fn as_str(&self) -> &str {
         match self {
             Name::Known(name) => name,
             Name::Configured(name) => name,
@@ -39,12 +43,11 @@ impl From<&Arc<str>> for Name {
     }
 }
 
-#[allow(dead_code, reason = "the next landing sets them")]
 impl Environment {
     /// Gives the variable this value, whatever it had. An empty value is one: the variable is set then.
     pub(crate) fn set(&mut self, name: impl Into<Name>, value: impl Into<Bytes>) {
         let (name, value) = (name.into(), value.into());
-        let is_same = |(other, _): &&mut (Name, Bytes)| other.as_str() == name.as_str();
+        let is_same = |(other, _): &&mut (Name, Bytes)| other.is(name.as_str());
         match self.0.iter_mut().find(is_same) {
             Some((_, old)) => *old = value,
             None => self.0.push((name, value)),
@@ -53,12 +56,12 @@ impl Environment {
 
     /// The variable is not set from now on.
     pub(crate) fn unset(&mut self, name: &str) {
-        self.0.retain(|(other, _)| other.as_str() != name);
+        self.0.retain(|(other, _)| !other.is(name));
     }
 
     /// Its value, any bytes; `None` if it is not set.
     pub(crate) fn get(&self, name: &str) -> Option<&[u8]> {
-        let (_, value) = self.0.iter().find(|(other, _)| other.as_str() == name)?;
+        let (_, value) = self.0.iter().find(|(other, _)| other.is(name))?;
         Some(value)
     }
 }
@@ -78,7 +81,8 @@ mod tests {
         environment.set("A", vec![0xff, b'\n']);
         assert_eq!(environment.get("A"), Some(&b"\xff\n"[..]));
         assert_eq!(environment.get("B"), Some(&b""[..]));
-        assert_eq!(environment.get("b"), None);
+        assert_eq!(environment.get("b"), Some(&b""[..]));
+        assert_eq!(environment.get("C"), None);
         environment.unset("A");
         assert_eq!(
             (environment.get("A"), environment.get("B")),

@@ -146,6 +146,12 @@ pub(crate) struct Found<'a, A> {
 }
 
 impl<A> Locations<A> {
+    /// Whether anything at any of them depends on what is known of a request.
+    pub(crate) fn read_variables(&self) -> bool {
+        let mut policies = self.sorted.iter().filter_map(|location| location.policy.as_ref());
+        policies.any(|policy| policy.reads_variables())
+    }
+
     /// The first location with a prefix of `path` that ends where a segment ends. `host` is asked for only if it makes
     /// a difference; it is without port.
     pub(crate) fn find<'a, 'h>(

@@ -63,8 +63,10 @@ pub(crate) struct Record {
     /// Of a body that is counted as it comes.
     counted: Option<Arc<AtomicU64>>,
     pub(crate) account: Option<Account>,
-    /// What became of it at the members of a balancer.
+    /// How far it has come at the members of a balancer, while it is on its way.
     pub(crate) attempts: Option<Box<Mutex<Attempts>>>,
+    /// What became of it there.
+    tried: Option<Box<Attempts>>,
     /// Whose request it is, once that is known; see [`crate::Application::number`].
     pub(crate) app: Option<u16>,
     /// Its part of a trace, if it has one.
@@ -76,7 +78,7 @@ pub(crate) struct Record {
     /// The connection ends with this exchange.
     pub(crate) close: bool,
     keepalives: u32,
-    /// `None` where nobody logs or counts.
+    /// `None` where nobody logs, counts or reads variables.
     started: Option<Instant>,
     fate: Fate,
 }
@@ -99,7 +101,10 @@ impl Record {
         if let Some(metrics) = &common.metrics {
             metrics.begin();
         }
-        let timed = !common.access_logs.is_empty() || common.metrics.is_some() || common.traces.is_some();
+        let timed = !common.access_logs.is_empty()
+            || common.metrics.is_some()
+            || common.traces.is_some()
+            || common.reads_variables;
         let started = timed.then(Instant::now);
         let keeps_trailers = common.keeps_request_trailers;
         let request_trailers = keeps_trailers.then(Box::<HeaderMap>::default);
@@ -143,6 +148,7 @@ impl Record {
             counted: head.chunked,
             account: None,
             attempts: None,
+            tried: None,
             app: None,
             trace: None,
             policy,
@@ -162,11 +168,12 @@ impl Record {
 
     /// What is known of the members becomes the request's variables, as `mod_proxy_balancer` has it.
     pub(crate) fn note_attempts(&mut self) {
-        if let Some(attempts) = &mut self.attempts {
-            let attempts = attempts.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(attempts) = self.attempts.take() {
+            let mut attempts = attempts.into_inner().unwrap_or_else(PoisonError::into_inner);
             for (name, value) in attempts.variables.drain(..) {
                 self.environment.set(name, value);
             }
+            self.tried = Some(Box::new(attempts));
         }
     }
 
@@ -251,15 +258,17 @@ impl Record {
         if let Some(refused) = &self.refused {
             return parse_line(&refused.line);
         }
-        let protocol = if self.version == Version::HTTP_10 {
-            "HTTP/1.0"
-        } else {
-            "HTTP/1.1"
-        };
         RequestLine::Parsed {
             method: self.method.as_str().as_bytes(),
             target: self.target(),
-            protocol,
+            protocol: self.protocol(),
+        }
+    }
+
+    pub(crate) fn protocol(&self) -> &'static str {
+        match self.version {
+            Version::HTTP_10 => "HTTP/1.0",
+            _ => "HTTP/1.1",
         }
     }
 
@@ -271,24 +280,21 @@ impl Record {
         }
     }
 
-    fn write(&self, started: Instant) {
+    /// What is known of the request so far, as logs and variables see it.
+    pub(crate) fn facts(&self) -> carme_log::Record<'_> {
         let connection = &self.connection;
         let common = &self.common;
-        let duration = started.elapsed();
+        let duration = self.started.map_or(Duration::ZERO, |started| started.elapsed());
         let written = connection.written();
         let sent = self.fate == Fate::Sent;
         let account = self.account.as_ref();
         let worker = account.and_then(|account| account.worker.as_ref());
         let known = |time: Duration| worker.map(|_| time);
-        let attempts = self.attempts.as_ref().map(|attempts| {
-            let attempts = attempts.lock().unwrap_or_else(PoisonError::into_inner);
-            attempts.clone()
-        });
-        let attempts = attempts.as_ref();
+        let attempts = self.tried.as_deref();
         let route = attempts
             .and_then(|attempts| attempts.member.as_ref())
             .and_then(|member| str::from_utf8(&member.route).ok());
-        let record = carme_log::Record {
+        carme_log::Record {
             client: self.client().map(|client| client.address),
             peer: connection.ends.peer,
             local: connection.ends.local,
@@ -332,12 +338,16 @@ impl Record {
             },
             keepalives: self.keepalives,
             fields: self,
-        };
+        }
+    }
+
+    fn write(&self) {
+        let record = self.facts();
         thread_local! {
             static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
         }
         LINE.with_borrow_mut(|line| {
-            for log in &common.access_logs {
+            for log in &self.common.access_logs {
                 log.write(&record, line);
             }
         });
@@ -373,8 +383,8 @@ impl Drop for Record {
         if let (Some(traces), Some(trace), Some(started)) = (&common.traces, &self.trace, self.started) {
             traces.end(trace, &self.told(started.elapsed()));
         }
-        if let (Some(started), false) = (self.started, common.access_logs.is_empty()) {
-            self.write(started);
+        if !common.access_logs.is_empty() {
+            self.write();
         }
     }
 }
@@ -423,6 +433,10 @@ impl Fields for Record {
     }
 
     fn tls(&self, name: &str) -> Option<&[u8]> {
+        // Of a client that a proxy speaks TLS with there is nothing else to say.
+        if name == "HTTPS" {
+            return (self.scheme() == Scheme::Https).then_some(b"on");
+        }
         self.connection.tls()?.facts.variable(name).map(str::as_bytes)
     }
 }

@@ -35,7 +35,8 @@ pub(crate) fn answer<E: Exchange>(
         mut headers,
         body,
     } = answer;
-    if !matches!(body, AnswerBody::Stream) {
+    // That of a stream is known at its end, and who answers now.
+    if !matches!(body, AnswerBody::Stream) || record.common.reads_variables {
         record.account = Some(exchange.account());
     }
     if status.is_informational() {
@@ -236,7 +237,7 @@ pub(crate) fn prepare(record: &mut Record, response: &mut Response<()>) {
             .or_insert_with(|| hsts.clone());
     }
     if let Some(policy) = &record.policy {
-        header_rules::apply(&policy.response_headers, headers, Some(status));
+        header_rules::apply(&policy.response_headers, headers, Some(status), || record.facts());
     }
     if record.close {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -22,6 +22,7 @@ use crate::local::LocalAnswer;
 use crate::location::{self, Answerer};
 use crate::monitor::{self, Page};
 use crate::outgoing::{Outgoing, finish_unread};
+use crate::policy::Policy;
 use crate::proxying::{self, Proxied};
 use crate::record::{Record, split_port};
 use crate::respond;
@@ -30,6 +31,7 @@ use crate::spool::Spool;
 use crate::state::{ConnectionState, NextHead};
 use crate::sticky;
 use crate::tls::Security;
+use crate::variable_rules;
 
 type Answered<A> = Response<Outgoing<<A as Application>::Exchange>>;
 
@@ -104,6 +106,10 @@ async fn exchange<A: Application>(
     framing: Framing,
     incoming: Incoming,
 ) -> Result<Outcome<A::Exchange>, Fault> {
+    settle_host(record);
+    if let Some(policy) = site.common.policy.as_ref() {
+        variable_rules::apply(&policy.variables, record);
+    }
     if record.raw_target.is_some() {
         if record.method == Method::CONNECT {
             // What follows may already be meant for the other end of the tunnel.
@@ -116,23 +122,12 @@ async fn exchange<A: Application>(
             record.close |= framing != Framing::Empty;
             return Ok(Outcome::Options);
         }
-        // RFC 9112 section 3.2.2: the authority of an absolute target replaces Host.
-        if let Some(Ok(host)) = record
-            .uri
-            .authority()
-            .map(|host| HeaderValue::from_str(host.as_str()))
-        {
-            record.headers.insert(header::HOST, host);
-        }
     }
     if let Some(Security::MissingTls) = record.connection.security() {
         return Err(Fault::closing(
             StatusCode::BAD_REQUEST,
             "plain HTTP was sent to an address that speaks TLS",
         ));
-    }
-    if let Some(host) = record.claims.as_mut().and_then(|claims| claims.host.take()) {
-        record.headers.insert(header::HOST, host);
     }
     if let Some(port) = site.common.redirect_to_https
         && let Some(location) = over_tls(record, port)
@@ -153,8 +148,7 @@ async fn exchange<A: Application>(
         return Err(no_location(framing));
     };
     if let Some(policy) = &found.location.policy {
-        header_rules::apply(&policy.request_headers, &mut record.headers, None);
-        record.policy = Some(Arc::clone(policy));
+        prepare(record, policy);
     }
     if let Answerer::Balancer(proxied) = &found.location.answerer {
         let passed = proxying::pass(proxied, found.script_name, record, framing, incoming);
@@ -242,6 +236,31 @@ async fn exchange<A: Application>(
             Err(fault)
         }
     }
+}
+
+/// Makes `Host` name what the client wants.
+fn settle_host(record: &mut Record) {
+    // RFC 9112 section 3.2.2: the authority of an absolute target replaces Host.
+    if record.raw_target.is_some()
+        && let Some(host) = record.uri.authority()
+        && let Ok(host) = HeaderValue::from_str(host.as_str())
+    {
+        record.headers.insert(header::HOST, host);
+    }
+    if let Some(host) = record.claims.as_mut().and_then(|claims| claims.host.take()) {
+        record.headers.insert(header::HOST, host);
+    }
+}
+
+/// What the location does to the request before it is answered.
+fn prepare(record: &mut Record, policy: &Arc<Policy>) {
+    variable_rules::apply(&policy.variables, record);
+    if !policy.request_headers.is_empty() {
+        let mut headers = std::mem::take(&mut record.headers);
+        header_rules::apply(&policy.request_headers, &mut headers, None, || record.facts());
+        record.headers = headers;
+    }
+    record.policy = Some(Arc::clone(policy));
 }
 
 /// The body stays unread; hyper closes the connection if there is more of it than it has at hand.

@@ -169,7 +169,8 @@ pub struct SiteOptions {
     pub monitor: Option<Monitor>,
     /// How requests take part in distributed traces; not at all if `None`.
     pub traces: Option<Traces>,
-    /// What holds for requests that no location answers; each location has its own.
+    /// What holds for requests that no location answers; each location has its own. Its variables are those of all
+    /// requests.
     pub policy: Policy,
 }
 
@@ -186,6 +187,8 @@ pub(crate) struct Common {
     pub(crate) keeps_unseen_headers: bool,
     pub(crate) keeps_request_trailers: bool,
     pub(crate) measures_first_byte: bool,
+    /// Somebody besides the logs wants to know something of requests.
+    pub(crate) reads_variables: bool,
     pub(crate) spool_directory: Option<PathBuf>,
     pub(crate) redirect_to_https: Option<u16>,
     pub(crate) hsts: Option<HeaderValue>,
@@ -219,6 +222,8 @@ impl<A> Site<A> {
             traces,
             policy,
         } = options;
+        let locations: Locations<A> = locations.into_iter().collect();
+        let reads_variables = policy.reads_variables() || locations.read_variables();
         let hsts = https.hsts.map(|age| format!("max-age={}", age.as_secs()));
         Site {
             common: Arc::new(Common {
@@ -227,6 +232,7 @@ impl<A> Site<A> {
                     .iter()
                     .any(|log| log.format.reads_request_header(crate::service::is_unseen)),
                 keeps_request_trailers: access_logs.iter().any(|log| log.format.reads_request_trailers()),
+                reads_variables,
                 measures_first_byte: access_logs.iter().any(|log| log.format.reads_first_byte()),
                 server_name,
                 limits,
@@ -241,7 +247,7 @@ impl<A> Site<A> {
                 traces,
                 policy: policy.into_shared(),
             }),
-            locations: locations.into_iter().collect(),
+            locations,
             monitor,
         }
     }

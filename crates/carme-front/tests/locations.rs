@@ -6,7 +6,8 @@ use std::io::Read;
 
 use bytes::Bytes;
 use carme_front::{
-    Compress, FileOptions, Files, Fixed, HeaderChange, HeaderRule, Location, Policy, Redirect, StatusRange,
+    Compress, FileOptions, Files, Fixed, HeaderChange, HeaderRule, HeaderText, Location, Policy, Redirect,
+    StatusRange,
 };
 use common::Front;
 use common::app::Fake;
@@ -95,11 +96,13 @@ fn rule(change: HeaderChange) -> HeaderRule {
         change,
         statuses: Vec::new(),
         if_absent: false,
+        when: None,
     }
 }
 
 fn set(name: &'static str, value: &'static str) -> HeaderChange {
-    HeaderChange::Set(HeaderName::from_static(name), HeaderValue::from_static(value))
+    let value = HeaderText::Fixed(HeaderValue::from_static(value));
+    HeaderChange::Set(HeaderName::from_static(name), value)
 }
 
 fn remove(name: &'static str) -> HeaderChange {

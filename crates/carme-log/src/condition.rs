@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
-use crate::format::{Variable, path_and_query, variable_is_set};
+use crate::format::{Variable, path_and_query};
 use crate::record::{Record, RequestLine};
 
 /// A test of a finished request, for logs that do not want all of them.
@@ -60,12 +60,24 @@ impl Condition {
         Condition(Test::Not(Box::new(self)))
     }
 
+    /// Whether it depends on a variable that can be set under this name.
+    pub fn reads_variable(&self, name: &str) -> bool {
+        match &self.0 {
+            Test::Path(_) | Test::Status(_) => false,
+            Test::Variable(variable) => variable.is_settable_as(name),
+            Test::Any(conditions) | Test::All(conditions) => {
+                conditions.iter().any(|condition| condition.reads_variable(name))
+            }
+            Test::Not(condition) => condition.reads_variable(name),
+        }
+    }
+
     /// Whether it holds for this request. Allocates only for a path that has escapes or dot segments.
     pub fn holds(&self, record: &Record<'_>) -> bool {
         match &self.0 {
             Test::Path(prefix) => is_below(&path(record), prefix),
             Test::Status(range) => range.contains(&record.status),
-            Test::Variable(variable) => variable_is_set(record, variable),
+            Test::Variable(variable) => variable.is_set(record),
             Test::Any(conditions) => conditions.iter().any(|condition| condition.holds(record)),
             Test::All(conditions) => conditions.iter().all(|condition| condition.holds(record)),
             Test::Not(condition) => !condition.holds(record),
@@ -80,11 +92,19 @@ fn is_below(path: &[u8], prefix: &[u8]) -> bool {
 
 /// The path as conditions see it; empty if the request has none.
 fn path<'a>(record: &Record<'a>) -> Cow<'a, [u8]> {
-    let path = match (record.path, record.request_line) {
-        (Some(path), _) => Cow::Borrowed(path),
-        (None, RequestLine::Parsed { target, .. }) => decoded(path_and_query(target).0),
-        (None, RequestLine::Malformed(_)) => Cow::Borrowed(&b""[..]),
-    };
+    match (record.path, record.request_line) {
+        (Some(path), _) => resolved(Cow::Borrowed(path)),
+        (None, RequestLine::Parsed { target, .. }) => resolved_path(target),
+        (None, RequestLine::Malformed(_)) => Cow::Borrowed(b""),
+    }
+}
+
+/// The path of a request's target as conditions see it: decoded, and without its segments `.` and `..`.
+pub fn resolved_path(target: &[u8]) -> Cow<'_, [u8]> {
+    resolved(decoded(path_and_query(target).0))
+}
+
+fn resolved(path: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
     if path.windows(2).any(|two| two == b"/.") {
         Cow::Owned(without_dots(&path))
     } else {

@@ -31,10 +31,15 @@
 //! | `%{QUEUE_TIME_US}e` | microseconds between the request being ready for a worker and a worker taking it |
 //! | `%{WORKER_TIME_US}e` | microseconds from then until the response was complete |
 //! | `%{FIRST_BYTE_US}e` | microseconds until the response's head was ready to be sent, as `%^FB` |
+//! | `%{START_TIME_US}e` | when the request began, in microseconds since 1970 |
+//! | `%{DURATION_US}e` | microseconds since then, as `%D` |
 //! | `%{ATTEMPTS}e` | how many workers or members were given the request |
 //! | `%{SSL_PROTOCOL}e` | and all of mod_ssl's: the same as `%{SSL_PROTOCOL}x` |
 //! | `%{REQUEST_ID}e` | the request's id, also in the error log, in the answer, and what `%L` prints |
 //! | `%{UNIQUE_ID}e` | the same, under mod_unique_id's name |
+//!
+//! Every other name is what somebody has set for the request ([`Fields::variable`]), in any case of letters. A [`Variable`]
+//! gives the same values to whoever wants them outside a line.
 //!
 //! # Where this differs from Apache
 //!
@@ -56,8 +61,8 @@ mod record;
 mod time;
 mod writer;
 
-pub use condition::Condition;
-pub use format::{Format, FormatError, Problem};
+pub use condition::{Condition, resolved_path};
+pub use format::{Format, FormatError, Problem, Variable};
 pub use record::{ConnectionStatus, Fields, NoFields, Record, RequestLine};
 pub use writer::{
     Destination, FileNameError, OnTrouble, OpenError, Rotation, Totals, Trouble, What, Writer, WriterOptions,

@@ -20,7 +20,8 @@ impl Reading {
         let secure = self.addresses(problems);
         let redirects = secure && self.take_redirects();
         self.error_output(problems);
-        let logs = self.access_logs(problems);
+        let (access_logs, requests): (Vec<_>, Vec<_>) = self.access_logs(problems).into_iter().unzip();
+        self.order_variables(&access_logs);
         let mut warnings = std::mem::take(&mut self.warnings);
         if let Err(mistake) = protocol_needs_proxies(&self.server.proxies) {
             problems.push(Problem {
@@ -55,7 +56,6 @@ impl Reading {
         }
         let mut server = self.server;
         server.policy = self.main.policy.clone().complete(&Policy::default());
-        let (access_logs, requests) = logs.into_iter().unzip();
         Read {
             draft: Draft {
                 base: self.root,
@@ -338,6 +338,7 @@ fn same(a: &LocationDraft, b: &LocationDraft) -> bool {
         _ => false,
     };
     answers
+        && a.policy.variables == b.policy.variables
         && a.policy.request_headers == b.policy.request_headers
         && a.policy.response_headers == b.policy.response_headers
 }

@@ -1,29 +1,30 @@
 //! `Header` and `RequestHeader`.
 
 use super::reading::{Context, Host, Outcome, Reading};
+use super::requests::{LogRequests, expression};
 use super::source::Node;
 use crate::draft::PolicyDraft;
-use crate::location::{EnvTest, HeaderChange, HeaderRule};
+use crate::header_rule::{Edit, EnvTest, HeaderChange, HeaderRule};
 use crate::nearest::did_you_mean;
-use crate::problem::Mistake;
+use crate::pattern::Pattern;
+use crate::problem::{Mistake, Problem};
+use crate::template::{Syntax, Template};
 use crate::toml_file::rules;
 
 pub(super) fn response(reading: &mut Reading, node: &Node, host: &mut Host, context: &Context) -> Outcome {
-    if let Some(rule) = rule(reading, node)? {
-        policy(host, context).response_headers.push(rule);
-    }
+    let rule = rule(reading, node)?;
+    policy(host, context).response_headers.push(rule);
     Ok(())
 }
 
 pub(super) fn request(reading: &mut Reading, node: &Node, host: &mut Host, context: &Context) -> Outcome {
-    if let Some(rule) = rule(reading, node)? {
-        policy(host, context).request_headers.push(rule);
-    }
+    let rule = rule(reading, node)?;
+    policy(host, context).request_headers.push(rule);
     Ok(())
 }
 
 /// The policy of the section that the directive stands in.
-fn policy<'h>(host: &'h mut Host, context: &Context) -> &'h mut PolicyDraft {
+pub(super) fn policy<'h>(host: &'h mut Host, context: &Context) -> &'h mut PolicyDraft {
     let Some(location) = &context.location else {
         return &mut host.policy;
     };
@@ -51,8 +52,7 @@ const ACTIONS: [&str; 10] = [
     "note",
 ];
 
-/// `None` if it means nothing here, which has been said.
-fn rule(reading: &mut Reading, node: &Node) -> Result<Option<HeaderRule>, crate::problem::Problem> {
+fn rule(reading: &mut Reading, node: &Node) -> Result<HeaderRule, Problem> {
     let mut args = node.args.iter().peekable();
     args.next_if(|word| word.is("always") || word.is("onsuccess"));
     let action = args
@@ -62,39 +62,57 @@ fn rule(reading: &mut Reading, node: &Node) -> Result<Option<HeaderRule>, crate:
         .next()
         .ok_or_else(|| node.wrong(Mistake::new("names no field")))?;
     let wrong = |mistake: Mistake| node.wrong_arg(name_word, mistake);
-    let name = rules::name(name_word.text.trim_end_matches(':')).map_err(wrong)?;
-    let mut rule = HeaderRule {
-        change: HeaderChange::Remove(name.clone()),
-        statuses: Vec::new(),
-        if_absent: false,
-        env: None,
-    };
     let kind = action.text.to_ascii_lowercase();
-    match kind.as_str() {
-        "unset" => {}
-        "set" | "setifempty" | "append" | "add" | "merge" => {
+    let field = name_word.text.trim_end_matches(':');
+    let name = match kind.as_str() {
+        "append" | "merge" => rules::list_name(field),
+        _ => rules::name(field),
+    };
+    let name = name.map_err(wrong)?;
+    let mut value = |what: &str, syntax: Option<usize>| {
+        let word = args
+            .next()
+            .ok_or_else(|| wrong(Mistake::new(format!("has no {what}"))))?;
+        template(&word.text, syntax).map_err(|mistake| node.wrong_arg(word, mistake))
+    };
+    let change = match kind.as_str() {
+        "unset" => HeaderChange::Remove(name),
+        "set" | "setifempty" => HeaderChange::Set(name, value("value", None)?),
+        "add" => HeaderChange::Add(name, value("value", None)?),
+        "append" => HeaderChange::Append(name, value("value", None)?),
+        "merge" => HeaderChange::Merge(name, value("value", None)?),
+        "edit" | "edit*" => {
+            let word = args
+                .next()
+                .ok_or_else(|| wrong(Mistake::new("has no expression")))?;
+            let pattern = Pattern::parse(&word.text).map_err(|mistake| node.wrong_arg(word, mistake))?;
             let word = args.next().ok_or_else(|| wrong(Mistake::new("has no value")))?;
-            let value = value(&word.text).map_err(|mistake| node.wrong_arg(word, mistake))?;
-            let value = rules::value(&value).map_err(|mistake| node.wrong_arg(word, mistake))?;
-            rule.if_absent = kind == "setifempty";
-            rule.change = match kind.as_str() {
-                "set" | "setifempty" => HeaderChange::Set(name, value),
-                _ => HeaderChange::Add(name, value),
-            };
-            if kind == "append" || kind == "merge" {
-                let why = "adds a field of its own, which means the same, and does not join it with one that is there";
-                reading.warn(action, &node.name.text, why);
-            }
+            let value = template(&word.text, Some(pattern.groups()));
+            HeaderChange::Edit(
+                name,
+                Edit {
+                    value: value.map_err(|mistake| node.wrong_arg(word, mistake))?,
+                    pattern,
+                    every: kind == "edit*",
+                },
+            )
         }
-        "echo" | "edit" | "edit*" | "note" => {
-            let mistake = Mistake::new(format!("cannot {}", kind.trim_end_matches('*')));
-            return Err(node.wrong_arg(action, mistake.cure("there are set, setifempty, add and unset")));
+        "echo" | "note" => {
+            let mistake = Mistake::new(format!("cannot {kind}"));
+            let cure = "there are set, setifempty, add, append, merge, edit and unset";
+            return Err(node.wrong_arg(action, mistake.cure(cure)));
         }
         _ => {
             let mistake = Mistake::new(format!("does not know {:?}", action.text));
             return Err(node.wrong_arg(action, mistake.maybe_cure(did_you_mean(&action.text, ACTIONS))));
         }
-    }
+    };
+    let mut rule = HeaderRule {
+        change,
+        statuses: Vec::new(),
+        if_absent: kind == "setifempty",
+        env: None,
+    };
     for word in args {
         if word.is("early") {
             reading.warn(
@@ -104,50 +122,92 @@ fn rule(reading: &mut Reading, node: &Node) -> Result<Option<HeaderRule>, crate:
             );
         } else if let Some(name) = word.text.strip_prefix("env=") {
             let test = EnvTest::parse(name).map_err(|mistake| node.wrong_arg(word, mistake))?;
-            if reading.variables.contains_key(&test.name) {
-                let what = format!(
-                    "depends on {}, which SetEnvIf sets: header rules do not see it",
-                    test.name
-                );
-                return Err(node.wrong_arg(word, Mistake::new(what).cure("write a <Location> for the path")));
-            }
             rule.env = Some(test);
+        } else if let Some(text) = word.text.strip_prefix("expr=") {
+            let is_request = node.name.is("RequestHeader");
+            let requests = expression(text).and_then(|requests| only_for(&mut rule, &requests, is_request));
+            requests.map_err(|mistake| node.wrong_arg(word, mistake))?;
         } else {
             let mistake = Mistake::new(format!(
                 "has a condition that Carme does not know: {:?}",
                 word.text
             ));
-            return Err(node.wrong_arg(word, mistake.cure("there is env=NAME and env=!NAME")));
+            return Err(node.wrong_arg(word, mistake.cure("there are env=NAME, env=!NAME and expr=…")));
         }
     }
-    Ok(Some(rule))
+    Ok(rule)
 }
 
-/// `%{NAME}e` and `%%`; the others of Apache are not known.
-fn value(text: &str) -> Result<String, Mistake> {
-    let mut value = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('%') {
-        value.push_str(&rest[..at]);
-        let after = &rest[at + 1..];
-        let variable = after.strip_prefix('{').and_then(|rest| rest.split_once('}'));
-        match (after.strip_prefix('%'), variable) {
-            (Some(more), _) => {
-                value.push('%');
-                rest = more;
-            }
-            (None, Some((name, more))) if more.starts_with('e') && !name.is_empty() => {
-                value.push_str(&format!("%{{{name}}}e"));
-                rest = &more[1..];
-            }
-            _ => {
-                return Err(Mistake::new(format!(
-                    "has something in its value that Carme does not know: {text:?}"
-                ))
-                .cure("there is %{NAME}e, and %% for a percent sign"));
-            }
+/// What an expression says, where a rule can say it.
+fn only_for(rule: &mut HeaderRule, requests: &LogRequests, is_request: bool) -> Result<(), Mistake> {
+    let (asked, is_set) = match (requests.only.as_slice(), requests.except.as_slice()) {
+        ([asked], []) => (asked, true),
+        ([], [asked]) => (asked, false),
+        _ => return Ok(()),
+    };
+    if !asked.paths.is_empty() {
+        return Err(Mistake::new("has a condition of a path").cure("write the directive in a <Location>"));
+    }
+    if let [name] = asked.env.as_slice() {
+        rule.env = Some(EnvTest {
+            name: name.clone(),
+            is_set,
+        });
+    }
+    if let [(first, last)] = *asked.statuses.as_slice() {
+        if is_request {
+            return Err(Mistake::new(
+                "has a condition of a status, which a request has not",
+            ));
+        }
+        let ranges = match is_set {
+            true => vec![(first, last)],
+            false => vec![(0, first.saturating_sub(1)), (last.saturating_add(1), u16::MAX)],
+        };
+        let possible = ranges
+            .into_iter()
+            .map(|(first, last)| (first.max(200), last.min(599)));
+        rule.statuses = possible.filter(|(first, last)| first <= last).collect();
+        if rule.statuses.is_empty() {
+            return Err(Mistake::new("has a condition that no response fits"));
         }
     }
-    value.push_str(rest);
-    Ok(value)
+    Ok(())
+}
+
+/// A value as `mod_headers` has it.
+fn template(text: &str, groups: Option<usize>) -> Result<Template, Mistake> {
+    let plain = Syntax {
+        variables: false,
+        groups,
+    };
+    let text = rules::value(text)?;
+    let mut template = Template::default();
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find('%') {
+        template.push_parsed(&rest[..at], plain)?;
+        let after = &rest[at + 1..];
+        let (name, letter) = match after.strip_prefix('{').map(|rest| rest.split_once('}')) {
+            Some(Some((name, letter))) => (name, letter),
+            Some(None) => return Err(unknown(&text)),
+            None => ("", after),
+        };
+        let mut characters = letter.chars();
+        match (characters.next(), name) {
+            (Some('%'), "") => template.push_text("%"),
+            (Some('t'), "") => template.push_labelled("t=", "START_TIME_US"),
+            (Some('D'), "") => template.push_labelled("D=", "DURATION_US"),
+            (Some('e'), name) if !name.is_empty() => template.push_variable(name),
+            (Some('s'), name) if carme_log::Variable::is_tls(name) => template.push_variable(name),
+            _ => return Err(unknown(&text)),
+        }
+        rest = characters.as_str();
+    }
+    template.push_parsed(rest, plain)?;
+    Ok(template)
+}
+
+fn unknown(text: &str) -> Mistake {
+    let what = format!("has something in its value that Carme does not know: {text:?}");
+    Mistake::new(what).cure("there are %{NAME}e, %{SSL_…}s, %t and %D, and %% for a percent sign")
 }

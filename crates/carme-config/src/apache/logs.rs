@@ -1,4 +1,4 @@
-//! `LogFormat`, `CustomLog`, `ErrorLog`, and the variables by which logs choose.
+//! `LogFormat`, `CustomLog`, `ErrorLog`.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use carme_log::Rotation;
 
 use super::lexer::Word;
 use super::reading::{Context, Host, Outcome, Reading};
-use super::requests::{LogRequests, Requests, expression, path_of};
+use super::requests::{LogRequests, Requests, expression};
 use super::source::Node;
 use crate::config::AccessLog;
 use crate::env_file;
@@ -116,59 +116,6 @@ pub(super) fn error_log(reading: &mut Reading, node: &Node, host: &mut Host, _: 
     Ok(())
 }
 
-/// `SetEnvIf ATTRIBUTE EXPRESSION NAME…`, as far as a log can look at it.
-pub(super) fn set_env_if(reading: &mut Reading, node: &Node, _: &mut Host, _: &Context) -> Outcome {
-    let (attribute, regex) = (node.arg(0)?, node.arg(1)?);
-    node.arg(2)?;
-    let path = path_of(&regex.text).filter(|_| attribute.is("Request_URI"));
-    if path.is_none() {
-        let why = format!(
-            "looks at {} by an expression, which Carme does not: only Request_URI with a path, as in \"^/static/\". \
-             Logs that depend on it have all lines",
-            attribute.text
-        );
-        reading.warn(&node.name, &node.name.text, why);
-    }
-    for word in &node.args[2..] {
-        let name = word.text.split('=').next().unwrap_or_default();
-        if let Some(name) = name.strip_prefix('!') {
-            reading.warn(
-                word,
-                &node.name.text,
-                format!("takes {name} away again, which Carme does not"),
-            );
-            continue;
-        }
-        let known = reading.variables.entry(name.to_owned()).or_default();
-        known.extend(path.clone().map(Requests::below));
-    }
-    Ok(())
-}
-
-pub(super) fn set_env(reading: &mut Reading, node: &Node, host: &mut Host, _: &Context) -> Outcome {
-    let name = node.arg(0)?;
-    let value = node.args.get(1).map_or("", |word| word.text.as_str());
-    if name.text.starts_with("proxy-")
-        || matches!(
-            name.text.as_str(),
-            "no-proxy" | "force-proxy-request-1.0" | "nokeepalive"
-        )
-    {
-        reading.warn(
-            name,
-            &node.name.text,
-            format!("sets {}, which Apache's modules look at", name.text),
-        );
-        return Ok(());
-    }
-    let check = env_file::check_key(&name.text).and_then(|()| env_file::check_value(value));
-    check.map_err(|mistake| node.wrong_arg(name, mistake))?;
-    let why = "is in os.environ of the workers, and not in environ of each request";
-    reading.warn(&node.name, &node.name.text, why);
-    host.env.push((name.text.clone(), value.to_owned()));
-    Ok(())
-}
-
 impl Reading {
     /// The access logs, each with the requests that it is about.
     pub(super) fn access_logs(&mut self, problems: &mut Problems) -> Vec<(AccessLog, LogRequests)> {
@@ -230,12 +177,7 @@ impl Reading {
             None => LogRequests::default(),
             Some(When::Requests(requests)) => requests.clone(),
             Some(When::Variable { name, is_set }) => {
-                let requests = match self.variables.get(name) {
-                    // It cannot be told which requests have it: the log has all.
-                    Some(known) if known.is_empty() => return LogRequests::default(),
-                    Some(known) => known.clone(),
-                    None => vec![Requests::variable(name)],
-                };
+                let requests = vec![Requests::variable(name)];
                 match is_set {
                     true => LogRequests {
                         only: requests,

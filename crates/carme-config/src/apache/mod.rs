@@ -23,6 +23,7 @@ mod source;
 mod table;
 mod time;
 mod tls;
+mod variables;
 mod wsgi;
 
 use std::path::Path;

@@ -136,8 +136,6 @@ pub(super) const PASSED: &[(&str, &str)] = &[
         "compresses; write compress = true at [server] or at a location",
     ),
     ("DeflateCompressionLevel", "is decided by Carme"),
-    ("BrowserMatch", "is for browsers that are no more"),
-    ("BrowserMatchNoCase", "is for browsers that are no more"),
     (
         "RewriteEngine",
         "switches rules on; those that there are have their own message",
@@ -269,7 +267,6 @@ pub(super) const PASSED: &[(&str, &str)] = &[
     ),
     ("MergeSlashes", "is not a choice"),
     ("AllowEncodedSlashes", "is not a choice"),
-    ("UnsetEnv", "has no meaning here"),
     ("PassEnv", "is not needed: workers have the server's environment"),
     ("SeeRequestTail", "is Apache's status page"),
     ("RegisterHttpMethod", ALWAYS),
@@ -277,6 +274,11 @@ pub(super) const PASSED: &[(&str, &str)] = &[
 
 /// Directives that change what clients get, and cannot be followed.
 pub(super) const REFUSED: &[(&str, &str, &str)] = &[
+    (
+        "SetEnvIfExpr",
+        "has an expression, which Carme does not know here",
+        "write SetEnvIf with what the expression looks at",
+    ),
     (
         "RewriteRule",
         "rewrites addresses, which Carme does not",

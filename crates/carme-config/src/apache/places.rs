@@ -135,6 +135,7 @@ impl Places<'_> {
             let mut policy = host.policy.clone();
             for (known, inner) in &sections {
                 if covers(&known.value, path) {
+                    policy.variables.extend(inner.variables.iter().cloned());
                     policy
                         .request_headers
                         .extend(inner.request_headers.iter().cloned());
@@ -301,11 +302,14 @@ fn first_of_each<T, K: PartialEq>(items: impl Iterator<Item = T>, key: impl Fn(&
 }
 
 fn is_empty(policy: &PolicyDraft) -> bool {
-    policy.request_headers.is_empty() && policy.response_headers.is_empty()
+    policy.variables.is_empty() && policy.request_headers.is_empty() && policy.response_headers.is_empty()
 }
 
 /// The server's own rules hold everywhere already.
 fn without(mut policy: PolicyDraft, outer: &PolicyDraft) -> PolicyDraft {
+    policy
+        .variables
+        .drain(..outer.variables.len().min(policy.variables.len()));
     policy
         .request_headers
         .drain(..outer.request_headers.len().min(policy.request_headers.len()));

@@ -9,7 +9,6 @@ use super::hosts::Secure;
 use super::lexer::Word;
 use super::logs::LogLine;
 use super::proxy::ProxyOptions;
-use super::requests::Requests;
 use super::source::Node;
 use super::wsgi::Group;
 use super::{table, time};
@@ -41,8 +40,8 @@ pub(super) struct Reading {
     pub(super) formats: HashMap<String, String>,
     pub(super) logs: Vec<LogLine>,
     pub(super) error_log: Option<Word>,
-    /// `SetEnvIf` and its kin: which requests have a variable. An empty list: it cannot be told.
-    pub(super) variables: HashMap<String, Vec<Requests>>,
+    /// `SetEnvIf` and its kin: where they name which variable.
+    pub(super) variables: Vec<At<String>>,
     pub(super) groups: Vec<Group>,
     /// Whether workers can be other users than the server.
     pub(super) is_root: bool,
@@ -182,7 +181,7 @@ impl Reading {
             formats: HashMap::new(),
             logs: Vec::new(),
             error_log: None,
-            variables: HashMap::new(),
+            variables: Vec::new(),
             groups: Vec::new(),
             is_root,
             user: None,

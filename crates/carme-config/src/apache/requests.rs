@@ -2,6 +2,7 @@
 
 use carme_log::Condition;
 
+use crate::env_file;
 use crate::mount::MountPath;
 use crate::problem::Mistake;
 
@@ -99,8 +100,9 @@ pub(super) fn literal(expression: &str) -> Option<String> {
 /// `expr=` of a log: a comparison of the status, or a path.
 pub(super) fn expression(text: &str) -> Result<LogRequests, Mistake> {
     let wrong = || {
-        Mistake::new(format!("is an expression that logs do not know: {text:?}")).cure(
-            "known are comparisons of %{REQUEST_STATUS} (-ge, >=, -eq, …), %{REQUEST_URI} =~ m#^/path#, and reqenv('NAME')",
+        Mistake::new(format!("is an expression that Carme does not know: {text:?}")).cure(
+            "known are comparisons of %{REQUEST_STATUS} (-ge, >=, -eq, …), %{REQUEST_URI} =~ m#^/path#, %{HTTPS} == 'on', and \
+             -n or -z of reqenv('NAME') or %{ENV:NAME}",
         )
     };
     let mut plain = text.trim();
@@ -117,11 +119,9 @@ pub(super) fn expression(text: &str) -> Result<LogRequests, Mistake> {
         .and_then(|rest| rest.strip_suffix(')'))
         .unwrap_or(plain)
         .trim();
-    let requests = if let Some(name) = plain
-        .strip_prefix("reqenv(")
-        .and_then(|rest| rest.strip_suffix(')'))
-    {
-        let name = name.trim_matches(['\'', '"']);
+    let requests = if let Some((name, is_set)) = variable(plain) {
+        env_file::check_key(name)?;
+        not ^= !is_set;
         Requests::variable(name)
     } else if let Some(rest) = plain.strip_prefix("%{REQUEST_STATUS}") {
         let (operator, number) = rest.trim().split_once(' ').ok_or_else(wrong)?;
@@ -173,6 +173,30 @@ pub(super) fn expression(text: &str) -> Result<LogRequests, Mistake> {
             ..LogRequests::default()
         },
     })
+}
+
+/// The variable that is asked for, and whether it must be set.
+fn variable(text: &str) -> Option<(&str, bool)> {
+    if let Some(rest) = text.strip_prefix("%{HTTPS}") {
+        let (operator, value) = rest.trim().split_once(' ')?;
+        return match (operator, value.trim().trim_matches(['\'', '"'])) {
+            ("==" | "=" | "-eq" | "-strmatch", "on") | ("!=" | "-ne", "off") => Some(("HTTPS", true)),
+            ("!=" | "-ne", "on") | ("==" | "=" | "-eq" | "-strmatch", "off") => Some(("HTTPS", false)),
+            _ => None,
+        };
+    }
+    let (plain, is_set) = match (text.strip_prefix("-n "), text.strip_prefix("-z ")) {
+        (Some(rest), _) => (rest.trim(), true),
+        (_, Some(rest)) => (rest.trim(), false),
+        _ => (text, true),
+    };
+    let call = ["reqenv(", "env("]
+        .iter()
+        .find_map(|start| plain.strip_prefix(start)?.strip_suffix(')'));
+    let braces = ["%{ENV:", "%{reqenv:", "%{env:"]
+        .iter()
+        .find_map(|start| plain.strip_prefix(start)?.strip_suffix('}'));
+    Some((call.or(braces)?.trim_matches(['\'', '"']), is_set))
 }
 
 /// What stands between the ends of `/…/`, `m#…#` or `m/…/`.
@@ -227,7 +251,20 @@ mod tests {
         ] {
             assert_eq!(statuses(text), expected, "{text}");
         }
-        assert_eq!(expression("reqenv('A')").expect("known").only[0].env, ["A"]);
+        for (text, only, except) in [
+            ("reqenv('A')", Some("A"), None),
+            ("-n %{ENV:A}", Some("A"), None),
+            ("-z env('A')", None, Some("A")),
+            ("!(-z reqenv(\"A\"))", Some("A"), None),
+            ("%{HTTPS} == 'on'", Some("HTTPS"), None),
+            ("%{HTTPS} != \"on\"", None, Some("HTTPS")),
+            ("%{HTTPS} -strmatch 'off'", None, Some("HTTPS")),
+        ] {
+            let requests = expression(text).expect(text);
+            let of = |list: &[Requests]| list.first().map(|first| first.env.join(" "));
+            let found = (of(&requests.only), of(&requests.except));
+            assert_eq!((found.0.as_deref(), found.1.as_deref()), (only, except), "{text}");
+        }
         let paths = expression("%{REQUEST_URI} !~ m#^/static/#").expect("known");
         assert_eq!(paths.except[0].paths[0].to_string(), "/static");
         for text in [
@@ -236,6 +273,10 @@ mod tests {
             "%{REQUEST_STATUS}",
             "%{REQUEST_STATUS} -in {1}",
             "%{TIME} > 3",
+            "%{HTTPS}",
+            "%{HTTPS} == 'yes'",
+            "-n reqenv('A",
+            "reqenv('A=B')",
             "%{REQUEST_URI} =~ /x/",
         ] {
             expression(text).expect_err(text);

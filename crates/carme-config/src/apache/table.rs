@@ -5,7 +5,7 @@ use super::lexer::Word;
 use super::passed::{ACCESS, PASSED, REFUSED};
 use super::reading::{Context, Host, Outcome, Reading};
 use super::source::Node;
-use super::{balancers, headers, hosts, limits, logs, proxy, remote_ip, rules, tls, wsgi};
+use super::{balancers, headers, hosts, limits, logs, proxy, remote_ip, rules, tls, variables, wsgi};
 use crate::nearest::nearest;
 use crate::problem::{Mistake, Problem};
 
@@ -47,9 +47,12 @@ const READ: &[(&str, Handler)] = &[
     ("TransferLog", logs::transfer),
     ("GlobalLog", logs::custom),
     ("ErrorLog", logs::error_log),
-    ("SetEnvIf", logs::set_env_if),
-    ("SetEnvIfNoCase", logs::set_env_if),
-    ("SetEnv", logs::set_env),
+    ("SetEnvIf", variables::set_if),
+    ("SetEnvIfNoCase", variables::set_if),
+    ("BrowserMatch", variables::browser_match),
+    ("BrowserMatchNoCase", variables::browser_match),
+    ("SetEnv", variables::set),
+    ("UnsetEnv", variables::unset),
     ("Header", headers::response),
     ("RequestHeader", headers::request),
     ("RemoteIPHeader", remote_ip::header),

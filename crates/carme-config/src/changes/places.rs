@@ -68,11 +68,13 @@ impl Found {
     pub(super) fn policy(&mut self, at: &str, (old, new): (&Policy, &Policy)) {
         let Policy {
             compress,
+            variables,
             request_headers,
             response_headers,
         } = new;
         let live = &Applies::Live;
         self.hidden(&format!("{at}.compress"), (&old.compress, compress), live);
+        self.hidden(&format!("{at}.variables"), (&old.variables, variables), live);
         self.hidden(
             &format!("{at}.request_headers"),
             (&old.request_headers, request_headers),

@@ -6,7 +6,7 @@ use toml::de::DeValue;
 
 use super::proxying::{WITH_BALANCER, proxying};
 use super::section::{Section, describe};
-use super::{rules, schema};
+use super::{rules, schema, variables};
 use crate::draft::{AnswerDraft, At, LocationDraft, PolicyDraft};
 use crate::location::{Answer, Compress, Files, HostPattern};
 use crate::mount::MountPath;
@@ -289,10 +289,11 @@ fn respond(section: &Section<'_>, problems: &mut Problems) -> Option<Answer> {
     })
 }
 
-/// `compress`, `request_headers`, `response_headers`: at the server or at a location.
+/// `compress`, `variables`, `request_headers`, `response_headers`: at the server or at a location.
 pub(super) fn policy(section: &Section<'_>, problems: &mut Problems) -> PolicyDraft {
     PolicyDraft {
         compress: compress(section, problems),
+        variables: variables::variables(section, problems),
         request_headers: rules::rules(section, &schema::REQUEST_HEADER, "request_headers", problems),
         response_headers: rules::rules(section, &schema::RESPONSE_HEADER, "response_headers", problems),
     }

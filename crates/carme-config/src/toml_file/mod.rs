@@ -16,6 +16,7 @@ mod schema;
 mod section;
 mod tls;
 mod traces;
+pub(crate) mod variables;
 mod workers;
 
 use std::path::Path;

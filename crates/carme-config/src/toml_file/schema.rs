@@ -49,6 +49,7 @@ pub(crate) const SERVER: Keys = Keys {
         "response_buffer",
         "backlog",
         "compress",
+        "variables",
         "request_headers",
         "response_headers",
         "trusted_proxies",
@@ -161,6 +162,7 @@ pub(crate) const LOCATION: Keys = Keys {
         "immutable",
         "media_types",
         "compress",
+        "variables",
         "request_headers",
         "response_headers",
         "upstream_path",
@@ -260,13 +262,52 @@ pub(crate) const COMPRESS: Keys = Keys {
 
 pub(crate) const REQUEST_HEADER: Keys = Keys {
     section: "a rule of `request_headers`",
-    known: &["set", "add", "remove", "value", "if_absent", "env"],
+    known: &[
+        "set",
+        "add",
+        "append",
+        "merge",
+        "edit",
+        "remove",
+        "value",
+        "matches",
+        "every",
+        "if_absent",
+        "env",
+    ],
     later: &[],
 };
 
 pub(crate) const RESPONSE_HEADER: Keys = Keys {
     section: "a rule of `response_headers`",
-    known: &["set", "add", "remove", "value", "if_absent", "status", "env"],
+    known: &[
+        "set",
+        "add",
+        "append",
+        "merge",
+        "edit",
+        "remove",
+        "value",
+        "matches",
+        "every",
+        "if_absent",
+        "status",
+        "env",
+    ],
+    later: &[],
+};
+
+pub(crate) const VARIABLE: Keys = Keys {
+    section: "a rule of `variables`",
+    known: &[
+        "set",
+        "remove",
+        "value",
+        "header",
+        "attribute",
+        "variable",
+        "matches",
+    ],
     later: &[],
 };
 

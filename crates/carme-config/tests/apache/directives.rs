@@ -117,6 +117,46 @@ fn each_directive() {
             rest("Header add Set-Cookie \"ROUTEID=.%{BALANCER_WORKER_ROUTE}e; path=/\" env=BALANCER_ROUTE_CHANGED"),
             vec!["value = \"ROUTEID=.%{BALANCER_WORKER_ROUTE}e; path=/\", env = \"BALANCER_ROUTE_CHANGED\" }"],
         ),
+        (rest("Header append Vary Cookie"), vec!["{ append = \"vary\", value = \"Cookie\" }"]),
+        (rest("Header merge Vary Cookie"), vec!["{ merge = \"vary\", value = \"Cookie\" }"]),
+        (
+            rest("Header edit Set-Cookie ^(.*)$ \"$1; Secure\""),
+            vec!["{ edit = \"set-cookie\", matches = \"^(.*)$\", value = \"$1; Secure\" }"],
+        ),
+        (rest("Header edit* X-A a 100%%\\$1"), vec!["value = \"100%/$1\", every = true }"]),
+        (rest("Header set X-A \"%t %D %{HTTPS}s\""), vec!["value = \"t=%{START_TIME_US}e D=%{DURATION_US}e %{HTTPS}e\""]),
+        (rest("Header set X-A 100%%%{B}e%%{C}e"), vec!["value = \"100%%%{B}e%%{C}e\""]),
+        (
+            rest("Header set X-A b \"expr=%{REQUEST_STATUS} -ge 400\""),
+            vec!["{ set = \"x-a\", value = \"b\", status = [\"400-599\"] }"],
+        ),
+        (
+            rest("Header set X-A b \"expr=%{REQUEST_STATUS} != 404\""),
+            vec!["status = [\"200-403\", \"405-599\"]"],
+        ),
+        (rest("Header set X-A b \"expr=%{HTTPS} == 'on'\""), vec!["env = \"HTTPS\" }"]),
+        (rest("RequestHeader set X-A b \"expr=-z reqenv('B')\""), vec!["env = \"!B\" }"]),
+        // Variables
+        (
+            rest("SetEnvIf User-Agent ^(\\w+) BROWSER=$1-x !OTHER\nSetEnvIf browser x X\nHeader set A %{BROWSER}e env=X"),
+            vec![
+                "{ set = \"BROWSER\", value = \"$1-x\", header = \"user-agent\", matches = \"^(/w+)\" },\n    { set = \"X\", variable = \"browser\", matches = \"x\" },",
+            ],
+        ),
+        (
+            rest("SetEnv A 1\nSetEnvIfNoCase Remote_Addr ^10 !A\nUnsetEnv A B\nCustomLog a.log %{A}e"),
+            vec![
+                "variables = [\n    { remove = \"A\", attribute = \"remote_addr\", matches = \"(?i)^10\" },\n    { set = \"A\" },\n    { remove = \"A\" },\n]",
+            ],
+        ),
+        (
+            rest("BrowserMatchNoCase bot A\n<Location /x>\nSetEnvIf Request_Method ^P A=2\n</Location>\nCustomLog a.log %h env=!A"),
+            vec![
+                "{ set = \"A\", header = \"user-agent\", matches = \"(?i)bot\" },",
+                "variables = [\n    { set = \"A\", value = \"2\", attribute = \"request_method\", matches = \"^P\" },\n]",
+                "except = [{ env = [\"A\"] }]",
+            ],
+        ),
         (rest("<Location />\nHeader set X-A b\n</Location>"), vec!["{ set = \"x-a\", value = \"b\" }"]),
         // Logs
         (rest("CustomLog a.log combined"), vec!["file = \"SITE/a.log\"", "format = \"combined\""]),
@@ -125,7 +165,7 @@ fn each_directive() {
         (rest("TransferLog a.log"), vec!["format = \"common\""]),
         (rest("CustomLog a.log %h env=X"), vec!["only = [{ env = [\"X\"] }]"]),
         (rest("CustomLog a.log %h env=!X"), vec!["except = [{ env = [\"X\"] }]"]),
-        (rest("SetEnvIf Request_URI ^/static/ quiet\nCustomLog a.log %h env=!quiet"), vec!["except = [{ path = [\"/static\"] }]"]),
+        (rest("SetEnvIf Request_URI ^/static/ quiet\nCustomLog a.log %h env=!quiet"), vec!["{ set = \"quiet\", attribute = \"request_uri\", matches = \"^/static/\" },", "except = [{ env = [\"quiet\"] }]"]),
         (rest("CustomLog a.log %h \"expr=%{REQUEST_STATUS} -ge 500\""), vec!["only = [{ status = [\"500-999\"] }]"]),
         (rest("CustomLog /dev/stdout %h"), vec!["file = \"-\""]),
         (rest("CustomLog /dev/null %h"), vec!["access_logs = []"]),

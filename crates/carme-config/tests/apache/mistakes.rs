@@ -90,16 +90,48 @@ fn mistakes_have_line_column_and_cure() {
             "httpd.conf:3:10: Alias names a folder that does not exist: SITE/nothing",
         ),
         (
-            "Header edit X-A a b",
-            "httpd.conf:3:8: Header cannot edit | help: there are set, setifempty, add and unset",
+            "Header echo X-A",
+            "httpd.conf:3:8: Header cannot echo | help: there are set, setifempty, add, append, merge, edit and unset",
         ),
         (
-            "Header set X-A %t",
-            "httpd.conf:3:16: Header has something in its value that Carme does not know: \"%t\" | help: there is %{NAME}e, and %% for a percent sign",
+            "Header set X-A %l",
+            "httpd.conf:3:16: Header has something in its value that Carme does not know: \"%l\" | help: there are %{NAME}e, %{SSL_…}s, %t and %D, and %% for a percent sign",
         ),
         (
-            "SetEnvIf Request_URI ^/a q\nHeader set X-A b env=q",
-            "httpd.conf:4:18: Header depends on q, which SetEnvIf sets: header rules do not see it | help: write a <Location> for the path",
+            "Header append Set-Cookie a=b",
+            "httpd.conf:3:15: Header must not be Set-Cookie, of which each cookie has a field of its own | help: write `add`",
+        ),
+        (
+            "Header edit X-A (a) $2",
+            "httpd.conf:3:21: Header has $2, and the pattern has no such group | help: write /$ for a dollar sign",
+        ),
+        (
+            "RequestHeader set X-A b \"expr=%{REQUEST_STATUS} > 400\"",
+            "httpd.conf:3:25: RequestHeader has a condition of a status, which a request has not",
+        ),
+        (
+            "Header set X-A b \"expr=%{REQUEST_URI} =~ m#^/a#\"",
+            "httpd.conf:3:18: Header has a condition of a path | help: write the directive in a <Location>",
+        ),
+        (
+            "SetEnvIf ^X-.* a b",
+            "httpd.conf:3:10: SetEnvIf looks at fields whose names fit an expression: \"^X-.*\" | help: name one field, or write one SetEnvIf for each",
+        ),
+        (
+            "SetEnvIf Request_URI ^(?!/a) b",
+            "httpd.conf:3:22: SetEnvIf is no expression that Carme can follow: look-around, including look-ahead and look-behind, is not supported, found \"^(?!/a)\" | help: write the exception as a second rule that undoes the first",
+        ),
+        (
+            "SetEnvIf Host ^(.*)$ A=$2",
+            "httpd.conf:3:22: SetEnvIf has $2, and the pattern has no such group | help: write /$ for a dollar sign",
+        ),
+        (
+            "BrowserMatch x",
+            "httpd.conf:3:1: BrowserMatch needs at least 2 arguments",
+        ),
+        (
+            "SetEnvIfExpr x y",
+            "httpd.conf:3:1: SetEnvIfExpr has an expression, which Carme does not know here | help: write SetEnvIf with what the expression looks at",
         ),
         (
             "CustomLog a.log %Z",
@@ -183,8 +215,23 @@ fn what_means_nothing_is_told_with_its_line() {
         ),
         (
             "SetEnvIf Remote_Addr 127 quiet",
-            Some("httpd.conf:3:1: SetEnvIf looks at Remote_Addr by an expression"),
+            Some(
+                "httpd.conf:3:26: SetEnvIf changes quiet, and nothing here looks at it: no log, no header rule",
+            ),
         ),
+        (
+            "BrowserMatch \"MSIE [2-5]\" nokeepalive",
+            Some("httpd.conf:3:27: BrowserMatch changes nokeepalive, and nothing here looks at it"),
+        ),
+        (
+            "SetEnvIf Remote_Host ^a A\nHeader set X b env=A",
+            Some("httpd.conf:3:10: Remote_Host is the address of the client: Carme looks no names up"),
+        ),
+        (
+            "SetEnvIf X-Id (.*) UNIQUE_ID=$1",
+            Some("httpd.conf:3:20: SetEnvIf changes UNIQUE_ID, which Carme itself sets"),
+        ),
+        ("SetEnvIf Host a A B=2\nCustomLog a.log \"%h %{a}e\" env=!B", None),
     ] {
         let found = warnings(&site, &format!("{REST}{text}"));
         match expected {
@@ -239,6 +286,16 @@ const PIECES: &[&str] = &[
     "SetEnvIf",
     "Request_URI",
     "^/a",
+    "BrowserMatch",
+    "SetEnv",
+    "UnsetEnv",
+    "(x)",
+    "A=$1%%",
+    "!A",
+    "append",
+    "edit",
+    "expr=%{REQUEST_STATUS} > 400",
+    "%D%{HTTPS}s",
     "Redirect",
     "permanent",
     "gone",

@@ -91,6 +91,15 @@ impl Front {
         Self::assemble(options, format, None, None, locations)
     }
 
+    /// With everything that a site can have besides its log's file.
+    pub fn made_of(
+        options: SiteOptions,
+        format: &str,
+        locations: impl FnOnce(&Arc<Events>) -> Vec<Location<Fake>>,
+    ) -> Self {
+        Self::assemble(options, format, None, None, locations)
+    }
+
     /// With proxies before it.
     pub fn behind(proxies: Proxies, limits: Limits, format: &str) -> Self {
         let options = SiteOptions {

@@ -2,6 +2,7 @@
 
 use super::error::Problem;
 use super::tls;
+use super::variable::Variable;
 use crate::time::TimeFormat;
 
 /// What to print.
@@ -81,19 +82,6 @@ pub(super) enum ResponseHeader {
     SetCookie,
     /// The first value. In lower case.
     First(Box<str>),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Variable {
-    WorkerRoute,
-    WorkerPid,
-    QueueTime,
-    WorkerTime,
-    FirstByte,
-    Attempts,
-    RequestId,
-    Tls(Box<str>),
-    Other(Box<str>),
 }
 
 /// Whether and which argument a directive takes.
@@ -205,23 +193,6 @@ pub(super) const TABLE: &[Directive] = &[
     },
     plain("X", Field::ConnectionStatus),
 ];
-
-impl Variable {
-    pub(crate) fn named(name: &str) -> Variable {
-        match name {
-            "BALANCER_WORKER_ROUTE" => Variable::WorkerRoute,
-            "WORKER_PID" => Variable::WorkerPid,
-            "QUEUE_TIME_US" => Variable::QueueTime,
-            "WORKER_TIME_US" => Variable::WorkerTime,
-            "FIRST_BYTE_US" => Variable::FirstByte,
-            "ATTEMPTS" => Variable::Attempts,
-            "REQUEST_ID" | "UNIQUE_ID" => Variable::RequestId,
-            // As with mod_ssl's `SSLOptions +StdEnvVars`.
-            _ if tls::is_variable(name) => Variable::Tls(name.into()),
-            _ => Variable::Other(name.into()),
-        }
-    }
-}
 
 impl ResponseHeader {
     fn named(name: &str) -> ResponseHeader {

@@ -8,13 +8,13 @@ mod render;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod variable;
 
 use directive::Field;
 
-pub(crate) use directive::Variable;
-
 pub use error::{FormatError, Problem};
-pub(crate) use render::{path_and_query, variable_is_set};
+pub(crate) use render::path_and_query;
+pub use variable::Variable;
 
 const COMMON: &str = r#"%h %l %u %t "%r" %>s %b"#;
 const COMBINED: &str = r#"%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i""#;
@@ -108,7 +108,16 @@ impl Format {
     /// True if a line depends on the time of the response's first byte, likewise.
     pub fn reads_first_byte(&self) -> bool {
         self.line == Line::Json
-            || self.reads(|field| matches!(field, Field::FirstByte | Field::Variable(Variable::FirstByte)))
+            || self.reads(|field| match field {
+                Field::FirstByte => true,
+                Field::Variable(variable) => variable.is_first_byte(),
+                _ => false,
+            })
+    }
+
+    /// True if a line depends on a variable that can be set under this name.
+    pub fn reads_variable(&self, name: &str) -> bool {
+        self.reads(|field| matches!(field, Field::Variable(variable) if variable.is_settable_as(name)))
     }
 
     fn reads(&self, wanted: impl Fn(&Field) -> bool) -> bool {

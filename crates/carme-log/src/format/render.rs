@@ -5,7 +5,8 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use super::directive::{Base, Field, Moment, PortOf, ResponseHeader, Unit, Variable};
+use super::directive::{Base, Field, Moment, PortOf, ResponseHeader, Unit};
+use super::variable::{Value, Variable};
 use super::{Format, Item, Line, json};
 use crate::record::{ConnectionStatus, Record, RequestLine};
 use crate::{decimal, escape};
@@ -248,37 +249,10 @@ fn push_cookie(out: &mut Vec<u8>, record: &Record<'_>, name: &str) {
 }
 
 fn push_variable(out: &mut Vec<u8>, record: &Record<'_>, variable: &Variable) {
-    match variable {
-        Variable::WorkerRoute => push_value(out, route(record)),
-        Variable::WorkerPid => push_number(out, record.worker_pid.map(u64::from)),
-        Variable::QueueTime => push_number(out, record.queue_time.map(micros)),
-        Variable::WorkerTime => push_number(out, record.worker_time.map(micros)),
-        Variable::FirstByte => push_number(out, record.first_byte.map(micros)),
-        Variable::Attempts => push_number(out, record.attempts.map(u64::from)),
-        Variable::RequestId => push_value(out, record.request_id.map(str::as_bytes)),
-        Variable::Tls(name) => push_value(out, record.fields.tls(name)),
-        Variable::Other(name) => push_value(out, record.fields.variable(name)),
-    }
-}
-
-/// A worker's is a field of the record; who has none may have been given the variable.
-fn route<'a>(record: &Record<'a>) -> Option<&'a [u8]> {
-    let worker = record.route.map(str::as_bytes);
-    worker.or_else(|| record.fields.variable("BALANCER_WORKER_ROUTE"))
-}
-
-/// Whether `%{NAME}e` would print more than a dash.
-pub(crate) fn variable_is_set(record: &Record<'_>, variable: &Variable) -> bool {
-    match variable {
-        Variable::WorkerRoute => route(record).is_some(),
-        Variable::WorkerPid => record.worker_pid.is_some(),
-        Variable::QueueTime => record.queue_time.is_some(),
-        Variable::WorkerTime => record.worker_time.is_some(),
-        Variable::FirstByte => record.first_byte.is_some(),
-        Variable::Attempts => record.attempts.is_some(),
-        Variable::RequestId => record.request_id.is_some(),
-        Variable::Tls(name) => record.fields.tls(name).is_some(),
-        Variable::Other(name) => record.fields.variable(name).is_some(),
+    match variable.value(record) {
+        Some(Value::Number(number)) => decimal::push(out, number),
+        Some(Value::Text(text)) => escape::push(out, text),
+        None => out.push(b'-'),
     }
 }
 

@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use carme_config::{Answer, Config};
-use carme_front::{
-    Compress, FileOptions, Files, Fixed, HeaderChange, HeaderRule, Location, Policy, Redirect, StatusRange,
-    StickySession,
-};
-use http::{HeaderName, HeaderValue, StatusCode};
+use carme_front::{Compress, FileOptions, Files, Fixed, Location, Policy, Redirect, StickySession};
+use http::{HeaderValue, StatusCode};
 
 use super::balancers::{self, Balanced};
 use super::develop::Served;
+use super::rules;
 
 /// The front's location; `None` if its app or its balancer is not there.
 pub(super) fn location(
@@ -85,8 +83,9 @@ pub(super) fn policy(policy: &carme_config::Policy) -> Policy {
     };
     Policy {
         compress: policy.compress.as_ref().map(compress),
-        request_headers: policy.request_headers.iter().map(rule).collect(),
-        response_headers: policy.response_headers.iter().map(rule).collect(),
+        variables: policy.variables.iter().map(rules::variable).collect(),
+        request_headers: policy.request_headers.iter().map(rules::header).collect(),
+        response_headers: policy.response_headers.iter().map(rules::header).collect(),
         sendfile: Vec::new(),
         sticky: None,
     }
@@ -101,30 +100,10 @@ fn sticky(sticky: &carme_config::Sticky) -> StickySession {
     }
 }
 
-fn rule(rule: &carme_config::HeaderRule) -> HeaderRule {
-    HeaderRule {
-        change: match &rule.change {
-            carme_config::HeaderChange::Set(field, text) => HeaderChange::Set(name(field), value(text)),
-            carme_config::HeaderChange::Add(field, text) => HeaderChange::Add(name(field), value(text)),
-            carme_config::HeaderChange::Remove(field) => HeaderChange::Remove(name(field)),
-        },
-        statuses: rule
-            .statuses
-            .iter()
-            .map(|&(first, last)| StatusRange { first, last })
-            .collect(),
-        if_absent: rule.if_absent,
-    }
-}
-
 // The configuration was checked: none of these fails.
 
 fn code(status: u16) -> StatusCode {
     StatusCode::from_u16(status).unwrap_or(StatusCode::OK)
-}
-
-fn name(text: &str) -> HeaderName {
-    text.parse().unwrap_or(HeaderName::from_static("x-invalid"))
 }
 
 fn value(text: &str) -> HeaderValue {

@@ -14,6 +14,7 @@ mod monitor;
 pub(crate) mod orders;
 mod passed;
 mod reload;
+mod rules;
 mod server;
 mod signals;
 mod site;

@@ -33,6 +33,7 @@ impl Writer {
             AnswerDraft::Other(Answer::App(_) | Answer::Balancer(_)) => {}
         }
         self.rules(
+            &location.policy.variables,
             &location.policy.request_headers,
             &location.policy.response_headers,
         );

@@ -2,6 +2,7 @@
 
 mod balancers;
 mod locations;
+mod policy;
 mod writer;
 
 use std::path::Path;
@@ -12,7 +13,6 @@ use super::requests::{LogRequests, Requests};
 use crate::bind::Bind;
 use crate::config::{AccessLog, Server};
 use crate::draft::AppDraft;
-use crate::location::{HeaderChange, HeaderRule};
 use crate::log_output::LogOutput;
 use crate::paths;
 use crate::proxies::{ClientHeader, ForwardedFields, TrustedProxy};
@@ -139,49 +139,11 @@ impl Writer {
             quoted(&output.to_string())
         });
         self.some("error_log_rotate", server.error_log_rotation.as_ref(), rotation);
-        self.rules(&server.policy.request_headers, &server.policy.response_headers);
-    }
-
-    fn rules(&mut self, request: &[HeaderRule], response: &[HeaderRule]) {
-        for (key, rules) in [("request_headers", request), ("response_headers", response)] {
-            if rules.is_empty() {
-                continue;
-            }
-            self.line(&format!("{key} = ["));
-            for rule in rules {
-                let mut parts = match &rule.change {
-                    HeaderChange::Set(name, value) => {
-                        vec![
-                            format!("set = {}", quoted(name)),
-                            format!("value = {}", quoted(value)),
-                        ]
-                    }
-                    HeaderChange::Add(name, value) => {
-                        vec![
-                            format!("add = {}", quoted(name)),
-                            format!("value = {}", quoted(value)),
-                        ]
-                    }
-                    HeaderChange::Remove(name) => vec![format!("remove = {}", quoted(name))],
-                };
-                if rule.if_absent {
-                    parts.push("if_absent = true".to_owned());
-                }
-                if !rule.statuses.is_empty() {
-                    parts.push(format!(
-                        "status = {}",
-                        list(rule.statuses.iter().map(|range| status(*range)))
-                    ));
-                }
-                parts.extend(
-                    rule.env
-                        .as_ref()
-                        .map(|test| format!("env = {}", quoted(&test.to_string()))),
-                );
-                self.line(&format!("    {},", table(parts)));
-            }
-            self.line("]");
-        }
+        self.rules(
+            &server.policy.variables,
+            &server.policy.request_headers,
+            &server.policy.response_headers,
+        );
     }
 
     fn tls(&mut self, tls: &TlsDraft) {
