@@ -144,9 +144,21 @@ async fn exchange<A: Application>(
     if let Some(traces) = &site.common.traces {
         record.trace = Some(traces.begin(&mut record.headers));
     }
-    let Some(found) = site.locations.find(|| split_port(host(record)).0, &path) else {
+    let Some(mut found) = site.locations.find(|| split_port(host(record)).0, &path) else {
         return Err(no_location(framing));
     };
+    let normal;
+    if let Answerer::Balancer(_) = &found.location.answerer {
+        if record.notes.hop_by_hop {
+            carme_proxy::head::remove_named_fields(&mut record.headers);
+        }
+        // Members see the path in its normal form: it is the one that has to have its location here.
+        if let Some(form) = proxying::other_form(&uri, framing)? {
+            normal = form;
+            let renewed = site.locations.find(|| split_port(host(record)).0, &normal);
+            found = renewed.ok_or_else(|| no_location(framing))?;
+        }
+    }
     if let Some(policy) = &found.location.policy {
         prepare(record, policy);
     }

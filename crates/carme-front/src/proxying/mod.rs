@@ -2,6 +2,7 @@
 
 mod client_body;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use carme_proxy::head::{self, Answered, Asked, Origin, Passing};
@@ -9,7 +10,7 @@ use carme_proxy::{Answer, Ask, Cluster, Content, Endpoint, Failed, Forward, Requ
 use carme_ring::frame::Scheme;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
@@ -17,6 +18,7 @@ use hyper::ext::ReasonPhrase;
 use crate::app::Exchange;
 use crate::fault::Fault;
 use crate::guard::Framing;
+use crate::location;
 use crate::outgoing::{self, Outgoing};
 use crate::record::Record;
 use crate::respond;
@@ -70,6 +72,18 @@ fn cookie<'a>(field: &'a [u8], name: &str) -> Option<&'a [u8]> {
             .strip_prefix(name.as_bytes())?
             .strip_prefix(b"=")
     })
+}
+
+/// The path, decoded, in the form that members see; `None` if it has that form.
+pub(crate) fn other_form(uri: &Uri, framing: Framing) -> Result<Option<Vec<u8>>, Fault> {
+    match head::normal_path(uri.path()) {
+        Ok(Cow::Borrowed(_)) => Ok(None),
+        Ok(Cow::Owned(normal)) => Ok(Some(location::decode(normal.as_bytes()).into_owned())),
+        Err(refused) => Err(Fault {
+            close: framing != Framing::Empty,
+            ..Fault::new(refused.status(), refused.to_string())
+        }),
+    }
 }
 
 /// Has a member answer a request.

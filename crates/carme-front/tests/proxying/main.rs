@@ -8,6 +8,7 @@ mod member;
 
 mod answers;
 mod failures;
+mod paths;
 mod pools;
 mod tunnels;
 
@@ -21,6 +22,7 @@ use carme_proxy::{Address, Cluster, Endpoint, Node, Protocol, Upgrade};
 use tokio::task::JoinSet;
 
 use common::Front;
+use common::app::Fake;
 use member::Member;
 
 /// `%>s`, the member's route, how many were tried, and the connection's end.
@@ -61,6 +63,15 @@ impl Default for Wanted {
 impl Wanted {
     /// With these members, in their order; routes are `r1`, `r2`, and so on.
     fn start(self, members: &[&str]) -> Balanced {
+        self.start_with(members, |proxied| vec![Location::balanced("/", proxied)])
+    }
+
+    /// The same with these locations.
+    fn start_with(
+        self,
+        members: &[&str],
+        locations: impl FnOnce(Proxied) -> Vec<Location<Fake>>,
+    ) -> Balanced {
         let nodes = members.iter().enumerate().map(|(at, url)| {
             let mut member = carme_balancer::Member::new(*url);
             member.route = Some(format!("r{}", at + 1));
@@ -80,7 +91,7 @@ impl Wanted {
             passing: Arc::new(self.passing),
             hash: HashKey::Address,
         };
-        let front = Front::proxying(self.limits, LINE, |_| vec![Location::balanced("/", proxied)]);
+        let front = Front::proxying(self.limits, LINE, |_| locations(proxied));
         Balanced {
             front,
             cluster,

@@ -4,11 +4,35 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::list;
 
-/// Removes what concerns only the connection that a head came from, and what its `Connection` names.
+/// Removes the fields that `Connection` names, and their names from it. What is asked of the connection itself stays.
 ///
-/// Whoever adds fields to a request that its client shall not take away calls this before, since a client can name any
-/// field; later calls find nothing. Trailers are passed on, so `Trailer` stays.
-pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+/// Whoever adds fields to a request that its client shall not take away calls this before, since a client can name any.
+pub fn remove_named_fields(headers: &mut HeaderMap) {
+    for name in [&header::CONNECTION, &PROXY_CONNECTION] {
+        if list::members(&headers.get_all(name)).all(is_of_connection) {
+            continue;
+        }
+        let lines: Vec<HeaderValue> = headers.get_all(name).iter().cloned().collect();
+        lines.iter().for_each(|line| remove_named(headers, line));
+        let kept: Vec<&[u8]> = list::members(&headers.get_all(name))
+            .filter(|option| is_of_connection(option))
+            .collect();
+        match HeaderValue::from_bytes(&kept.join(&b", "[..])) {
+            Ok(kept) if !kept.is_empty() => headers.insert(name, kept),
+            _ => headers.remove(name),
+        };
+    }
+}
+
+fn is_of_connection(option: &[u8]) -> bool {
+    [&b"close"[..], b"keep-alive", b"upgrade", b"te"]
+        .iter()
+        .any(|known| option.eq_ignore_ascii_case(known))
+}
+
+/// Removes what concerns only the connection that a head came from, and what its `Connection` names. Trailers are passed
+/// on, so `Trailer` stays.
+pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     if !headers.keys().any(is_hop_by_hop) {
         return;
     }

@@ -17,7 +17,7 @@ mod reverse;
 mod tests;
 mod upgrade;
 
-pub use hop_by_hop::remove_hop_by_hop;
+pub use hop_by_hop::remove_named_fields;
 pub use identity::Identity;
 pub use passing::{ErrorOverride, Passing, Reverse, ReverseFrom, Via};
 pub use path::normal_path;

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::head::tests::{asked, endpoint, headers, lines, passing};
-use crate::head::{Identity, Via};
+use crate::head::{Identity, Via, remove_named_fields};
 
 /// A change to what is passed on, and how.
 type Change = fn(&mut Passing, &mut Endpoint, &mut Asked<'_>);
@@ -102,6 +102,38 @@ fn what_everybody_needs_cannot_be_taken_away() {
             "x-request-id: 1"
         ]
     );
+}
+
+#[test]
+fn what_is_added_later_cannot_be_taken_away() {
+    for (client, left) in [
+        (
+            &[
+                "Connection: X-A, close, Upgrade",
+                "Connection: x-b",
+                "X-A: 1",
+                "X-B: 2",
+                "X-C: 3",
+            ][..],
+            &["connection: close, Upgrade", "x-c: 3"][..],
+        ),
+        (
+            &["Connection: X-A", "Proxy-Connection: X-B", "X-A: 1", "X-B: 2"],
+            &[],
+        ),
+        (
+            &["Connection: keep-alive", "Connection: TE", "TE: trailers"],
+            &["connection: TE", "connection: keep-alive", "te: trailers"],
+        ),
+        (
+            &["Connection: \u{e9}, keep-alive, ;"],
+            &["connection: keep-alive"],
+        ),
+    ] {
+        let mut headers = headers(client);
+        remove_named_fields(&mut headers);
+        assert_eq!(lines(&headers), left, "{client:?}");
+    }
 }
 
 #[test]
