@@ -88,6 +88,12 @@ pub mod defaults {
     pub const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
     /// How many requests may wait for a free worker.
     pub const QUEUE_LIMIT: NonZeroUsize = NonZeroUsize::new(1000).unwrap();
+    /// How long an answer of DNS counts at most.
+    pub const DNS_INTERVAL: Duration = Duration::from_secs(30);
+    /// How often a file of members is looked at.
+    pub const FILE_INTERVAL: Duration = Duration::from_secs(1);
+    /// Where Consul's agent is: on this machine.
+    pub const CONSUL: &str = "127.0.0.1:8500";
     /// How long a request may wait for a free worker.
     pub const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
     /// How long an application may take to begin its response.

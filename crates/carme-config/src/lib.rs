@@ -48,9 +48,10 @@ mod variable;
 pub use account::Account;
 pub use apache::{Translated, convert_texts};
 pub use balancer::{
-    Balancer, ErrorOverride, Failover, Flush, HashKey, HealthCheck, HealthExpect, HealthMethod, LoadFactor,
-    Member, MemberFlag, MemberScheme, MemberTls, MemberUrl, Method, Pool, Proxying, Reverse, ReverseFrom,
-    Sticky, Upgrade, Via,
+    Balancer, ConsulToken, Discover, DiscoverSource, DnsQuestion, ErrorOverride, Failover, Flush, FoundAt,
+    FoundMember, FoundRoute, HashKey, HealthCheck, HealthExpect, HealthMethod, LoadFactor, Member,
+    MemberFlag, MemberScheme, MemberTls, MemberUrl, Method, Pool, Proxying, Reverse, ReverseFrom, Sticky,
+    Upgrade, Via,
 };
 pub use bind::Bind;
 pub use carme_tls::{

@@ -97,7 +97,15 @@ impl Problems {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Those of another text, too.
+    pub fn extend(&mut self, others: Problems) {
+        for problem in others.0 {
+            self.push(problem);
+        }
+    }
+
+    /// Whether nothing is wrong; never so of an error.
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -123,7 +131,6 @@ impl Problems {
     }
 
     /// How many there are.
-    #[allow(clippy::len_without_is_empty, reason = "an error is never empty")]
     pub fn len(&self) -> usize {
         self.0.len()
     }

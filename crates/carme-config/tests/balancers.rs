@@ -315,7 +315,7 @@ fn mistakes_name_the_place_and_the_cure() {
         (
             "[balancers.cluster]\nmethod = \"queue\"\n".into(),
             "carme.toml:1:12: the balancer `cluster` has no members | help: add [[balancers.cluster.members]] with url = \
-             \"http://10.0.0.1:9001\"",
+             \"http://10.0.0.1:9001\", or `discover`",
         ),
         (
             member("lbset = 100"),

@@ -3,3 +3,4 @@
 mod consul;
 mod dns;
 mod follower;
+mod served;

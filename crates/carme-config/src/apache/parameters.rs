@@ -16,8 +16,8 @@ use crate::balancer::{
 use crate::config::defaults;
 use crate::nearest::did_you_mean;
 use crate::problem::Mistake;
-use crate::toml_file::balancers::{flush_wait, health_uri};
 use crate::toml_file::bounds;
+use crate::toml_file::members::{flush_wait, health_uri};
 use crate::units::ByteSize;
 
 /// What became of a parameter.

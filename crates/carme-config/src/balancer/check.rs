@@ -27,9 +27,9 @@ impl BalancerDraft {
     /// The checked balancer.
     pub(crate) fn complete(&self, draft: &Draft, problems: &mut Problems) -> Balancer {
         let mut balancer = self.balancer.clone();
-        if balancer.members.is_empty() && self.all_read {
+        if balancer.members.is_empty() && balancer.discover.is_none() && self.all_read {
             let mistake = Mistake::new("has no members").cure(format!(
-                "add [[balancers.{}.members]] with url = \"http://10.0.0.1:9001\"",
+                "add [[balancers.{}.members]] with url = \"http://10.0.0.1:9001\", or `discover`",
                 balancer.name
             ));
             problems.push(self.problem(mistake));
@@ -37,11 +37,8 @@ impl BalancerDraft {
         self.urls(problems);
         self.redirects(problems);
         for (member, place) in balancer.members.iter().zip(&self.places) {
-            if let (Some(smax), Some(max)) = (member.pool.smax, member.pool.max)
-                && smax > max.get()
-            {
-                let what = format!("keeps {smax} idle connections (smax) and may have {max} (max)");
-                problems.push(place.problem(Mistake::new(what).cure("smax is at most max")));
+            if let Some(mistake) = member.pool.mistake() {
+                problems.push(place.problem(mistake));
             }
         }
         if let Some(ca) = &self.ca {
@@ -74,7 +71,8 @@ impl BalancerDraft {
     }
 
     fn redirects(&self, problems: &mut Problems) {
-        if !self.all_read {
+        // The route may be that of one that is found.
+        if !self.all_read || self.balancer.discover.is_some() {
             return;
         }
         let routes = || {

@@ -165,6 +165,11 @@ pub(crate) fn flags(text: &str, flags: &mut BTreeSet<MemberFlag>) -> Result<(), 
 pub struct LoadFactor(u16);
 
 impl LoadFactor {
+    /// A whole number; what is beyond 1 to 100 becomes the nearer of the two.
+    pub(crate) fn whole(weight: u8) -> Self {
+        LoadFactor(u16::from(weight.clamp(1, 100)) * 100)
+    }
+
     /// In hundredths, 100 to 10000, as Apache keeps it.
     pub fn hundredths(self) -> u16 {
         self.0
@@ -254,6 +259,26 @@ impl Upgrade {
                 "must be \"any\", \"none\" or a protocol such as \"websocket\", found {text:?}"
             ))),
         }
+    }
+}
+
+impl Pool {
+    /// What is wrong with its numbers, seen together.
+    pub(crate) fn mistake(&self) -> Option<Mistake> {
+        let (smax, max) = (self.smax?, self.max?);
+        (smax > max.get()).then(|| {
+            Mistake::new(format!(
+                "keeps {smax} idle connections (smax) and may have {max} (max)"
+            ))
+            .cure("smax is at most max")
+        })
+    }
+}
+
+/// Where it is.
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.url.fmt(f)
     }
 }
 

@@ -3,6 +3,7 @@
 //! The parameters and their names are those of Apache's `mod_proxy_balancer`; what Carme adds is said so.
 
 mod check;
+mod discover;
 mod health;
 mod member;
 mod proxying;
@@ -14,6 +15,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use discover::{ConsulToken, Discover, DiscoverSource, DnsQuestion, FoundAt, FoundMember, FoundRoute};
+pub(crate) use discover::{consul_address, dns_server, found_url};
 pub use health::{HealthCheck, HealthExpect, HealthMethod};
 pub use member::{Flush, LoadFactor, Member, MemberFlag, Pool, Upgrade};
 pub use proxying::{ErrorOverride, Proxying, Reverse, ReverseFrom, Via};
@@ -34,8 +37,10 @@ pub struct Balancer {
     pub name: String,
     /// `method`: how the next member is chosen.
     pub method: Method,
-    /// At least one; no URL twice.
+    /// At least one, if there is no `discover`; no URL twice.
     pub members: Vec<Member>,
+    /// `discover`: who names more of them. Not in Apache.
+    pub discover: Option<Discover>,
     /// `stickysession`: clients stay at their member.
     pub sticky: Option<Sticky>,
     /// `nofailover`: 503 if a client's own member cannot be used.
@@ -141,6 +146,7 @@ impl Balancer {
             name,
             method: Method::default(),
             members: Vec::new(),
+            discover: None,
             sticky: None,
             no_failover: false,
             max_attempts: None,

@@ -30,6 +30,7 @@ impl Found {
             name,
             method,
             members,
+            discover,
             sticky,
             no_failover,
             max_attempts,
@@ -79,6 +80,7 @@ impl Found {
         self.value(&key("slow_start"), (&old.slow_start, slow_start), duration, live);
         self.plain(&key("tls_verify"), (&old.tls.verify, verify), live);
         self.hidden(&key("tls_ca"), (&old.tls.ca, ca), live);
+        self.hidden(&key("discover"), (&old.discover, discover), live);
         self.members(&key("members"), (&old.members, members));
     }
 

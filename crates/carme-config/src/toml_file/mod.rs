@@ -3,11 +3,13 @@
 //! The file is walked by hand and not by serde's derive, which stops at the first mistake and forgets places.
 
 mod access_logs;
-pub(crate) mod balancers;
+mod balancers;
 pub(crate) mod bounds;
+mod discover;
 mod document;
 mod listen;
 pub(crate) mod location;
+pub(crate) mod members;
 mod monitor;
 mod proxies;
 pub(crate) mod proxying;
@@ -67,7 +69,7 @@ impl Config {
             server,
             tls: tls::tls(&top, &mut problems),
             apps,
-            balancers: balancers::balancers(&top, &mut problems),
+            balancers: balancers::balancers(&top, base, &mut problems),
             locations,
             all_locations_read: problems.len() == before,
             access_logs: access_logs::read(&top, base, &error_log, &mut problems),

@@ -185,6 +185,7 @@ pub(crate) const BALANCER: Keys = Keys {
         "method",
         "hash",
         "members",
+        "discover",
         "stickysession",
         "stickysessionsep",
         "scolonpathdelim",
@@ -201,7 +202,7 @@ pub(crate) const BALANCER: Keys = Keys {
         "tls_verify",
         "tls_ca",
     ],
-    later: &["discover", "nonce"],
+    later: &["nonce"],
 };
 
 pub(crate) const MEMBER: Keys = Keys {
@@ -239,6 +240,69 @@ pub(crate) const MEMBER: Keys = Keys {
         "hcuri",
         "hcexpect",
     ],
+    later: &[],
+};
+
+pub(crate) const DISCOVER: Keys = Keys {
+    section: "[balancers.NAME.discover]",
+    known: &[
+        "dns",
+        "server",
+        "consul",
+        "address",
+        "tag",
+        "datacenter",
+        "token",
+        "token_file",
+        "file",
+        "interval",
+        "member",
+    ],
+    later: &[],
+};
+
+/// What can be said of all members that are found.
+pub(crate) const FOUND_MEMBER: Keys = Keys {
+    section: "[balancers.NAME.discover.member]",
+    known: &[
+        "url",
+        "route",
+        "loadfactor",
+        "lbset",
+        "status",
+        "min",
+        "max",
+        "smax",
+        "ttl",
+        "acquire",
+        "disablereuse",
+        "enablereuse",
+        "keepalive",
+        "retry",
+        "timeout",
+        "connectiontimeout",
+        "ping",
+        "flushpackets",
+        "flushwait",
+        "upgrade",
+        "iobuffersize",
+        "receivebuffersize",
+        "responsefieldsize",
+        "addressttl",
+        "hcmethod",
+        "hcinterval",
+        "hcpasses",
+        "hcfails",
+        "hcuri",
+        "hcexpect",
+    ],
+    later: &[],
+};
+
+/// A file that names members.
+pub(crate) const MEMBERS: Keys = Keys {
+    section: "a file of members",
+    known: &["members"],
     later: &[],
 };
 
@@ -348,7 +412,7 @@ pub(crate) const TRACES: Keys = Keys {
 };
 
 /// All of them, for keys that stand in the wrong section.
-pub(crate) const ALL: [&Keys; 16] = [
+pub(crate) const ALL: [&Keys; 17] = [
     &TOP,
     &SERVER,
     &TLS,
@@ -358,6 +422,7 @@ pub(crate) const ALL: [&Keys; 16] = [
     &LOCATION,
     &BALANCER,
     &MEMBER,
+    &DISCOVER,
     &ACCESS_LOG,
     &REQUESTS,
     &ROTATE,

@@ -4,7 +4,10 @@
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use carme_config::{Answer, App, Bind, Config, Location, Monitor, Proxying, Surroundings, probe};
+use carme_config::{
+    Answer, App, Bind, Config, Discover, DiscoverSource, Location, Monitor, Place, Problem, Problems,
+    Proxying, Surroundings, probe,
+};
 use carme_tls::{Certificate, Standing, date};
 
 use crate::cli::Subject;
@@ -18,6 +21,9 @@ pub(crate) fn check(subject: Subject, surroundings: Surroundings) -> ExitCode {
     };
     match super::config(subject, &surroundings) {
         Ok(config) => {
+            if let Err(problems) = files_of_members(&config) {
+                return super::refuse(&problems);
+            }
             print!("{}{}", summary(&config), certificates(&config, SystemTime::now()));
             ExitCode::SUCCESS
         }
@@ -54,12 +60,58 @@ fn other_line(config: &Config, location: &Location) -> Option<String> {
 /// A balancer with its members.
 fn balancer(config: &Config, proxying: &Proxying) -> Option<String> {
     let balancer = config.balancers.get(proxying.balancer)?;
+    let found = balancer
+        .discover
+        .as_ref()
+        .map(|discover| format!("those that are found by {}", discover.source));
+    let named = match (balancer.members.len(), &found) {
+        (0, Some(_)) => None,
+        (number, _) => Some(counted(number, "member")),
+    };
     Some(format!(
         "the balancer {} ({}) with {}",
         balancer.name,
         balancer.method.as_str(),
-        counted(balancer.members.len(), "member"),
+        named.into_iter().chain(found).collect::<Vec<_>>().join(" and "),
     ))
+}
+
+/// Looks at the files that name members. A server starts without them and waits for them to be mended.
+fn files_of_members(config: &Config) -> Result<(), Problems> {
+    let mut wrong = Problems::default();
+    for balancer in &config.balancers {
+        let Some(Discover {
+            source: DiscoverSource::File { path, .. },
+            member,
+        }) = &balancer.discover
+        else {
+            continue;
+        };
+        let whole = |what: String, cure: Option<String>| Problem {
+            place: Place::WholeFile(path.clone()),
+            what,
+            cure,
+        };
+        match std::fs::read_to_string(path) {
+            Ok(text) => {
+                if let Err(problems) = member.read(&text, path) {
+                    wrong.extend(problems);
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let what = format!(
+                    "does not exist: until it does, {} has nobody from it",
+                    balancer.name
+                );
+                super::warn(&whole(what, None));
+            }
+            Err(error) => wrong.extend(Problems::from(whole(format!("cannot be read: {error}"), None))),
+        }
+    }
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => Err(wrong),
+    }
 }
 
 /// Where a location can be reached.
@@ -192,6 +244,8 @@ mod tests {
              [[locations]]\npath = \"/files\"\nfiles = \".\"\n\
              [[locations]]\nhost = \"old.example\"\npath = \"/\"\nredirect = \"https://new.example{{uri}}\"\nstatus = 308\n\
              [[balancers.farm.members]]\nurl = \"http://a\"\n[[locations]]\npath = \"/far\"\nbalancer = \"farm\"\n\
+             [balancers.pods]\ndiscover = {{ dns = \"app.default.svc:8000\" }}\n\
+             [[locations]]\npath = \"/pods\"\nbalancer = \"pods\"\n\
              [[locations]]\npath = \"/ping\"\nrespond = {{ body = \"pong\" }}\n[health]\n[metrics]\n",
             python.display()
         );
@@ -209,6 +263,8 @@ mod tests {
                  http://[::1]:80 for old.example\n\
                  ok: the files of {folder} at http://127.0.0.1:80/files, http://[::1]:80/files\n\
                  ok: a fixed answer (200) at http://127.0.0.1:80/ping, http://[::1]:80/ping\n\
+                 ok: the balancer pods (queue) with those that are found by DNS for app.default.svc:8000 at \
+                 http://127.0.0.1:80/pods, http://[::1]:80/pods\n\
                  ok: the balancer farm (queue) with 1 member at http://127.0.0.1:80/far, http://[::1]:80/far\n\
                  ok: /healthz, /readyz at http://127.0.0.1:80\n\
                  ok: /healthz, /readyz at http://[::1]:80\n\

@@ -14,10 +14,13 @@ use carme_proxy::head::{ErrorOverride, Identity, Passing, Reverse, ReverseFrom, 
 use carme_proxy::{Address, Cluster, Endpoint, Node, Protocol, Upgrade};
 use tokio::task::JoinSet;
 
+use super::discovery::Membership;
+
 /// A balancer and what it does by itself.
 pub(super) struct Balanced {
     pub(super) name: String,
     pub(super) cluster: Arc<Cluster>,
+    membership: Arc<Membership>,
     /// Ends with it.
     _timekeeping: JoinSet<()>,
 }
@@ -31,7 +34,7 @@ pub(super) fn start(configured: &[carme_config::Balancer]) -> Vec<Arc<Balanced>>
 pub(super) fn follow(configured: &[carme_config::Balancer], before: &[Arc<Balanced>]) -> Vec<Arc<Balanced>> {
     let follow_one = |new: &carme_config::Balancer| match before.iter().find(|old| old.name == new.name) {
         Some(old) => {
-            old.cluster.replace(settings(new), nodes(new));
+            old.membership.configure(new);
             Arc::clone(old)
         }
         None => start_one(new),
@@ -48,6 +51,7 @@ fn start_one(configured: &carme_config::Balancer) -> Arc<Balanced> {
     timekeeping.spawn(Arc::clone(&cluster).keep_time());
     Arc::new(Balanced {
         name: configured.name.clone(),
+        membership: Membership::new(Arc::clone(&cluster), configured),
         cluster,
         _timekeeping: timekeeping,
     })
@@ -74,7 +78,7 @@ pub(super) fn proxied(
     })
 }
 
-fn settings(balancer: &carme_config::Balancer) -> Settings {
+pub(super) fn settings(balancer: &carme_config::Balancer) -> Settings {
     let name = format!("balancer://{}", balancer.name);
     // Whoever wants no more than Apache does gets it as Apache does it.
     let base = match balancer.failover {
@@ -116,7 +120,7 @@ fn settings(balancer: &carme_config::Balancer) -> Settings {
     }
 }
 
-fn nodes(balancer: &carme_config::Balancer) -> Vec<Node> {
+pub(super) fn nodes(balancer: &carme_config::Balancer) -> Vec<Node> {
     balancer.members.iter().map(node).collect()
 }
 

@@ -5,6 +5,7 @@ mod apps;
 mod balancers;
 mod control;
 mod develop;
+mod discovery;
 mod error_log;
 mod host;
 mod locations;
