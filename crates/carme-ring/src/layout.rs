@@ -71,7 +71,7 @@ pub(crate) enum Own {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
     pub(crate) geometry: Geometry,
-    order_len: usize,
+    pub(crate) order_len: usize,
     /// Slots that requests bound to one worker may fill, all workers' half together: one that hangs must not have those of
     /// others. One request may always be bound, whatever it fills.
     pub(crate) bound_share: usize,

@@ -34,6 +34,13 @@ impl Region {
         }
     }
 
+    /// Entries of the app's queue that have not been passed; 0 when the words make no sense.
+    pub(crate) fn waiting(&self) -> u64 {
+        let head = self.common(Common::Head).load(Ordering::Acquire);
+        let tail = self.common(Common::Tail).load(Ordering::Acquire);
+        within(tail.wrapping_sub(head), self.layout.order_len as u64)
+    }
+
     /// What is bound to a worker.
     pub(crate) fn bound_to(&self, worker: WorkerIndex) -> Order<'_> {
         Order {
@@ -51,6 +58,11 @@ impl Region {
     }
 }
 
+/// So many entries, if there can be so many.
+fn within(waiting: u64, len: u64) -> u64 {
+    if waiting <= len { waiting } else { 0 }
+}
+
 impl Order<'_> {
     /// Entries that it can hold.
     pub(crate) fn len(&self) -> u64 {
@@ -65,8 +77,7 @@ impl Order<'_> {
     /// Entries that have not been passed; 0 when the words make no sense.
     pub(crate) fn waiting(&self) -> u64 {
         let head = self.head();
-        let waiting = self.tail.load(Ordering::Acquire).wrapping_sub(head);
-        if waiting <= self.len() { waiting } else { 0 }
+        within(self.tail.load(Ordering::Acquire).wrapping_sub(head), self.len())
     }
 
     /// Writes an entry. Only the front does, which has seen that there is room; `tail` is its own copy.

@@ -8,7 +8,6 @@ use bytes::BytesMut;
 use crate::atomic::Ordering;
 use crate::byte_ring::{ByteRing, Full, RecordHead};
 use crate::layout::{Common, Own, copy_out};
-use crate::order::Order;
 use crate::region::Region;
 use crate::share;
 use crate::slot::{SlotWord, State};
@@ -107,26 +106,33 @@ impl WorkerRing {
     /// Takes the next request, if there is one for this worker: with requests in flight it leaves a new one to a
     /// worker that has none, but for those that are bound to it.
     pub fn take(&self) -> Result<Option<Taken>, Poisoned> {
-        let something = self.region.queue().waiting() > 0 || self.bound().waiting() > 0;
-        if !something || self.own(Own::Serving).load(Ordering::Acquire) == 0 {
+        let bound = self.has_bound();
+        if !bound && self.region.waiting() == 0 || self.own(Own::Serving).load(Ordering::Acquire) == 0 {
             return Ok(None);
         }
         // Counted before it is taken: who sees the request gone also sees this worker busy.
         let before = self.own(Own::Load).fetch_add(1, Ordering::AcqRel);
-        let taken = self.take_first(self.should_leave(before))?;
+        let leaves = self.should_leave(before);
+        let taken = match (bound, leaves) {
+            (true, _) => self.take_first(leaves)?,
+            (false, true) => None,
+            (false, false) => self.region.queue().take(self.index)?,
+        };
         if taken.is_none() {
             self.own(Own::Load).fetch_sub(1, Ordering::AcqRel);
         }
         Ok(taken.map(|(slot, generation)| Taken { slot, generation }))
     }
 
-    fn bound(&self) -> Order<'_> {
-        self.region.bound_to(self.index)
+    /// Whether something is bound to this worker. Mostly nothing is, and then nothing else is looked at.
+    fn has_bound(&self) -> bool {
+        let head = self.own(Own::BoundHead).load(Ordering::Acquire);
+        self.own(Own::BoundTail).load(Ordering::Acquire) != head
     }
 
     /// What came first, of what is bound to this worker and of what is anybody's.
     fn take_first(&self, leaves: bool) -> Result<Option<(u16, u64)>, Poisoned> {
-        let (queue, bound) = (self.region.queue(), self.bound());
+        let (queue, bound) = (self.region.queue(), self.region.bound_to(self.index));
         if bound.waiting() > 0 && (leaves || bound.is_due()?) {
             let taken = bound.take(self.index)?;
             if taken.is_some() || leaves {
@@ -147,7 +153,7 @@ impl WorkerRing {
         if load == 0 || self.region.common(Common::Overdue).load(Ordering::Relaxed) != 0 {
             return false;
         }
-        let waiting = self.region.queue().waiting();
+        let waiting = self.region.waiting();
         self.region.fence();
         let others = (0..self.region.geometry().workers)
             .map(WorkerIndex)
@@ -212,8 +218,7 @@ impl WorkerRing {
     fn arm(&self, word: Own) -> Armed {
         self.own(word).store(1, Ordering::Relaxed);
         self.region.fence();
-        let for_it = self.bound().waiting() > 0
-            || self.region.queue().waiting() > 0 && !self.should_leave(self.load());
+        let for_it = self.has_bound() || self.region.waiting() > 0 && !self.should_leave(self.load());
         if for_it && self.own(Own::Serving).load(Ordering::Acquire) != 0 {
             // Nobody need ring; if somebody has already, the bell is heard at the next sleep and does no harm.
             self.own(word).store(0, Ordering::Relaxed);
