@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -151,16 +151,33 @@ fn a_client_stays_with_the_seat_when_its_worker_is_replaced() {
     let server = start("");
     let mut client = server.connect();
     let workers = routes(&server);
-    for command in [&["restart", "app_2"][..], &["restart"], &["reload"]] {
-        let own = pid(&get(&mut client, "/pid", "app_2"));
-        let (status, _, error) = server.command(command).run();
-        assert!(status.success(), "{command:?}: {error}");
-        wait_until("it has a new process", || {
-            let answer = get(&mut client, "/pid", "app_2");
-            assert_eq!(route(&answer), None, "{command:?}");
-            pid(&answer) != own
-        });
-    }
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // More of its clients than it can answer at a time: some always wait for it.
+        let others: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut client = server.connect();
+                    while !done.load(Ordering::Relaxed) {
+                        let answer = get(&mut client, "/slow?0.005", "app_2");
+                        assert_eq!((answer.status(), route(&answer)), (200, None));
+                    }
+                })
+            })
+            .collect();
+        for command in [&["restart", "app_2"][..], &["restart"], &["reload"]] {
+            let own = pid(&get(&mut client, "/pid", "app_2"));
+            let (status, _, error) = server.command(command).run();
+            assert!(status.success(), "{command:?}: {error}");
+            wait_until("it has a new process", || {
+                let answer = get(&mut client, "/pid", "app_2");
+                assert_eq!(route(&answer), None, "{command:?}");
+                pid(&answer) != own
+            });
+        }
+        done.store(true, Ordering::Relaxed);
+        assert!(others.into_iter().all(|thread| thread.join().is_ok()));
+    });
     let now = routes(&server);
     assert!(now.keys().eq(workers.keys()));
     // Drained by hand, its clients go to others; with a worker again, it has who comes back.
@@ -235,4 +252,78 @@ fn what_a_client_makes_up_is_harmless_and_the_log_says_what_became_of_it() {
     assert_eq!(line("/one"), "/one ROUTEID app_3 app_3 -");
     assert!(line("/two").starts_with("/two ROUTEID nobody app_") && line("/two").ends_with(" 1"));
     assert_eq!(line("/three"), "/three ROUTEID app_1 app_1 -");
+}
+
+#[test]
+fn a_reload_brings_another_cookie_or_none() {
+    let server = start("");
+    let file = server.directory().join("carme.toml");
+    let text = fs::read_to_string(&file).expect("the configuration");
+    let mut client = server.connect();
+    for (sticky, cookie) in [
+        (
+            "sticky = \"OTHER|param\"\nsticky_separator = \"off\"",
+            Some("OTHER=app_"),
+        ),
+        ("", None),
+    ] {
+        fs::write(&file, text.replace("sticky = \"ROUTEID\"", sticky)).expect("written");
+        let (status, _, error) = server.command(&["reload"]).run();
+        assert!(status.success(), "{error}");
+        let answer = get(&mut client, "/pid", "app_1");
+        match (answer.header("set-cookie"), cookie) {
+            (Some(found), Some(expected)) => assert!(found.starts_with(expected), "{found}"),
+            (found, expected) => assert_eq!(found, expected),
+        }
+        if cookie.is_some() {
+            let answer = client.get("/pid?param=app_2").expect("answered");
+            assert_eq!(answer.header("set-cookie"), None, "{answer:?}");
+        }
+    }
+}
+
+#[test]
+fn torture_bound_clients_of_workers_that_are_killed_at_random_lose_what_these_had_and_nothing_else() {
+    let server = start("queue = { timeout = \"60s\" }");
+    let (answered, lost) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let done = AtomicBool::new(false);
+    let mut kills = 0;
+    thread::scope(|scope| {
+        for n in 0..12 {
+            let (server, answered, lost, done) = (&server, &answered, &lost, &done);
+            scope.spawn(move || {
+                let mut client = server.connect();
+                let mut own = format!("app_{}", n % 3 + 1);
+                while !done.load(Ordering::Relaxed) {
+                    let answer = get(&mut client, "/slow?0.005", &own);
+                    match answer.status() {
+                        200 => answered.fetch_add(1, Ordering::Relaxed),
+                        502 => lost.fetch_add(1, Ordering::Relaxed),
+                        _ => panic!("{answer:?}"),
+                    };
+                    own = route(&answer).unwrap_or(own);
+                }
+            });
+        }
+        let end = Instant::now() + Duration::from_secs(5);
+        let mut client = server.connect();
+        while Instant::now() < end || kills < 5 {
+            thread::sleep(Duration::from_millis(400));
+            process::kill(pid(&get(&mut client, "/pid", &format!("app_{}", kills % 3 + 1))));
+            kills += 1;
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    let (answered, lost) = (answered.into_inner(), lost.into_inner());
+    assert!(kills > 3 && answered > 100, "{kills} kills, {answered} answered");
+    assert!(
+        lost <= kills,
+        "{lost} lost with {kills} workers of one thread killed"
+    );
+    // Nothing is left behind: all three serve, and each its own clients.
+    wait_until("every worker is there", || routes(&server).len() == 3);
+    let mut client = server.connect();
+    for route in routes(&server).into_keys() {
+        assert_eq!(self::route(&get(&mut client, "/pid", &route)), None);
+    }
 }
