@@ -25,18 +25,24 @@ impl Identity {
     /// scheme's, or nobody knows. A name that cannot stand in a field is not told: `Via` says `carme`, which RFC 9110
     /// calls a pseudonym.
     pub fn new(name: &str, port: Option<u16>) -> Self {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
-        let name = Some(name).filter(|name| !name.is_empty() && name.bytes().all(is_plain));
-        let received_by = match (name, port) {
+        let server = field(name);
+        let received_by = match (&server, port) {
             (None, _) => "carme".to_owned(),
-            (Some(name), None) => name.to_owned(),
-            (Some(name), Some(port)) => format!("{name}:{port}"),
+            (Some(_), None) => name.to_owned(),
+            (Some(_), Some(port)) => format!("{name}:{port}"),
         };
         Identity {
-            server: name.and_then(|name| HeaderValue::from_str(name).ok()),
+            server,
             full: Received::by(&format!("{received_by} (Carme/{})", env!("CARGO_PKG_VERSION"))),
             on: Received::by(&received_by),
         }
+    }
+
+    /// The same, where members are told the machine's name if the site has none. Clients are not: it is in no `Via`.
+    #[must_use]
+    pub fn on_machine(mut self, name: &str) -> Self {
+        self.server = self.server.or_else(|| field(name));
+        self
     }
 
     /// What is added to `Via` of a message that came with this version.
@@ -52,6 +58,13 @@ impl Identity {
             _ => received.http11.clone(),
         })
     }
+}
+
+/// A name that can stand in `Via` and in a list.
+fn field(name: &str) -> Option<HeaderValue> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
+    let is_name = !name.is_empty() && name.bytes().all(is_plain);
+    is_name.then(|| HeaderValue::from_str(name).ok())?
 }
 
 impl Received {

@@ -57,9 +57,10 @@ fn start_one(configured: &carme_config::Balancer) -> Arc<Balanced> {
     })
 }
 
-/// The balancer at a location.
+/// The balancer at a location of this host.
 pub(super) fn proxied(
     configured: &carme_config::Proxying,
+    host: Option<&str>,
     balancers: &[Arc<Balanced>],
     config: &carme_config::Config,
 ) -> Option<Proxied> {
@@ -67,7 +68,7 @@ pub(super) fn proxied(
     let method = &config.balancers.get(configured.balancer)?.method;
     Some(Proxied {
         cluster: Arc::clone(&balancer.cluster),
-        passing: Arc::new(passing(configured)),
+        passing: Arc::new(passing(configured, host)),
         hash: match method {
             carme_config::Method::Hash(carme_config::HashKey::Header(name)) => {
                 name.parse().map_or(HashKey::Address, HashKey::Header)
@@ -218,7 +219,9 @@ fn endpoint(member: &carme_config::Member) -> Endpoint {
     }
 }
 
-fn passing(configured: &carme_config::Proxying) -> Passing {
+fn passing(configured: &carme_config::Proxying, host: Option<&str>) -> Passing {
+    let site = host.filter(|host| !host.starts_with('*')).unwrap_or_default();
+    let machine = gethostname::gethostname();
     let reverse = |reverse: &carme_config::Reverse| Reverse {
         from: match &reverse.from {
             carme_config::ReverseFrom::Members(path) => ReverseFrom::Members(path.clone()),
@@ -227,7 +230,7 @@ fn passing(configured: &carme_config::Proxying) -> Passing {
         to: reverse.to.clone(),
     };
     Passing {
-        identity: Identity::new("", None),
+        identity: Identity::new(site, None).on_machine(&machine.to_string_lossy()),
         path: configured.path.clone(),
         preserve_host: configured.preserve_host,
         forwarded_headers: configured.forwarded_headers,

@@ -27,7 +27,8 @@ pub(super) fn location(
             Location::new(path, apps.get(*index)?.clone())
         }
         Answer::Balancer(proxying) => {
-            Location::balanced(path, balancers::proxied(proxying, balancers, config)?)
+            let host = configured.host.as_ref().map(carme_config::HostPattern::as_str);
+            Location::balanced(path, balancers::proxied(proxying, host, balancers, config)?)
         }
         Answer::Files(files) => Location::files(path, Files::new(files.folder.clone(), options(files))),
         Answer::Redirect { status, target } => Location::redirect(

@@ -288,6 +288,24 @@ fn the_client_is_told() {
 }
 
 #[test]
+fn members_alone_are_told_the_machines_name() {
+    for (site, machine, server) in [
+        ("", "box1", Some("box1")),
+        ("www.example.com", "box1", Some("www.example.com")),
+        ("", "box one", None),
+    ] {
+        let identity = Identity::new(site, None).on_machine(machine);
+        assert_eq!(
+            identity.server.as_ref().map(|name| name.to_str().unwrap()),
+            server
+        );
+        let via = identity.via(Via::On, Version::HTTP_11).unwrap();
+        let by = if site.is_empty() { "carme" } else { site };
+        assert_eq!(via, format!("1.1 {by}"));
+    }
+}
+
+#[test]
 fn via() {
     let full = format!("via: 1.1 www.example.com (Carme/{})", env!("CARGO_PKG_VERSION"));
     for (change, client, expected) in [
