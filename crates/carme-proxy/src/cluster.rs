@@ -13,6 +13,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::endpoint::Endpoint;
 use crate::member::{Label, Member};
 use crate::seat::Seat;
+use crate::tls::TlsClient;
 
 /// How often idle connections are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -53,6 +54,8 @@ struct State {
     members: HashMap<MemberId, (Arc<Member>, Arc<Label>)>,
     /// By name, how those that are configured or were added are reached.
     endpoints: HashMap<String, Arc<Endpoint>>,
+    /// For those that speak TLS.
+    tls: Option<TlsClient>,
     /// Of all members, for addresses in their answers.
     reached: Arc<[Arc<Endpoint>]>,
     waiting: HashMap<Token, oneshot::Sender<Result<Seat, Unavailable>>>,
@@ -70,11 +73,15 @@ impl State {
                 route: config.route.clone().unwrap_or_default().into(),
             });
             let endpoint = self.endpoints.get(&config.name);
+            let tls = self.tls.as_ref();
+            let secure = endpoint
+                .filter(|endpoint| endpoint.is_secure)
+                .and_then(|endpoint| Some(tls?.config(endpoint.protocol)));
             let member = match (before.remove(&id), endpoint) {
                 // One that is being removed is not configured any more.
                 (Some((member, _)), None) => member,
-                (Some((member, _)), Some(endpoint)) if member.endpoint == *endpoint => member,
-                (_, Some(endpoint)) => Arc::new(Member::new(id, Arc::clone(endpoint))),
+                (Some((member, _)), Some(endpoint)) if member.is_reached(endpoint, &secure) => member,
+                (_, Some(endpoint)) => Arc::new(Member::new(id, Arc::clone(endpoint), secure)),
                 (None, None) => continue,
             };
             self.members.insert(id, (member, label));
@@ -102,6 +109,7 @@ impl Cluster {
             balancer: Balancer::new(settings, members),
             members: HashMap::new(),
             endpoints: endpoints(nodes),
+            tls: None,
             reached: Arc::default(),
             waiting: HashMap::new(),
             tokens: 0,
@@ -149,6 +157,14 @@ impl Cluster {
         state.endpoints.extend(endpoints(nodes));
         state.balancer.replace_members(members, now);
         self.keep_endpoints_of_members(&mut state);
+        self.members_changed(state);
+    }
+
+    /// What TLS to members is done with from now on; connections that were made with another are not used again. Without
+    /// it members that speak TLS cannot be reached.
+    pub fn set_tls(self: &Arc<Self>, tls: Option<TlsClient>) {
+        let mut state = self.state();
+        state.tls = tls;
         self.members_changed(state);
     }
 

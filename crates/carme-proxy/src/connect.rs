@@ -2,15 +2,18 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
 
-use crate::endpoint::{Address, Endpoint};
-use crate::stream::Stream;
+use crate::endpoint::{Address, Endpoint, Protocol};
+use crate::stream::{Carrier, Stream};
+use crate::tls;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +30,9 @@ pub enum ConnectError {
     /// HTTP could not begin.
     #[error("{0}")]
     Handshake(hyper::Error),
+    /// TLS could not begin, in words.
+    #[error("{0}")]
+    Tls(String),
 }
 
 /// The addresses of a member's name.
@@ -56,10 +62,17 @@ impl Addresses {
     }
 }
 
+/// What TLS to a member is done with; `None` where plain HTTP is spoken.
+pub(crate) type Secure = Option<Arc<rustls::ClientConfig>>;
+
 /// Connects to a member, in the time that its configuration grants.
-pub(crate) async fn connect(endpoint: &Endpoint, addresses: &Addresses) -> Result<Stream, ConnectError> {
+pub(crate) async fn connect(
+    endpoint: &Endpoint,
+    secure: &Secure,
+    addresses: &Addresses,
+) -> Result<Stream, ConnectError> {
     let limit = endpoint.connect_timeout;
-    match tokio::time::timeout(limit, reach(endpoint, addresses)).await {
+    match tokio::time::timeout(limit, reach(endpoint, secure, addresses)).await {
         Ok(reached) => reached,
         Err(_) => {
             addresses.forget();
@@ -68,15 +81,19 @@ pub(crate) async fn connect(endpoint: &Endpoint, addresses: &Addresses) -> Resul
     }
 }
 
-async fn reach(endpoint: &Endpoint, addresses: &Addresses) -> Result<Stream, ConnectError> {
+async fn reach(endpoint: &Endpoint, secure: &Secure, addresses: &Addresses) -> Result<Stream, ConnectError> {
+    let tls = handshake(endpoint, secure)?;
     match &endpoint.address {
-        Address::Unix { path, .. } => unix::connect(path).await.map_err(ConnectError::Refused),
+        Address::Unix { path, .. } => {
+            let socket = unix::connect(path).await.map_err(ConnectError::Refused)?;
+            begin(endpoint, tls, socket).await
+        }
         Address::Tcp { host, port } => {
             let found = addresses.of(host, *port, endpoint.address_ttl).await;
             let mut last = None;
             for address in found.map_err(ConnectError::Resolve)? {
                 match tcp(endpoint, address).await {
-                    Ok(stream) => return Ok(Stream::new(stream)),
+                    Ok(stream) => return begin(endpoint, tls, stream).await,
                     Err(error) => last = Some(error),
                 }
             }
@@ -85,6 +102,44 @@ async fn reach(endpoint: &Endpoint, addresses: &Addresses) -> Result<Stream, Con
             Err(ConnectError::Refused(last.unwrap_or_else(nobody)))
         }
     }
+}
+
+/// How TLS is to begin, if it is to.
+type Handshake = Option<(TlsConnector, ServerName<'static>)>;
+
+fn handshake(endpoint: &Endpoint, secure: &Secure) -> Result<Handshake, ConnectError> {
+    if !endpoint.is_secure {
+        return Ok(None);
+    }
+    let wrong = |what: &str| ConnectError::Tls(what.to_owned());
+    // There is one as soon as a configured member needs it.
+    let config = secure.clone().ok_or_else(|| {
+        wrong(
+            "its balancer has no other member with TLS, and has read no authorities (add it to the configuration, and reload)",
+        )
+    })?;
+    let host = endpoint.address.host();
+    let name =
+        tls::server_name(host).map_err(|_| wrong("its host is no name that a certificate can have"))?;
+    Ok(Some((TlsConnector::from(config), name)))
+}
+
+/// HTTP's byte stream over a connection.
+async fn begin(
+    endpoint: &Endpoint,
+    handshake: Handshake,
+    socket: impl Carrier + 'static,
+) -> Result<Stream, ConnectError> {
+    let Some((connector, name)) = handshake else {
+        return Ok(Stream::new(socket));
+    };
+    let stream = connector.connect(name, socket).await;
+    let stream = stream.map_err(|error| ConnectError::Tls(tls::handshake_failure(&error)))?;
+    if endpoint.protocol == Protocol::Http2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+        let what = "it speaks TLS, and no HTTP/2 (is its URL https://?)";
+        return Err(ConnectError::Tls(what.to_owned()));
+    }
+    Ok(Stream::new(stream))
 }
 
 async fn tcp(endpoint: &Endpoint, address: SocketAddr) -> io::Result<TcpStream> {
@@ -108,10 +163,10 @@ mod unix {
     use std::io;
     use std::path::Path;
 
-    use crate::stream::Stream;
+    use tokio::net::UnixStream;
 
-    pub(super) async fn connect(path: &Path) -> io::Result<Stream> {
-        Ok(Stream::new(tokio::net::UnixStream::connect(path).await?))
+    pub(super) async fn connect(path: &Path) -> io::Result<UnixStream> {
+        UnixStream::connect(path).await
     }
 }
 
@@ -120,10 +175,8 @@ mod unix {
     use std::io;
     use std::path::Path;
 
-    use crate::stream::Stream;
-
     /// The configuration refuses it before.
-    pub(super) async fn connect(_path: &Path) -> io::Result<Stream> {
+    pub(super) async fn connect(_path: &Path) -> io::Result<tokio::net::TcpStream> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use carme_balancer::MemberId;
 
-use crate::connect::{self, Addresses, ConnectError};
+use crate::connect::{self, Addresses, ConnectError, Secure};
 use crate::endpoint::Endpoint;
 use crate::http1::Link;
 use crate::pool::Pool;
@@ -15,6 +15,7 @@ pub(crate) struct Member {
     pub(crate) id: MemberId,
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) pool: Pool,
+    secure: Secure,
     addresses: Addresses,
 }
 
@@ -28,13 +29,24 @@ pub struct Label {
 }
 
 impl Member {
-    pub(crate) fn new(id: MemberId, endpoint: Arc<Endpoint>) -> Self {
+    pub(crate) fn new(id: MemberId, endpoint: Arc<Endpoint>, secure: Secure) -> Self {
         Member {
             id,
             endpoint,
             pool: Pool::default(),
+            secure,
             addresses: Addresses::default(),
         }
+    }
+
+    /// Whether its connections are made like this.
+    pub(crate) fn is_reached(&self, endpoint: &Endpoint, secure: &Secure) -> bool {
+        let same_trust = match (&self.secure, secure) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            _ => false,
+        };
+        same_trust && *self.endpoint == *endpoint
     }
 
     /// A connection that has been used before.
@@ -44,7 +56,7 @@ impl Member {
 
     /// A new connection.
     pub(crate) async fn connect(&self) -> Result<Link, ConnectError> {
-        let stream = connect::connect(&self.endpoint, &self.addresses).await?;
+        let stream = connect::connect(&self.endpoint, &self.secure, &self.addresses).await?;
         Link::open(stream, &self.endpoint)
             .await
             .map_err(ConnectError::Handshake)

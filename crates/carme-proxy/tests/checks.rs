@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use carme_balancer::{CheckMethod, Condition, Expect, HealthCheck, Member, State};
 use carme_proxy::Endpoint;
-use common::{Balanced, Clock, Listener, Log, endpoint, node, until};
+use common::log::Log;
+use common::{Balanced, Clock, Listener, endpoint, node, until};
 use tracing::Level;
 
 const INTERVAL: Duration = Duration::from_secs(5);

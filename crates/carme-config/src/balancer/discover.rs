@@ -112,6 +112,13 @@ pub struct FoundMember {
     pub(crate) route: FoundRoute,
 }
 
+impl FoundMember {
+    /// What is spoken to them.
+    pub fn scheme(&self) -> super::MemberScheme {
+        self.member.url.scheme
+    }
+}
+
 /// A member as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundAt {

@@ -1,20 +1,24 @@
 //! Members that a test plays itself, byte by byte, and a clock that only the test moves.
 #![allow(dead_code, unreachable_pub)]
 
-mod log;
+pub mod certificates;
+pub mod log;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use carme_balancer::{Member, Settings, State};
-use carme_proxy::{Address, Cluster, Endpoint, Node, Protocol, Upgrade};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use carme_proxy::{
+    Address, Answer, Ask, Attempts, Cluster, Content, Endpoint, Failed, Forward, Node, Protocol, RequestBody,
+    Upgrade,
+};
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-
-pub use log::Log;
 
 /// Time stands still but for [`Clock::pass`].
 pub struct Clock(Option<mpsc::Sender<()>>);
@@ -97,10 +101,46 @@ impl Balanced {
         }
     }
 
+    /// A request with this head and body, on its way.
+    pub async fn send(&self, request: Request<RequestBody>) -> Result<Answer, Failed> {
+        let (head, body) = request.into_parts();
+        let head = Request::from_parts(head, ());
+        let forward = Forward {
+            ask: Ask::default(),
+            method: head.method(),
+            head: &|_: &Endpoint| Ok(head.clone()),
+            body,
+        };
+        self.cluster
+            .forward(forward, &Mutex::new(Attempts::default()))
+            .await
+    }
+
+    /// `GET /`, and what came of it.
+    pub async fn get(&self) -> Result<(StatusCode, String), Failed> {
+        let answer = self.send(get()).await?;
+        Ok((answer.head.status, text(answer).await))
+    }
+
     /// What its only member does.
     pub fn state(&self) -> State {
         self.cluster.report().members[0].state
     }
+}
+
+/// `GET /`
+pub fn get() -> Request<RequestBody> {
+    let request = Request::get("/").header("host", "www.test");
+    request.body(RequestBody::empty()).unwrap()
+}
+
+/// An answer's body, to its end.
+pub async fn text(answer: Answer) -> String {
+    let Content::Body(body) = answer.content else {
+        panic!("a tunnel");
+    };
+    let bytes = body.collect().await.unwrap().to_bytes();
+    String::from_utf8(bytes.into()).unwrap()
 }
 
 /// A member's listening socket.
@@ -121,9 +161,9 @@ impl Listener {
 }
 
 /// The member's end of a connection.
-pub struct Peer(pub TcpStream);
+pub struct Peer<S = TcpStream>(pub S);
 
-impl Peer {
+impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     /// A request's head, to the empty line.
     pub async fn head(&mut self) -> String {
         let mut head = Vec::new();

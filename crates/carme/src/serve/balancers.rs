@@ -8,10 +8,10 @@ use carme_balancer::{
     CheckMethod, Condition, Expect, Flag, HealthCheck, LbSet, LoadFactor, Method, Resend, Settings, Status,
     StickySession,
 };
-use carme_config::{Failover, HealthMethod, MemberFlag, MemberScheme};
+use carme_config::{DiscoverSource, Failover, HealthMethod, MemberFlag, MemberScheme};
 use carme_front::{HashKey, Proxied};
 use carme_proxy::head::{ErrorOverride, Identity, Passing, Reverse, ReverseFrom, Via};
-use carme_proxy::{Address, Cluster, Endpoint, Node, Protocol, Upgrade};
+use carme_proxy::{Address, Cluster, Endpoint, MemberTls, Node, Protocol, TlsClient, TlsError, Upgrade};
 use tokio::task::JoinSet;
 
 use super::discovery::Membership;
@@ -25,28 +25,82 @@ pub(super) struct Balanced {
     _timekeeping: JoinSet<()>,
 }
 
+/// What balancers call members over TLS with, in their order; `None` where no member speaks it.
+pub(super) struct Trusts(Vec<Option<TlsClient>>);
+
+/// Why that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the balancer {balancer}: {error}")]
+pub(super) struct TrustError {
+    balancer: String,
+    error: TlsError,
+}
+
+impl Trusts {
+    /// Reads what all of them need.
+    pub(super) fn load(configured: &[carme_config::Balancer]) -> Result<Self, TrustError> {
+        let load = |balancer: &carme_config::Balancer| {
+            let carme_config::MemberTls { verify, ca } = balancer.tls.clone();
+            let trust = MemberTls { verify, ca };
+            match speaks_tls(balancer) {
+                Some(false) => Ok(None),
+                Some(true) => trust.load().map(Some).map_err(|error| TrustError {
+                    balancer: balancer.name.clone(),
+                    error,
+                }),
+                None => Ok(trust.load().ok()),
+            }
+        };
+        Ok(Trusts(configured.iter().map(load).collect::<Result<_, _>>()?))
+    }
+}
+
+/// Whether it has members that speak TLS. `None`: nobody knows what will be found.
+fn speaks_tls(balancer: &carme_config::Balancer) -> Option<bool> {
+    let mut members = balancer.members.iter();
+    if members.any(|member| member.url.scheme.is_secure()) {
+        return Some(true);
+    }
+    match &balancer.discover {
+        None => Some(false),
+        Some(discover) => match discover.source {
+            DiscoverSource::File { .. } => None,
+            _ => Some(discover.member.scheme().is_secure()),
+        },
+    }
+}
+
 /// Has all of them work. Call it within the runtime.
-pub(super) fn start(configured: &[carme_config::Balancer]) -> Vec<Arc<Balanced>> {
-    configured.iter().map(start_one).collect()
+pub(super) fn start(configured: &[carme_config::Balancer], trusts: Trusts) -> Vec<Arc<Balanced>> {
+    follow(configured, trusts, &[])
 }
 
 /// The same after a reload: one of the same name stays, with its connections and counters.
-pub(super) fn follow(configured: &[carme_config::Balancer], before: &[Arc<Balanced>]) -> Vec<Arc<Balanced>> {
-    let follow_one = |new: &carme_config::Balancer| match before.iter().find(|old| old.name == new.name) {
+pub(super) fn follow(
+    configured: &[carme_config::Balancer],
+    trusts: Trusts,
+    before: &[Arc<Balanced>],
+) -> Vec<Arc<Balanced>> {
+    let follow_one = |(new, tls): (&carme_config::Balancer, Option<TlsClient>)| match before
+        .iter()
+        .find(|old| old.name == new.name)
+    {
         Some(old) => {
+            old.cluster.set_tls(tls);
             old.membership.configure(new);
             Arc::clone(old)
         }
-        None => start_one(new),
+        None => start_one(new, tls),
     };
-    configured.iter().map(follow_one).collect()
+    configured.iter().zip(trusts.0).map(follow_one).collect()
 }
 
-fn start_one(configured: &carme_config::Balancer) -> Arc<Balanced> {
+fn start_one(configured: &carme_config::Balancer, tls: Option<TlsClient>) -> Arc<Balanced> {
     use std::hash::BuildHasher;
     // Not for secrets: fronts with the same members are not to choose alike.
     let seed = std::hash::RandomState::new().hash_one(&configured.name);
     let cluster = Cluster::new(settings(configured), nodes(configured), seed);
+    cluster.set_tls(tls);
     let mut timekeeping = JoinSet::new();
     timekeeping.spawn(Arc::clone(&cluster).keep_time());
     Arc::new(Balanced {

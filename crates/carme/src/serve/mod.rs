@@ -58,6 +58,8 @@ enum ServeError {
     #[error(transparent)]
     Listen(#[from] site::ListenError),
     #[error(transparent)]
+    Trust(#[from] balancers::TrustError),
+    #[error(transparent)]
     Install(#[from] carme_farm::InstallError),
     #[error("the server could not be started: {0}")]
     System(#[from] std::io::Error),

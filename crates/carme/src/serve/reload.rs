@@ -72,6 +72,12 @@ impl From<logs::LogError> for NotReloaded {
     }
 }
 
+impl From<balancers::TrustError> for NotReloaded {
+    fn from(error: balancers::TrustError) -> Self {
+        Self::because(&error)
+    }
+}
+
 impl From<site::ListenError> for NotReloaded {
     fn from(error: site::ListenError) -> Self {
         Self::because(&error)
@@ -189,6 +195,7 @@ impl Server {
         };
         let is_new =
             |(_, bind): &(usize, &carme_config::Bind)| !now.doors.iter().any(|door| door.bind == **bind);
+        let trusts = balancers::Trusts::load(&config.balancers)?;
         let mut listeners = Vec::new();
         for (at, bind) in server.listen.iter().enumerate().filter(is_new) {
             let there = site::listen(config, at, tls.as_ref())?;
@@ -200,6 +207,7 @@ impl Server {
             logs,
             tls,
             adopted,
+            trusts,
             listeners,
         })
     }
@@ -271,6 +279,7 @@ impl Server {
             logs,
             tls,
             adopted,
+            trusts,
             listeners,
         } = prepared;
         if let Some(writer) = error_log {
@@ -288,7 +297,7 @@ impl Server {
         }
         self.shutdown
             .set_graceful_timeout(config.server.timeouts.graceful);
-        let balancers = balancers::follow(&config.balancers, &before.balancers);
+        let balancers = balancers::follow(&config.balancers, trusts, &before.balancers);
         let watch = Watch::new(&config, &apps, logs.clone(), &self.shutdown, Some(&before.watch));
         let keeps = |door: &&super::server::Door| config.server.listen.contains(&door.bind);
         let mut doors: Vec<_> = before.doors.iter().filter(keeps).cloned().collect();
@@ -390,6 +399,8 @@ struct Parts {
     tls: Option<Arc<carme_front::Tls>>,
     /// For the TLS that is there.
     adopted: Option<carme_front::Tls>,
+    /// For members that speak TLS.
+    trusts: balancers::Trusts,
     listeners: Vec<(carme_config::Bind, carme_front::Listener)>,
 }
 

@@ -109,6 +109,7 @@ impl Server {
     pub(super) fn start(config: Arc<Config>, outfit: Outfit) -> Result<Arc<Self>, ServeError> {
         let (access_logs, logs) = logs::access_logs(&config, outfit.error_log.writer(), None)?;
         let tls = site::tls(&config)?.map(Arc::new);
+        let trusts = balancers::Trusts::load(&config.balancers)?;
         let mut listeners = Vec::new();
         for (at, bind) in config.server.listen.iter().enumerate() {
             let there = site::listen(&config, at, tls.as_ref())?;
@@ -117,7 +118,7 @@ impl Server {
         warn_of_unused(&config);
         let watched = monitor::listen(&config.monitor)?;
         let apps = apps::start(&config, &outfit.files, &outfit.hooks)?;
-        let balancers = balancers::start(&config.balancers);
+        let balancers = balancers::start(&config.balancers, trusts);
         let shutdown = Shutdown::new(config.server.timeouts.graceful);
         let watch = Watch::new(&config, &apps, logs.clone(), &shutdown, None);
         let secure = listeners.iter().find(|(bind, _)| bind.is_tls());
