@@ -129,27 +129,31 @@ fn members_of_a_file_come_and_go_under_load() {
     let file = folder.path().join("members.toml");
     replace(&file, &members(&[&a, &b]));
     let server = server(&format!(
-        "discover = {{ file = {:?}, interval = \"100ms\" }}",
+        "stickysession = \"ROUTEID\"\ndiscover = {{ file = {:?}, interval = \"100ms\" }}",
         file.to_str().expect("a path of UTF-8")
     ));
     server.wait_for_line("2 members; new: ");
     let load = Load::start(&server);
     load.wait_for(&["a", "b"]);
     // Those that are taken out finish what they have.
-    let slow: Vec<_> = (0..2)
-        .map(|_| {
-            let mut client = server.connect();
-            thread::spawn(move || client.get("/slow").expect("an answer").text())
+    let slow: Vec<_> = [&a, &b]
+        .map(|member| {
+            let (mut client, port) = (server.connect(), member.address.port());
+            client
+                .send(format!(
+                    "GET /slow HTTP/1.1\r\nHost: a\r\nCookie: ROUTEID=.127-0-0-1-{port}\r\n\r\n"
+                ))
+                .expect("it is sent");
+            client
         })
-        .collect();
+        .into();
     wait_until("both have a long request", || SLOW.load(Ordering::Relaxed) == 2);
     replace(&file, &members(&[&b, &c]));
     load.wait_for(&["b", "c"]);
-    let slow: BTreeSet<String> = slow
+    let answered = slow
         .into_iter()
-        .map(|slow| slow.join().expect("no panic"))
-        .collect();
-    assert_eq!(slow, BTreeSet::from(["a".to_owned(), "b".to_owned()]));
+        .map(|mut client| client.response("GET").expect("an answer").text());
+    assert_eq!(answered.collect::<Vec<_>>(), ["a", "b"]);
     drop(a);
     replace(&file, "[[members]]\nurl = \"127.0.0.1\"\n");
     let line = server.wait_for_line("the last known members stay");
