@@ -1,7 +1,7 @@
 //! Debian's Apache with a configuration of the test's, ended with it.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -15,12 +15,6 @@ const MODULES: &str = "/usr/lib/apache2/modules";
 /// A running Apache.
 pub struct Apache {
     child: Child,
-}
-
-/// An address that is free.
-pub fn free_address() -> SocketAddr {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-    free.local_addr().expect("an address")
 }
 
 /// What stands before a test's own directives: these modules, its files in `folder`, no user but one without rights, one
@@ -66,9 +60,13 @@ impl Apache {
             .stdin(Stdio::null())
             .spawn()
             .expect("Apache starts");
-        let apache = Apache { child };
-        // A connection that sends nothing leaves no line in a log.
-        wait_until("Apache serves", || TcpStream::connect(address).is_ok());
+        let mut apache = Apache { child };
+        wait_until("Apache serves", || {
+            let ended = apache.child.try_wait().expect("it can be waited for");
+            assert!(ended.is_none(), "Apache ends, and says why");
+            // A connection that sends nothing leaves no line in a log.
+            TcpStream::connect(address).is_ok()
+        });
         apache
     }
 }

@@ -15,4 +15,4 @@ pub mod server;
 
 pub use client::{Client, Response};
 pub use logged::LoggedServer;
-pub use server::{Server, ServerBuilder, wait_until};
+pub use server::{Server, ServerBuilder, free_address, wait_until};

@@ -35,6 +35,15 @@ pub fn main() -> PathBuf {
     all().swap_remove(0)
 }
 
+/// The main interpreter's own path, for what looks for it nowhere else: `mod_wsgi`'s `python-home`.
+pub fn executable() -> PathBuf {
+    let output = Command::new(main())
+        .args(["-c", "import sys; print(sys.executable)"])
+        .output()
+        .expect("Python runs");
+    String::from_utf8(output.stdout).expect("text").trim_end().into()
+}
+
 /// Whether the interpreter can import this module.
 pub fn has(python: &std::path::Path, module: &str) -> bool {
     Command::new(python)

@@ -1,8 +1,7 @@
 //! The real program with files in Apache's syntax.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use carme_tests::{ServerBuilder, python};
 
@@ -25,7 +24,7 @@ fn write(folder: &Path) {
         fs::create_dir_all(path.parent().expect("a folder")).expect("it is made");
         fs::write(path, text).expect("it is written");
     }
-    let python = executable();
+    let python = python::executable();
     let text = format!(
         "Define SITE site\nListen 127.0.0.1:0\nThreadsPerChild 25\nIncludeOptional conf/*.conf\n\
          WSGIDaemonProcess shop processes=2 threads=3 python-home=\"{}\" home=home lang=C.UTF-8\n\
@@ -35,15 +34,6 @@ fn write(folder: &Path) {
         python.display()
     );
     fs::write(folder.join("httpd.conf"), text).expect("it is written");
-}
-
-/// The interpreter's own path: mod_wsgi's `python-home` is looked for nowhere else.
-fn executable() -> PathBuf {
-    let output = Command::new(python::main())
-        .args(["-c", "import sys; print(sys.executable)"])
-        .output()
-        .expect("Python runs");
-    String::from_utf8(output.stdout).expect("text").trim_end().into()
 }
 
 #[test]
@@ -130,7 +120,7 @@ CustomLog robots.log "%U" env=ROBOT
 SetEnvIf Remote_Addr ^127\. TENANT=local
 </Location>
 "#,
-        executable().display()
+        python::executable().display()
     );
     fs::write(folder.join("httpd.conf"), text).expect("it is written");
 }

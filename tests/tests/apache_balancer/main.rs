@@ -1,8 +1,13 @@
-//! What Apache's balancer does over real connections, with members that are told how to answer.
+//! Apache's balancer beside Carme's: the same file, the same members behind both, the same requests to both.
 //!
-//! `decisions` has the cases of `carme-balancer/tests/apache`: who answers, and what the log says of it.
+//! `decisions` has the cases of `carme-balancer/tests/apache` go over real connections: who answers, and what the log says
+//! of it. `parameters` has a site for each parameter and directive that says how members are spoken to, and compares what
+//! members and clients see.
 #![cfg(target_os = "linux")]
 
+mod both;
 mod decisions;
+mod parameters;
+mod sites;
 mod stage;
 mod table;

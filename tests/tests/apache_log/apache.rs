@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use carme_tests::apache;
+use carme_tests::{apache, free_address};
 
 pub(crate) struct Apache {
     pub(crate) address: SocketAddr,
@@ -17,7 +17,7 @@ impl Apache {
     pub(crate) fn start(folder: &Path, format: &str) -> Result<Apache, String> {
         let preamble = apache::preamble(folder, &["alias", "mime", "ssl"])?;
         fs::write(folder.join("page.txt"), "the page\n").expect("the page is written");
-        let address = apache::free_address();
+        let address = free_address();
         let root = folder.display();
         let log = folder.join("apache.log");
         let format = format.replace('\\', "\\\\").replace('"', "\\\"");

@@ -9,8 +9,8 @@ use super::requests::{literal, regex_text};
 use super::source::Node;
 use super::time;
 use crate::balancer::{
-    Balancer, HealthCheck, HealthExpect, HealthMethod, Member, MemberUrl, Method, authority_and_path,
-    upstream_path,
+    Balancer, Failover, HealthCheck, HealthExpect, HealthMethod, Member, MemberUrl, Method,
+    authority_and_path, upstream_path,
 };
 use crate::draft::At;
 use crate::problem::{Mistake, Problem};
@@ -119,9 +119,10 @@ fn pool<'r>(reading: &'r mut Reading, node: &Node, word: &Word, name: &str) -> &
         .position(|pool| pool.name.value == name)
         .unwrap_or_else(|| {
             let mut balancer = Balancer::named(name.to_owned());
-            // As Apache has it: by turns, and nobody waits unless told to.
+            // As Apache has it: by turns, nobody waits unless told to, and what a member has got goes to no other.
             balancer.method = Method::ByRequests;
             balancer.timeout = Duration::ZERO;
+            balancer.failover = Failover::Unsent;
             reading.pools.push(Pool {
                 name: word.at(&node.name.text, name.to_owned()),
                 balancer,
@@ -214,7 +215,7 @@ fn add_member(reading: &mut Reading, node: &Node, balancer: &Word, args: &[Word]
         pool.members
             .push(MemberLine::new(url.at(&node.name.text, ()), parsed));
     }
-    for word in parameters {
+    for word in parameters::in_order(parameters) {
         parameters::set(reading, node, word, &plain, &name)?;
     }
     Ok(())
@@ -235,7 +236,7 @@ pub(super) fn set(reading: &mut Reading, node: &Node, _: &mut Host, context: &Co
 
 fn set_all(reading: &mut Reading, node: &Node, url: &Word, parameters: &[Word]) -> Outcome {
     let (name, _) = target(reading, node, url)?;
-    for word in parameters {
+    for word in parameters::in_order(parameters) {
         parameters::set(reading, node, word, &url.text, &name)?;
     }
     Ok(())
@@ -250,7 +251,7 @@ fn set_member(
     parameters: &[Word],
 ) -> Outcome {
     let (name, _) = target(reading, node, balancer)?;
-    for word in parameters {
+    for word in parameters::in_order(parameters) {
         parameters::set(reading, node, word, &url.text, &name)?;
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use super::Read;
 use super::hosts::ClientCheck;
-use super::places::Places;
+use super::places::{Places, not_found};
 use super::reading::{Answers, Host, Reading};
 use crate::balancer::BalancerDraft;
 use crate::bind::Bind;
@@ -10,6 +10,7 @@ use crate::config::defaults;
 use crate::draft::{AnswerDraft, AppDraft, At, Draft, LocationDraft};
 use crate::location::{Answer, Policy};
 use crate::monitor::Monitor;
+use crate::mount::MountPath;
 use crate::problem::{Mistake, Problem, Problems};
 use crate::proxies::protocol_needs_proxies;
 use crate::tls::{CertificateDraft, ClientAuthDraft, TlsDraft, no_certificate};
@@ -153,7 +154,7 @@ impl Reading {
             true => vec![&self.main],
             false => self.hosts.iter().collect(),
         };
-        for (number, host) in hosts.into_iter().enumerate() {
+        for (number, host) in hosts.iter().enumerate() {
             let mut places = Places {
                 reading: self,
                 apps: &mut *apps,
@@ -193,6 +194,8 @@ impl Reading {
                 }
             }
         }
+        let later = hosts.into_iter().skip(1);
+        add_ends(&mut all, later);
         all
     }
 
@@ -313,6 +316,26 @@ impl Reading {
             });
         }
         drafts
+    }
+}
+
+/// What a host does not name is nobody's, and not the first host's: 404.
+fn add_ends<'h>(all: &mut Vec<LocationDraft>, hosts: impl Iterator<Item = &'h Host>) {
+    let root = MountPath::root();
+    for host in hosts {
+        for name in &host.names {
+            let is_end = |location: &LocationDraft| {
+                location.host.as_ref() == Some(&name.value) && location.path.value == root
+            };
+            if !all.iter().any(is_end) {
+                all.push(LocationDraft {
+                    host: Some(name.value.clone()),
+                    path: name.with(root.clone()),
+                    answer: not_found(),
+                    policy: host.policy.clone(),
+                });
+            }
+        }
     }
 }
 

@@ -79,6 +79,17 @@ const OF_MEMBERS: [&str; 30] = [
 
 const OF_CHECKS: [&str; 6] = ["hcmethod", "hcinterval", "hcpasses", "hcfails", "hcuri", "hcexpr"];
 
+/// What says that there are checks comes before what says of what kind, wherever it stands.
+pub(super) fn in_order(parameters: &[Word]) -> Vec<&Word> {
+    let begins = |word: &Word, key: &str| {
+        let start = word.text.get(..key.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(key))
+    };
+    let mut ordered: Vec<&Word> = parameters.iter().collect();
+    ordered.sort_by_key(|word| (!begins(word, "hctemplate="), !begins(word, "hcmethod=")));
+    ordered
+}
+
 /// Sets one parameter of the balancer or of the member that `url` names.
 pub(super) fn set(reading: &mut Reading, node: &Node, word: &Word, url: &str, pool: &str) -> Outcome {
     let wrong = |mistake| node.wrong_arg(word, mistake);
@@ -260,7 +271,7 @@ fn member(
         },
         "hcmethod" if HealthMethod::parse(value)?.is_none() => member.health = None,
         _ => {
-            // What comes before hcmethod counts, too; without any it is no check, as in Apache.
+            // Without hcmethod it is no check, as in Apache.
             let mut check = member
                 .health
                 .clone()
@@ -272,7 +283,7 @@ fn member(
                 member.health = Some(check);
             } else {
                 return Ok(Done::Meaningless(
-                    "comes before hcmethod or without it: write hcmethod before it",
+                    "is of a check that there is not: write hcmethod, too",
                 ));
             }
         }

@@ -30,6 +30,15 @@ fn covers(outer: &MountPath, inner: &MountPath) -> bool {
     outer.path_info(inner.script_name().as_bytes()).is_some() || outer == inner
 }
 
+/// The answer of what is nobody's.
+pub(super) fn not_found() -> AnswerDraft {
+    AnswerDraft::Other(Answer::Respond {
+        status: 404,
+        body: String::new(),
+        content_type: defaults::RESPOND_TYPE.to_owned(),
+    })
+}
+
 /// The index of the rule that answers at a path.
 fn answer_at(rules: &[Rule], path: &MountPath) -> Option<usize> {
     let mut no_proxy = false;
@@ -125,11 +134,7 @@ impl Places<'_> {
             let drafted = match answer {
                 Some(index) => self.answer(host, &proxy, &rules[index], at),
                 // What is taken out of something, and given to nobody.
-                None => Some(AnswerDraft::Other(Answer::Respond {
-                    status: 404,
-                    body: String::new(),
-                    content_type: defaults::RESPOND_TYPE.to_owned(),
-                })),
+                None => Some(not_found()),
             };
             let Some(answer) = drafted else { continue };
             let mut policy = host.policy.clone();

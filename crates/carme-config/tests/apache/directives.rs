@@ -262,7 +262,8 @@ fn the_order_of_apache() {
 fn hosts() {
     let site = Site::new();
     let text = "Listen 80\n<VirtualHost *:80>\nServerName www.example.com\nServerAlias *.example.com example.com\nProxyPass / http://a/\n</VirtualHost>\n\
-        <VirtualHost *:80>\nServerName other.example.org\nHeader set X-O 1\nProxyPass / http://b/\n</VirtualHost>\n";
+        <VirtualHost *:80>\nServerName other.example.org\nHeader set X-O 1\nProxyPass / http://b/\n</VirtualHost>\n\
+        <VirtualHost *:80>\nServerName part.example.org\nProxyPass /part/ http://b/\n</VirtualHost>\n";
     let config = config(&site, text);
     let name = |host: &str| match &config.location(host, b"/").expect(host).answer {
         Answer::Balancer(proxying) => config.balancers[proxying.balancer].name.clone(),
@@ -271,6 +272,9 @@ fn hosts() {
     assert_eq!(name("www.example.com"), "a_80");
     assert_eq!(name("unknown.example"), "a_80");
     assert_eq!(name("other.example.org"), "b_80");
+    // What it does not name is nobody's.
+    let nobodys = name("part.example.org");
+    assert!(nobodys.contains("status: 404"), "{nobodys}");
     assert_eq!(
         config
             .location("other.example.org", b"/")

@@ -27,6 +27,9 @@ impl Writer {
         }
         self.unless("nofailover", &balancer.no_failover, &false, ToString::to_string);
         self.some("maxattempts", balancer.max_attempts, |number| number.to_string());
+        self.unless("failover", &balancer.failover, &usual.failover, |failover| {
+            quoted(failover.as_str())
+        });
         self.unless("timeout", &balancer.timeout, &usual.timeout, |timeout| {
             time(*timeout)
         });
