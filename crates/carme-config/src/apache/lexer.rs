@@ -209,7 +209,7 @@ impl Cursor<'_> {
         }
     }
 
-    /// Up to the next space; `key="a value"` is one word, without its quotes.
+    /// Up to the next space; `key="a value"` is one word, without its quotes. Two backslashes are one.
     fn bare(&mut self) -> String {
         let mut word = String::new();
         while let Some(c) = self.peek().filter(|c| !c.is_whitespace()) {
@@ -231,6 +231,9 @@ impl Cursor<'_> {
             }
             word.push(c);
             self.next();
+            if c == '\\' && self.peek() == Some('\\') {
+                self.next();
+            }
         }
         word
     }
@@ -288,6 +291,7 @@ mod tests {
             ("LogFormat \"%h \\\"%r\\\"\" x", "LogFormat[%h \"%r\"][x]"),
             ("Alias /a \"D:\\a\\b c\"", "Alias[/a][D:\\a\\b c]"),
             ("Alias /a D:\\a\\b", "Alias[/a][D:\\a\\b]"),
+            ("A \\\\b\\\\\\c", "A[\\b\\\\c]"),
             ("Alias /a 'it is'", "Alias[/a][it is]"),
             (
                 "BalancerMember http://a \\\n  max=1",

@@ -5,6 +5,7 @@
 use super::headers::policy;
 use super::lexer::Word;
 use super::reading::{Context, Host, Outcome, Reading};
+use super::requests::literal;
 use super::source::Node;
 use crate::config::AccessLog;
 use crate::draft::PolicyDraft;
@@ -42,15 +43,18 @@ fn tested(
 ) -> Outcome {
     let expression = node.arg(at)?;
     node.arg(at + 1)?;
-    let text = match node.name.text.to_ascii_lowercase().ends_with("nocase") {
+    let ignores_case = node.name.text.to_ascii_lowercase().ends_with("nocase");
+    let text = match ignores_case {
         true => format!("(?i){}", expression.text),
         false => expression.text.clone(),
     };
     let pattern = Pattern::parse(&text).map_err(|mistake| node.wrong_arg(expression, mistake))?;
+    // With one that is plain text Apache fills nothing in.
+    let is_plain = !ignores_case && literal(&expression.text).is_some();
     let test = VariableTest { subject, pattern };
     let mut rules = Vec::new();
     for word in &node.args[at + 1..] {
-        rules.extend(change(reading, node, word, &test)?);
+        rules.extend(change(reading, node, word, (&test, is_plain))?);
     }
     // All changes go with one test in Apache: what it looks at is changed last.
     rules.sort_by_key(|rule| matches!(&test.subject, Subject::Variable(name) if same(name, &rule.name)));
@@ -92,7 +96,7 @@ fn change(
     reading: &mut Reading,
     node: &Node,
     word: &Word,
-    test: &VariableTest,
+    (test, is_plain): (&VariableTest, bool),
 ) -> Result<Option<VariableRule>, Problem> {
     let (name, value) = match (word.text.strip_prefix('!'), word.text.split_once('=')) {
         (Some(name), _) => (name, None),
@@ -108,7 +112,10 @@ fn change(
         when: Some(test.clone()),
     };
     if let Some(value) = value {
-        let parsed = Template::parse(value, rule.syntax());
+        let parsed = match is_plain {
+            true => Ok(Template::from(value)),
+            false => Template::parse(value, rule.syntax()),
+        };
         rule.value = Some(parsed.map_err(|mistake| node.wrong_arg(word, mistake))?);
     }
     Ok(Some(rule))
@@ -165,19 +172,24 @@ pub(super) fn set(reading: &mut Reading, node: &Node, host: &mut Host, context: 
     Ok(())
 }
 
-/// `UnsetEnv NAME…`
+/// `UnsetEnv NAME…`: what `SetEnv` gives is taken away, and nothing else.
 pub(super) fn unset(reading: &mut Reading, node: &Node, host: &mut Host, context: &Context) -> Outcome {
     node.arg(0)?;
     for word in &node.args {
         host.env.retain(|(known, _)| *known != word.text);
-        let name = changeable(reading, node, word, &word.text)?;
-        policy(host, context)
-            .variables
-            .extend(name.map(|name| VariableRule {
-                name,
-                value: None,
-                when: None,
-            }));
+        let gives = |rule: &VariableRule| rule.when.is_none() && same(&rule.name, &word.text);
+        policy(host, context).variables.retain(|rule| !gives(rule));
+        // It may come from outside.
+        if context.location.is_some() || host.place.is_some() {
+            let name = changeable(reading, node, word, &word.text)?;
+            policy(host, context)
+                .variables
+                .extend(name.map(|name| VariableRule {
+                    name,
+                    value: None,
+                    when: None,
+                }));
+        }
     }
     Ok(())
 }

@@ -144,10 +144,15 @@ fn each_directive() {
             ],
         ),
         (
-            rest("SetEnv A 1\nSetEnvIfNoCase Remote_Addr ^10 !A\nUnsetEnv A B\nCustomLog a.log %{A}e"),
+            rest("SetEnv A 1\nSetEnvIfNoCase Remote_Addr ^10 !A\nSetEnv B 2\nUnsetEnv B C\n<Location /x>\nUnsetEnv A\n</Location>\nCustomLog a.log \"%{A}e %{B}e\""),
             vec![
-                "variables = [\n    { remove = \"A\", attribute = \"remote_addr\", matches = \"(?i)^10\" },\n    { set = \"A\" },\n    { remove = \"A\" },\n]",
+                "variables = [\n    { remove = \"A\", attribute = \"remote_addr\", matches = \"(?i)^10\" },\n    { set = \"A\" },\n]",
+                "variables = [\n    { remove = \"A\" },\n]",
             ],
+        ),
+        (
+            rest("SetEnvIf Host a\\.b A=$1 B=c\nCustomLog a.log \"%{A}e %{B}e\""),
+            vec!["{ set = \"A\", value = \"/$1\", header = \"host\", matches = \"a/.b\" }"],
         ),
         (
             rest("BrowserMatchNoCase bot A\n<Location /x>\nSetEnvIf Request_Method ^P A=2\n</Location>\nCustomLog a.log %h env=!A"),

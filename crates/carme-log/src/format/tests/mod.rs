@@ -4,6 +4,7 @@ mod errors;
 mod golden;
 mod hostile;
 mod json;
+mod variables;
 
 use crate::{Fields, Format, Record};
 
