@@ -51,6 +51,7 @@ impl Writer {
             &true,
             ToString::to_string,
         );
+        self.unless("persist", &balancer.persist, &false, ToString::to_string);
         self.some("growth", balancer.growth, |number| number.to_string());
         self.unless("tls_verify", &balancer.tls.verify, &true, ToString::to_string);
         let ca = draft.ca.as_ref().map(|ca| self.path(&ca.value));
