@@ -223,8 +223,8 @@ async fn exchange<A: Application>(
     })
     .await
     {
-        (record, exchange, Ok(mut answer)) => {
-            sticky::settle(record, &exchange, Some(&mut answer.headers));
+        (record, exchange, Ok(answer)) => {
+            sticky::settle(record, &exchange, true);
             match &record.policy {
                 Some(policy) if !policy.sendfile.is_empty() => {
                     let policy = Arc::clone(policy);
@@ -234,7 +234,7 @@ async fn exchange<A: Application>(
             }
         }
         (record, exchange, Err(failure)) => {
-            sticky::settle(record, &exchange, None);
+            sticky::settle(record, &exchange, false);
             if let Some(metrics) = &site.common.metrics {
                 metrics.failed(record.app, &failure);
             }
