@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use crate::body::RequestBody;
 use crate::endpoint::Endpoint;
 use crate::forward::Cause;
-use crate::http1::Link;
+use crate::link::Link;
 use crate::member::Member;
 
 /// What is read of a body, at most; what comes after that is not looked at.
@@ -37,7 +37,7 @@ pub(crate) enum Unfit {
 /// It has not passed.
 pub(crate) async fn check(member: &Member, rule: &HealthCheck) -> Result<(), Unfit> {
     let endpoint = &member.endpoint;
-    let mut link = member.connect().await.map_err(Cause::Connect)?;
+    let mut link = member.connect_apart().await.map_err(Cause::Connect)?;
     let Some(request) = request(endpoint, rule) else {
         return Ok(());
     };

@@ -220,7 +220,7 @@ impl Cluster {
         let ids = state.balancer.members().map(|(id, _)| id);
         let reached = |id: MemberId| {
             let (member, _) = state.members.get(&id)?;
-            Some((id, Arc::clone(&member.endpoint), member.pool.len()))
+            Some((id, Arc::clone(&member.endpoint), member.idle_connections()))
         };
         ids.filter_map(reached).collect()
     }

@@ -30,6 +30,9 @@ pub enum ConnectError {
     /// HTTP could not begin.
     #[error("{0}")]
     Handshake(hyper::Error),
+    /// Another request has tried in vain.
+    #[error("{0}")]
+    Shared(Arc<ConnectError>),
     /// TLS could not begin, in words.
     #[error("{0}")]
     Tls(String),

@@ -14,7 +14,7 @@ use crate::cluster::{Ask, Cluster};
 use crate::connect::ConnectError;
 use crate::endpoint::Endpoint;
 use crate::head;
-use crate::http1::{Link, Tunnel, Unanswered};
+use crate::link::{Link, Tunnel, Unanswered};
 use crate::member::Label;
 use crate::response::ResponseBody;
 use crate::seat::{self, Seat};
@@ -198,6 +198,7 @@ impl Cluster {
         let member = Arc::clone(seat.member());
         let is_idempotent = request.method.is_idempotent();
         let mut idle = member.idle();
+        let mut is_again = false;
         loop {
             let mut link = match idle.take() {
                 Some(link) => link,
@@ -210,16 +211,13 @@ impl Cluster {
                     }
                 },
             };
-            let is_fresh = !link.has_served();
+            let is_fresh = is_again || !link.has_served();
             let before = link.written();
             let whole = head.clone().map(|()| request.body.clone());
             let timeout = member.endpoint.timeout;
             let (cause, is_unsent) = match answer(&mut link, whole, &request.body, timeout).await {
                 Ok(response) => match flaw(&response, &head, member.endpoint.response_field) {
-                    None => {
-                        let written = link.written() - before;
-                        return Ok(begin(response, link, seat, written).await);
-                    }
+                    None => return Ok(begin(response, link, seat, before).await),
                     Some(cause) => (cause, false),
                 },
                 Err(NoAnswer::Late) => (Cause::TooSlow(timeout), false),
@@ -229,6 +227,7 @@ impl Cluster {
                     let repeatable = is_idempotent && request.body.is_whole();
                     let may_repeat = is_unsent || (repeatable && self.resend() == Resend::Idempotent);
                     if !is_fresh && may_repeat {
+                        is_again = true;
                         continue;
                     }
                     (Cause::Broke(error), is_unsent)
@@ -290,7 +289,7 @@ fn flaw(response: &Response<Incoming>, asked: &Request<()>, longest: usize) -> O
 }
 
 /// The answer has begun.
-async fn begin(response: Response<Incoming>, link: Link, mut seat: Seat, written: u64) -> Answer {
+async fn begin(response: Response<Incoming>, link: Link, mut seat: Seat, before: u64) -> Answer {
     let (head, incoming) = response.into_parts();
     let status = head.status;
     seat.answered(status.as_u16());
@@ -298,7 +297,7 @@ async fn begin(response: Response<Incoming>, link: Link, mut seat: Seat, written
         let content = Content::Tunnel(link.into_tunnel().await, seat);
         return Answer { head, content };
     }
-    let body = ResponseBody::new(incoming, link, seat, &head, written);
+    let body = ResponseBody::new(incoming, link, seat, &head, before);
     Answer {
         head,
         content: Content::Body(Box::new(body)),

@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 
 use crate::body::RequestBody;
 use crate::endpoint::Endpoint;
+use crate::link::{Tunnel, Unanswered};
 use crate::stream::{Stream, Written};
 
 /// Fields of a response's header section.
@@ -32,21 +33,6 @@ pub(crate) struct Link {
     connection: Option<Box<Connection<TokioIo<Stream>, RequestBody>>>,
     written: Written,
     has_served: bool,
-}
-
-/// There is no response.
-pub(crate) struct Unanswered {
-    pub(crate) error: hyper::Error,
-    /// Not one byte of the request was written.
-    pub(crate) is_unsent: bool,
-}
-
-/// What remains of a connection on which HTTP is over.
-pub struct Tunnel {
-    /// The bytes.
-    pub stream: Stream,
-    /// Bytes that came from the member already.
-    pub unread: Bytes,
 }
 
 impl Link {
@@ -71,10 +57,6 @@ impl Link {
     }
 
     /// Bytes written to it so far.
-    pub(crate) fn written(&self) -> u64 {
-        self.written.bytes()
-    }
-
     pub(crate) fn counter(&self) -> Written {
         self.written.clone()
     }

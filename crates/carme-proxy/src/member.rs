@@ -6,15 +6,18 @@ use bytes::Bytes;
 use carme_balancer::MemberId;
 
 use crate::connect::{self, Addresses, ConnectError, Secure};
-use crate::endpoint::Endpoint;
-use crate::http1::Link;
+use crate::endpoint::{Endpoint, Protocol};
+use crate::http1;
+use crate::http2::{Session, Sessions};
+use crate::link::Link;
 use crate::pool::Pool;
 
 /// A member as requests see it.
 pub(crate) struct Member {
     pub(crate) id: MemberId,
     pub(crate) endpoint: Arc<Endpoint>,
-    pub(crate) pool: Pool,
+    pool: Pool,
+    sessions: Sessions,
     secure: Secure,
     addresses: Addresses,
 }
@@ -34,6 +37,7 @@ impl Member {
             id,
             endpoint,
             pool: Pool::default(),
+            sessions: Sessions::default(),
             secure,
             addresses: Addresses::default(),
         }
@@ -51,20 +55,49 @@ impl Member {
 
     /// A connection that has been used before.
     pub(crate) fn idle(&self) -> Option<Link> {
-        self.pool.take(self.endpoint.ttl)
+        let ttl = self.endpoint.ttl;
+        match self.endpoint.protocol {
+            Protocol::Http1 => Some(Link::Http1(self.pool.take(ttl)?)),
+            Protocol::Http2 => Some(Link::Http2(self.sessions.join(ttl)?)),
+        }
     }
 
-    /// A new connection.
+    /// A new connection; with HTTP/2 one that somebody else has just made does as well.
     pub(crate) async fn connect(&self) -> Result<Link, ConnectError> {
+        if self.endpoint.protocol == Protocol::Http2 && self.endpoint.reuse {
+            let joined = self.sessions.open(self.endpoint.ttl, self.session());
+            return joined.await.map(Link::Http2);
+        }
+        self.connect_apart().await
+    }
+
+    /// A new connection for one request alone.
+    pub(crate) async fn connect_apart(&self) -> Result<Link, ConnectError> {
+        match self.endpoint.protocol {
+            Protocol::Http1 => self.link().await.map(Link::Http1),
+            Protocol::Http2 => Ok(Link::Http2(self.session().await?.alone())),
+        }
+    }
+
+    async fn link(&self) -> Result<http1::Link, ConnectError> {
         let stream = connect::connect(&self.endpoint, &self.secure, &self.addresses).await?;
-        Link::open(stream, &self.endpoint)
-            .await
-            .map_err(ConnectError::Handshake)
+        let opened = http1::Link::open(stream, &self.endpoint).await;
+        opened.map_err(ConnectError::Handshake)
+    }
+
+    async fn session(&self) -> Result<Session, ConnectError> {
+        let stream = connect::connect(&self.endpoint, &self.secure, &self.addresses).await?;
+        let opened = Session::open(stream, &self.endpoint).await;
+        opened.map_err(ConnectError::Handshake)
     }
 
     /// Keeps a connection for the next request, if it may be.
-    pub(crate) fn give_back(&self, mut link: Link) {
-        if self.endpoint.reuse && link.is_ready() {
+    pub(crate) fn give_back(&self, link: Link) {
+        // A stream of HTTP/2 is over.
+        if let Link::Http1(mut link) = link
+            && self.endpoint.reuse
+            && link.is_ready()
+        {
             self.pool.put(link);
         }
     }
@@ -73,5 +106,11 @@ impl Member {
     pub(crate) fn sweep(&self) {
         let endpoint = &self.endpoint;
         self.pool.sweep(endpoint.ttl, endpoint.smax);
+        self.sessions.sweep(endpoint.ttl);
+    }
+
+    /// Connections that serve no request now.
+    pub(crate) fn idle_connections(&self) -> usize {
+        self.pool.len() + self.sessions.idle()
     }
 }

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
 use tokio::time::{Instant, Sleep};
 
-use crate::http1::Link;
+use crate::link::Link;
 use crate::seat::Seat;
 
 /// Why a body ends before its end.
@@ -31,7 +31,8 @@ pub struct ResponseBody {
     /// Both until the end.
     held: Option<(Link, Seat)>,
     status: u16,
-    written: u64,
+    /// What was written to the link before this request.
+    before: u64,
     received: u64,
     timeout: Duration,
     pause: Option<Pause>,
@@ -49,7 +50,7 @@ impl ResponseBody {
         link: Link,
         seat: Seat,
         head: &http::response::Parts,
-        written: u64,
+        before: u64,
     ) -> Self {
         let reason = match head.extensions.get::<ReasonPhrase>() {
             Some(reason) => reason.as_bytes().len(),
@@ -58,7 +59,7 @@ impl ResponseBody {
         let mut body = ResponseBody {
             timeout: seat.member().endpoint.timeout,
             status: head.status.as_u16(),
-            written,
+            before,
             // As Apache counts: the status line and the body.
             received: ("HTTP/1.1 200 ".len() + reason) as u64,
             pause: None,
@@ -76,10 +77,11 @@ impl ResponseBody {
         let Some((link, seat)) = self.held.take() else {
             return;
         };
+        let written = link.written() - self.before;
         if is_whole {
             seat.member().give_back(link);
         }
-        let _ = seat.done(Outcome::answered(self.status, self.written, self.received));
+        let _ = seat.done(Outcome::answered(self.status, written, self.received));
     }
 
     fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -22,9 +22,13 @@ impl Written {
         self.0.load(Relaxed)
     }
 
-    fn add(&self, polled: &Poll<io::Result<usize>>) {
+    pub(crate) fn add(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Relaxed);
+    }
+
+    fn add_polled(&self, polled: &Poll<io::Result<usize>>) {
         if let Poll::Ready(Ok(bytes)) = polled {
-            self.0.fetch_add(*bytes as u64, Relaxed);
+            self.add(*bytes as u64);
         }
     }
 }
@@ -61,7 +65,7 @@ impl AsyncRead for Stream {
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut *self.carrier).poll_write(cx, buf);
-        self.written.add(&polled);
+        self.written.add_polled(&polled);
         polled
     }
 
@@ -71,7 +75,7 @@ impl AsyncWrite for Stream {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut *self.carrier).poll_write_vectored(cx, bufs);
-        self.written.add(&polled);
+        self.written.add_polled(&polled);
         polled
     }
 

@@ -122,6 +122,12 @@ impl Balanced {
         Ok((answer.head.status, text(answer).await))
     }
 
+    /// Connections that wait for the next request.
+    pub fn idle(&self) -> usize {
+        let members = self.cluster.connections();
+        members.into_iter().map(|(.., idle)| idle).sum()
+    }
+
     /// What its only member does.
     pub fn state(&self) -> State {
         self.cluster.report().members[0].state
