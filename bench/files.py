@@ -12,6 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from carme_bench import files, places  # noqa: E402
+from carme_bench.needed import Missing  # noqa: E402
 from carme_bench.processes import DidNotStart  # noqa: E402
 from carme_bench.wrk import LoadFailed  # noqa: E402
 
@@ -24,7 +25,7 @@ def main() -> int:
     chosen = parser.parse_args()
     try:
         lines = files.run(chosen.carme.resolve(), chosen.rounds, chosen.seconds)
-    except files.Missing as missing:
+    except Missing as missing:
         print(f"bench/files.py: skipped: {missing}", file=sys.stderr)
         return 2
     except (DidNotStart, LoadFailed) as error:

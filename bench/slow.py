@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from carme_bench import places, slow  # noqa: E402
 from carme_bench.cases import raise_descriptors  # noqa: E402
+from carme_bench.needed import Missing  # noqa: E402
 
 
 def main() -> int:
@@ -26,7 +27,7 @@ def main() -> int:
     raise_descriptors()
     try:
         lines = slow.run(chosen.carme.resolve(), chosen.python, chosen.connections, chosen.rate, chosen.seconds)
-    except slow.Missing as missing:
+    except Missing as missing:
         print(f"bench/slow.py: skipped: {missing}", file=sys.stderr)
         return 2
     print("\n".join(lines))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from carme_bench import clients, command, figures, files, goals, handshakes, plots, processes, report, slow, suite, wrk  # noqa: E402
+from carme_bench import clients, command, figures, files, goals, handshakes, needed, plots, processes, proxying, report, slow, suite, wrk  # noqa: E402
 from carme_bench.peers import BY_NAME, Application, Job  # noqa: E402
 from carme_bench.results import CaseResult, Entry  # noqa: E402
 
@@ -30,7 +30,7 @@ class SlowClients(unittest.TestCase):
         self.assertEqual(found.row("x"), "| x | 100 | 1 | 1.0 | 500.0 | 500.0 |")
 
     def test_what_is_missing_is_said(self):
-        with self.assertRaisesRegex(slow.Missing, "slowhttptest is not installed|no such carme does not exist"):
+        with self.assertRaisesRegex(needed.Missing, "slowhttptest is not installed|no such carme does not exist"):
             slow.run(Path("no such carme"), sys.executable, 1, 1, 1)
 
 
@@ -53,8 +53,22 @@ class Files(unittest.TestCase):
             handshakes.parse("connect:errno=111\n")
 
     def test_what_is_missing_is_named_with_its_package(self):
-        with self.assertRaisesRegex(files.Missing, r"no-such-program is not installed \(Debian: apt-get install it\)"):
-            files.need("no-such-program", "it")
+        with self.assertRaisesRegex(needed.Missing, r"no-such-program is not installed \(Debian: apt-get install it\)"):
+            needed.need("no-such-program", "it")
+
+
+class Proxies(unittest.TestCase):
+    def test_every_size_goes_over_every_number_of_connections(self):
+        cases = proxying.cases()
+        self.assertEqual(len(set(cases)), len(proxying.BODIES) * len(proxying.CONNECTIONS))
+        self.assertEqual({len(body) for body in proxying.BODIES.values()}, {14, 100_000})
+
+    def test_ratios_are_taken_within_each_round(self):
+        result = CaseResult("hello", proxying.FIGURES)
+        for name, rates in (("carme", [50, 300]), ("nginx", [100, 200])):
+            result.entries[name] = Entry(name, "1", {n: {"rate": rate, "p99_us": 10} for n, rate in enumerate(rates)})
+        lines = proxying.beside({"hello": result}, "nginx")
+        self.assertEqual(lines[2], "| hello | 1.00 | – | – | 1.00 |")
 
 
 class Reading(unittest.TestCase):

@@ -27,16 +27,20 @@ def daemon(tools, job):
 
 def farm(tools, job, ports):
     """The article's balancer before instances that are already listening."""
+    return before(job, children(128, 2), ports, " smax=3 max=10 ttl=120")
+
+
+def before(job, processes, ports, parameters=""):
+    """A balancer before members that are already listening."""
     members = "\n".join(
-        f"    BalancerMember http://127.0.0.1:{port} smax=3 max=10 ttl=120 route=www_{number}"
-        for number, port in enumerate(ports, 1)
+        f"    BalancerMember http://127.0.0.1:{port}{parameters} route=www_{number}" for number, port in enumerate(ports, 1)
     )
     proxy = (
         f"<Proxy balancer://cluster>\n{members}\n    ProxySet lbmethod=byrequests\n</Proxy>\n"
         "ProxyPass / balancer://cluster/\nProxyPassReverse / balancer://cluster/"
     )
     modules = ["slotmem_shm", "lbmethod_byrequests", "proxy_balancer", "proxy_http", "proxy"]
-    return write(job, children(128, 2), [proxy], modules)
+    return write(job, processes, [proxy], modules)
 
 
 def children(threads: int, count: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import statistics
 import subprocess
 import tempfile
@@ -10,15 +9,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import handshakes, wrk
+from . import handshakes, nginx, wrk
+from .needed import need
 from .processes import Command, Server, free_port
 
 SIZES = {"1kB": 1_000, "100kB": 100_000, "10MB": 10_000_000}
 CONNECTIONS = 32
-
-
-class Missing(Exception):
-    """A program that this needs is not there; the text names it and the package that has it."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +50,6 @@ def cases() -> list:
 
 
 NGINX = """\
-daemon off;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log {folder}/nginx.log;
-events {{ worker_connections 1024; }}
-http {{
-    access_log off;
-    sendfile on;
-    tcp_nopush on;
-    keepalive_requests 1000000000;
-    {temporary}
     server {{
         listen 127.0.0.1:{http};
         listen 127.0.0.1:{https} ssl;
@@ -75,7 +60,6 @@ http {{
         ssl_session_cache none;
         root {folder}/files;
     }}
-}}
 """
 
 CARME = """\
@@ -104,30 +88,18 @@ def prepare(folder: Path) -> None:
         check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def need(program: str, package: str) -> str:
-    found = shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin")
-    if not found:
-        raise Missing(f"{program} is not installed (Debian: apt-get install {package})")
-    return found
-
-
 def commands(folder: Path, carme: Path) -> dict:
     """Name to the command that starts the server and its two ports, by scheme."""
-    nginx, started = need("nginx", "nginx-light"), {}
+    started = {}
     for name in ("carme", "nginx"):
         ports = {"http": free_port(), "https": free_port()}
         if name == "carme":
             config = folder / "carme.toml"
             config.write_text(CARME.format(**ports))
-            argv = [carme, "serve", "-c", config]
+            command = Command([carme, "serve", "-c", config], ports["https"], folder)
         else:
-            # Without root it could not write where Debian's nginx would.
-            kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-            temporary = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
-            config = folder / "nginx.conf"
-            config.write_text(NGINX.format(folder=folder, temporary=temporary, **ports))
-            argv = [nginx, "-p", folder, "-c", config]
-        started[name] = (Command(argv, ports["https"], folder), ports)
+            command = nginx.command(folder, "nginx", ports["https"], NGINX.format(folder=folder, **ports))
+        started[name] = command, ports
     return started
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import shutil
 import subprocess
 import threading
 import time
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import clients, places
+from .needed import need, need_carme
 from .processes import Command, Server, free_port
 
 #: Name, and slowhttptest's options for it. The last one asks for 100 kB and reads 32 bytes a second of it.
@@ -23,10 +23,6 @@ PATHS = {"read": "/bytes/100000"}
 LIGHT = "/bytes/14"
 #: Of waiting between two requests of the client that is not slow.
 PAUSE = 0.005
-
-
-class Missing(Exception):
-    """What is needed is not there; the text says what."""
 
 
 @dataclass
@@ -92,10 +88,8 @@ def measure(port: int, during) -> Figures:
 
 def run(carme: Path, python: str, connections: int, rate: int, seconds: int, settings: str = "") -> list:
     """The table's lines."""
-    if not shutil.which("slowhttptest"):
-        raise Missing("slowhttptest is not installed; on Debian, as root: apt-get install slowhttptest")
-    if not carme.exists():
-        raise Missing(f"{carme} does not exist: cargo build --release -p carme")
+    need("slowhttptest", "slowhttptest")
+    need_carme(carme)
     lines = ["| clients | answers | errors | p50 ms | p99 ms | max ms |", "|---|---|---|---|---|---|"]
     for kind in ("none", *KINDS):
         # Each kind meets a server that the last one has left nothing in.

@@ -75,8 +75,6 @@ pub(crate) struct Record {
     pub(crate) policy: Option<Arc<Policy>>,
     /// Its variables for logs, header rules and conditions.
     pub(crate) environment: Environment,
-    /// Its answer binds the client to the worker that gives it.
-    pub(crate) binds: bool,
     /// The connection ends with this exchange.
     pub(crate) close: bool,
     keepalives: u32,
@@ -155,7 +153,6 @@ impl Record {
             trace: None,
             policy,
             environment: Environment::default(),
-            binds: false,
             close: head.notes.close,
             keepalives,
             started,

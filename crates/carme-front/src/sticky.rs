@@ -2,7 +2,7 @@
 //!
 //! Apache's variables say what became of a request: `BALANCER_SESSION_STICKY` and `BALANCER_SESSION_ROUTE` which route it
 //! asked for and by what, `BALANCER_WORKER_ROUTE` who answered, `BALANCER_ROUTE_CHANGED` that this is another. What the
-//! administrator of an Apache writes as a header rule is done here, unless there is such a rule.
+//! administrator of an Apache writes as a header rule is done here: an answer with that variable binds the client.
 
 use bytes::Bytes;
 use carme_balancer::StickySession;
@@ -35,11 +35,9 @@ pub(crate) fn route(record: &mut Record) -> Option<Bytes> {
     Some(route)
 }
 
-/// Notes who had the request, and whether its answer, if it is one, binds the client to another than it asked for.
-pub(crate) fn settle(record: &mut Record, exchange: &impl Exchange, is_answer: bool) {
-    if of(record).is_none() {
-        return;
-    }
+/// Notes who has answered. If it is not whom the client asked for, `answer` gets a cookie that binds it to that one.
+pub(crate) fn settle(record: &mut Record, exchange: &impl Exchange, answer: Option<&mut HeaderMap>) {
+    let Some(sticky) = of(record) else { return };
     let Account {
         worker: Some(worker), ..
     } = exchange.account()
@@ -47,25 +45,18 @@ pub(crate) fn settle(record: &mut Record, exchange: &impl Exchange, is_answer: b
         return;
     };
     let is_changed = record.environment.get(SESSION_ROUTE) != Some(worker.route.as_bytes());
-    record.binds = is_changed && is_answer;
+    if let (true, Some(headers)) = (is_changed, answer)
+        && !sets(headers, &sticky.cookie)
+        && let Some(cookie) = cookie(sticky, &worker.route, record.scheme())
+    {
+        headers.append(header::SET_COOKIE, cookie);
+    }
     let route = Bytes::copy_from_slice(worker.route.as_bytes());
     record.environment.set(WORKER_ROUTE, route);
     if is_changed {
         record
             .environment
             .set(ROUTE_CHANGED, const { Bytes::from_static(b"1") });
-    }
-}
-
-/// Adds the cookie to an answer that binds its client. One that the application or a header rule has set counts instead.
-pub(crate) fn bind(record: &Record, headers: &mut HeaderMap) {
-    if record.binds
-        && let Some(sticky) = of(record)
-        && let Some(route) = record.environment.get(WORKER_ROUTE)
-        && !sets(headers, &sticky.cookie)
-        && let Some(cookie) = cookie(sticky, &String::from_utf8_lossy(route), record.scheme())
-    {
-        headers.append(header::SET_COOKIE, cookie);
     }
 }
 
@@ -78,6 +69,7 @@ fn cookie(sticky: &StickySession, route: &str, scheme: Scheme) -> Option<HeaderV
     HeaderValue::try_from(cookie).ok()
 }
 
+/// Whether the application sets the cookie itself: then it knows better.
 fn sets(headers: &HeaderMap, cookie: &str) -> bool {
     headers.get_all(header::SET_COOKIE).iter().any(|value| {
         let rest = value.as_bytes().strip_prefix(cookie.as_bytes());

@@ -50,11 +50,7 @@ fn fields<'h>(headers: impl Iterator<Item = (&'h str, &'h str)>, without: &[&str
         .filter(|(name, _)| !without.contains(&name.as_str()))
         .flat_map(|(name, value)| {
             let members = value.split(", ");
-            members.map(move |member| match name.as_str() {
-                // The server's own name, which cannot be configured.
-                "via" if member != "1.1 before" => "via: 1.1 itself".to_owned(),
-                _ => format!("{name}: {member}"),
-            })
+            members.map(move |member| format!("{name}: {member}"))
         })
         .collect();
     fields.sort();

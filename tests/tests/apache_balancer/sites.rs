@@ -236,6 +236,23 @@ pub(crate) const SITES: &[Site] = &[
         &[Get("/?respond=404"), Get("/?respond=500")],
     ),
     site(
+        "route cookie",
+        "<Proxy balancer://cookie>\nBalancerMember http://{a} route=a\nBalancerMember http://{b} route=b\nProxySet stickysession=ROUTEID\n</Proxy>\nProxyPass / balancer://cookie/\nHeader add Set-Cookie \"ROUTEID=.%{BALANCER_WORKER_ROUTE}e; path=/\" env=BALANCER_ROUTE_CHANGED",
+        &[
+            Get("/"),
+            Get("/"),
+            Send("GET /", "Cookie: ROUTEID=.b\r\n", ""),
+            Send("GET /", "Cookie: ROUTEID=.a\r\n", ""),
+            Send("GET /", "Cookie: ROUTEID=.gone\r\n", ""),
+            Send("GET /?cookie=own=1", "Cookie: other=1\r\n", ""),
+        ],
+    ),
+    site(
+        "fields set",
+        "PASS http://{a}\nRequestHeader set X-From apache\nRequestHeader unset X-Gone\nHeader set X-Answer \"%{BALANCER_WORKER_NAME}e\"\nHeader unset X-Member",
+        &[Send("GET /", "X-From: client\r\nX-Gone: 1\r\n", "")],
+    ),
+    site(
         "nobody usable",
         "<Proxy balancer://off>\nBalancerMember http://{a} status=+D\nBalancerMember http://{b} status=+S\nProxySet timeout=1\n</Proxy>\nProxyPass / balancer://off/",
         &[Get("/")],

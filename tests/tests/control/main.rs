@@ -2,7 +2,6 @@
 
 mod endpoint;
 mod farm;
-mod members;
 mod points;
 
 use std::fs;

@@ -1,5 +1,4 @@
-//! `carme restart`, `drain`, `enable`, `scale` and `stacks`: what can be done with the workers of a running server; two of
-//! them also with the members of its balancers.
+//! `carme restart`, `drain`, `enable`, `scale` and `stacks`: what can be done with the workers of a running server.
 
 use std::process::ExitCode;
 
@@ -43,13 +42,13 @@ pub(crate) fn restart(options: &WorkersOptions) -> ExitCode {
     })
 }
 
-/// Returns when the worker has ended, or the member has nothing in flight.
+/// Returns when the worker has ended.
 pub(crate) fn drain(options: &RouteOptions) -> ExitCode {
     let route = options.route.clone();
     have_done(&options.which, Request::Drain { route })
 }
 
-/// Returns when the worker or the member serves.
+/// Returns when the worker serves.
 pub(crate) fn enable(options: &RouteOptions) -> ExitCode {
     let route = options.route.clone();
     have_done(&options.which, Request::Enable { route })
@@ -71,7 +70,7 @@ pub(crate) fn stacks(options: &WorkersOptions) -> ExitCode {
 }
 
 /// Has something done, and prints the sentence that says so.
-pub(super) fn have_done(which: &Which, request: Request) -> ExitCode {
+fn have_done(which: &Which, request: Request) -> ExitCode {
     reach::run(async move {
         let server = reach::server(which).await?;
         match reach::ask(&server, &request).await? {

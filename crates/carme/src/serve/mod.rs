@@ -3,7 +3,6 @@
 mod announce;
 mod apps;
 mod balancers;
-mod by_hand;
 mod control;
 mod develop;
 mod discovery;

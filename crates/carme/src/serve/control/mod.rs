@@ -3,8 +3,6 @@
 mod answers;
 mod balancer;
 mod farm;
-mod members;
-mod names;
 mod status;
 
 use std::sync::Arc;
