@@ -233,6 +233,8 @@ pub struct Server {
     pub error_log_rotation: Option<Rotation>,
     /// `control`: whether commands such as `carme status` can reach it.
     pub control: bool,
+    /// `state_directory`: where is kept what commands have changed; `None`: where systemd says, or beside the file.
+    pub state_directory: Option<PathBuf>,
     /// `compress`, `request_headers`, `response_headers`: what holds for requests that no location answers; the
     /// locations' own policies have it in them. `variables` are those of all requests.
     pub policy: Policy,
@@ -312,6 +314,7 @@ impl Default for Server {
             error_log: LogOutput::Standard,
             error_log_rotation: None,
             control: true,
+            state_directory: None,
             policy: Policy::default(),
         }
     }

@@ -1,6 +1,6 @@
 //! Apps whose clients stay at their worker, beside each other.
 
-use crate::balancer;
+use crate::balancer::{self, Sticky};
 use crate::draft::AppDraft;
 use crate::location::{Answer, HostPattern, Location};
 use crate::problem::{Mistake, Problems};
@@ -8,10 +8,28 @@ use crate::problem::{Mistake, Problems};
 /// `sticky_separator`: it stands in a cookie that the server sets (RFC 6265, 4.1.1).
 pub(crate) fn separator(text: &str) -> Result<Option<char>, Mistake> {
     match balancer::separator(text)? {
-        Some(odd @ ('"' | ',' | ';' | '\\')) => Err(Mistake::new(format!(
+        Some(odd) if !may_be_in_cookie(odd) => Err(Mistake::new(format!(
             "must be a character that a cookie may have, found {odd:?}"
         ))),
         separator => Ok(separator),
+    }
+}
+
+fn may_be_in_cookie(character: char) -> bool {
+    character.is_ascii_graphic() && !matches!(character, '"' | ',' | ';' | '\\')
+}
+
+/// What binds clients to a balancer's members, for an app whose workers take their place.
+///
+/// # Errors
+/// What an app does not have.
+pub(crate) fn for_app(sticky: Sticky) -> Result<Sticky, String> {
+    if sticky.semicolon {
+        return Err("an app has no scolonpathdelim".to_owned());
+    }
+    match sticky.separator.filter(|one| !may_be_in_cookie(*one)) {
+        Some(odd) => Err(format!("no cookie may have its stickysessionsep {odd:?}")),
+        None => Ok(sticky),
     }
 }
 

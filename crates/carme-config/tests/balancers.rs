@@ -126,6 +126,7 @@ fn every_parameter_of_a_balancer() {
         }),
         ("failontimeout = true", |b| b.fail_on_timeout),
         ("forcerecovery = false", |b| !b.force_recovery),
+        ("persist = true", |b| b.persist),
         ("growth = 10", |b| b.growth == Some(10)),
         ("slow_start = \"30s\"", |b| {
             b.slow_start == Duration::from_secs(30)

@@ -105,6 +105,11 @@ fn each_setting_of_the_server() {
         ),
         (
             "",
+            "variables = [{ set = \"A\", header = \"B\", matches = \"c\" }]",
+            "server.variables: changed",
+        ),
+        (
+            "",
             "request_headers = [{ remove = \"X-A\" }]",
             "server.request_headers: changed",
         ),

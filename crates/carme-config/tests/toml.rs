@@ -281,7 +281,7 @@ fn each_kind_of_mistake() {
                                body_timeout, min_body_rate, send_timeout, min_send_rate, linger_timeout, max_body, body_memory, \
                                max_header, max_headers, max_uri, max_connections, max_connections_per_address, \
                                response_buffer, backlog, compress, variables, request_headers, response_headers, trusted_proxies, forwarded, forwarded_fields, proxy_protocol, \
-                               error_log, error_log_rotate, control";
+                               error_log, error_log_rotate, control, state_directory";
     const APP_KEYS: &str = "[apps.site] knows: target, directory, python, interface, workers, surge, threads, \
                             switch_interval, startup_timeout, drain_timeout, user, group, recycle, queue, request_timeout, \
                             idle_timeout, interrupt_grace, slow_request, route, sticky, sticky_separator, env, env_files, sendfile";

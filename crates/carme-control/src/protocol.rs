@@ -3,6 +3,7 @@
 //! Each is one frame of JSON. Fields that one side does not know are passed over, so that programs of different ages
 //! understand each other as long as [`VERSION`] is the same.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -28,15 +29,50 @@ pub enum Request {
         #[serde(default)]
         route: Option<String>,
     },
-    /// Let a worker finish what it has, and keep its seat empty. Answered by [`Reply::Done`].
+    /// Let a worker finish what it has, and keep its seat empty; or give a member of a balancer nothing but the requests
+    /// of its own sessions. Answered by [`Reply::Done`] when nothing is in flight there.
     Drain {
-        /// Its route.
+        /// Its route. A member can be named by its URL, and each by what it belongs to, too: `cluster/www_1`.
         route: String,
     },
-    /// Fill a seat again that was drained. Answered by [`Reply::Done`].
+    /// Fill a seat again that was drained, or use a member again. Answered by [`Reply::Done`].
     Enable {
-        /// Its route.
+        /// As in [`Request::Drain`].
         route: String,
+    },
+    /// Change settings of a balancer. Answered by [`Reply::Done`].
+    SetBalancer {
+        /// Its name.
+        balancer: String,
+        /// By their names in `carme.toml`, their values as text.
+        settings: BTreeMap<String, String>,
+    },
+    /// Change settings of a member. Answered by [`Reply::Done`].
+    SetMember {
+        /// Its balancer, if that is said apart.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        balancer: Option<String>,
+        /// Its route or its URL.
+        member: String,
+        /// By their names in `carme.toml`, their values as text.
+        settings: BTreeMap<String, String>,
+    },
+    /// Add a member to a balancer. Answered by [`Reply::Done`].
+    AddMember {
+        /// The balancer.
+        balancer: String,
+        /// The member's URL.
+        url: String,
+        /// By their names in `carme.toml`, their values as text.
+        #[serde(default)]
+        settings: BTreeMap<String, String>,
+    },
+    /// Let a member finish what it has, and forget it. Answered by [`Reply::Done`].
+    RemoveMember {
+        /// The balancer.
+        balancer: String,
+        /// The member's route or its URL.
+        member: String,
     },
     /// Have so many workers. Answered by [`Reply::Done`].
     Scale {
@@ -212,6 +248,10 @@ mod tests {
 
     use super::*;
 
+    fn settings() -> impl Strategy<Value = BTreeMap<String, String>> {
+        prop::collection::btree_map(any::<String>(), any::<String>(), 0..4)
+    }
+
     fn requests() -> impl Strategy<Value = Request> {
         prop_oneof![
             Just(Request::Identify),
@@ -223,6 +263,24 @@ mod tests {
             any::<String>().prop_map(|route| Request::Drain { route }),
             any::<String>().prop_map(|route| Request::Enable { route }),
             (any::<String>(), any::<u16>()).prop_map(|(app, workers)| Request::Scale { app, workers }),
+            (any::<String>(), settings())
+                .prop_map(|(balancer, settings)| Request::SetBalancer { balancer, settings }),
+            (any::<Option<String>>(), any::<String>(), settings()).prop_map(
+                |(balancer, member, settings)| Request::SetMember {
+                    balancer,
+                    member,
+                    settings
+                }
+            ),
+            (any::<String>(), any::<String>(), settings()).prop_map(|(balancer, url, settings)| {
+                Request::AddMember {
+                    balancer,
+                    url,
+                    settings,
+                }
+            }),
+            (any::<String>(), any::<String>())
+                .prop_map(|(balancer, member)| Request::RemoveMember { balancer, member }),
             (any::<Option<u64>>(), any::<bool>())
                 .prop_map(|(timeout_ms, now)| Request::Stop { timeout_ms, now }),
         ]

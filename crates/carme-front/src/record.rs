@@ -75,6 +75,8 @@ pub(crate) struct Record {
     pub(crate) policy: Option<Arc<Policy>>,
     /// Its variables for logs, header rules and conditions.
     pub(crate) environment: Environment,
+    /// Its answer binds the client to the worker that gives it.
+    pub(crate) binds: bool,
     /// The connection ends with this exchange.
     pub(crate) close: bool,
     keepalives: u32,
@@ -153,6 +155,7 @@ impl Record {
             trace: None,
             policy,
             environment: Environment::default(),
+            binds: false,
             close: head.notes.close,
             keepalives,
             started,

@@ -17,6 +17,7 @@ use crate::local::{LocalAnswer, LocalContent};
 use crate::outgoing::{Content, Outgoing};
 use crate::page;
 use crate::record::Record;
+use crate::sticky;
 use crate::trace::Tracing;
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -75,6 +76,7 @@ pub(crate) fn answer<E: Exchange>(
 /// A page that says what went wrong, and a line in the error log that says why.
 pub(crate) fn fault<E: Exchange>(mut record: Box<Record>, fault: &Fault) -> Response<Outgoing<E>> {
     record.close |= fault.close;
+    record.binds = false;
     if let Some(metrics) = &record.common.metrics {
         metrics.own_answer(fault.status);
     }
@@ -239,6 +241,7 @@ pub(crate) fn prepare(record: &mut Record, response: &mut Response<()>) {
     if let Some(policy) = &record.policy {
         header_rules::apply(&policy.response_headers, headers, Some(status), || record.facts());
     }
+    sticky::bind(record, headers);
     if record.close {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

@@ -160,7 +160,7 @@ async fn exchange<A: Application>(
         }
     }
     if let Some(policy) = &found.location.policy {
-        prepare(record, policy);
+        prepare(record, policy, &found.location.answerer);
     }
     if let Answerer::Balancer(proxied) = &found.location.answerer {
         let passed = proxying::pass(proxied, found.script_name, record, framing, incoming);
@@ -208,9 +208,7 @@ async fn exchange<A: Application>(
             body
         }
     };
-    if record.notes.hop_by_hop || record.notes.underscore {
-        remove_unseen(record);
-    }
+    remove_unseen(record);
     let route = sticky::route(record);
     let head = request_head(record, &found, &uri);
     let exchange = app.dispatch(head, &record.headers, body, route.as_deref());
@@ -223,8 +221,8 @@ async fn exchange<A: Application>(
     })
     .await
     {
-        (record, exchange, Ok(mut answer)) => {
-            sticky::settle(record, &exchange, Some(&mut answer.headers));
+        (record, exchange, Ok(answer)) => {
+            sticky::settle(record, &exchange, true);
             match &record.policy {
                 Some(policy) if !policy.sendfile.is_empty() => {
                     let policy = Arc::clone(policy);
@@ -234,7 +232,7 @@ async fn exchange<A: Application>(
             }
         }
         (record, exchange, Err(failure)) => {
-            sticky::settle(record, &exchange, None);
+            sticky::settle(record, &exchange, false);
             if let Some(metrics) = &site.common.metrics {
                 metrics.failed(record.app, &failure);
             }
@@ -265,9 +263,13 @@ fn settle_host(record: &mut Record) {
 }
 
 /// What the location does to the request before it is answered.
-fn prepare(record: &mut Record, policy: &Arc<Policy>) {
+fn prepare<A>(record: &mut Record, policy: &Arc<Policy>, answerer: &Answerer<A>) {
     variable_rules::apply(&policy.variables, record);
     if !policy.request_headers.is_empty() {
+        // What the rules write is meant, whatever its name, and whatever else the client sends.
+        if matches!(answerer, Answerer::App(_)) {
+            remove_unseen(record);
+        }
         let mut headers = std::mem::take(&mut record.headers);
         header_rules::apply(&policy.request_headers, &mut headers, None, || record.facts());
         record.headers = headers;
@@ -462,8 +464,16 @@ fn encoded_len(record: &Record) -> usize {
 
 /// Removes what concerns only this connection, and names with `_`: in `environ` they would look like those with `-`,
 /// which is how a client would forge what a proxy sets.
-#[cold]
 fn remove_unseen(record: &mut Record) {
+    if record.notes.hop_by_hop || record.notes.underscore {
+        record.notes.hop_by_hop = false;
+        record.notes.underscore = false;
+        remove_what_is_there(record);
+    }
+}
+
+#[cold]
+fn remove_what_is_there(record: &mut Record) {
     let names: Vec<HeaderName> = record
         .headers
         .keys()

@@ -2,7 +2,7 @@
 //!
 //! Apache's variables say what became of a request: `BALANCER_SESSION_STICKY` and `BALANCER_SESSION_ROUTE` which route it
 //! asked for and by what, `BALANCER_WORKER_ROUTE` who answered, `BALANCER_ROUTE_CHANGED` that this is another. What the
-//! administrator of an Apache writes as a header rule is done here: an answer with that variable binds the client.
+//! administrator of an Apache writes as a header rule is done here, unless there is such a rule.
 
 use bytes::Bytes;
 use carme_balancer::StickySession;
@@ -35,9 +35,11 @@ pub(crate) fn route(record: &mut Record) -> Option<Bytes> {
     Some(route)
 }
 
-/// Notes who has answered. If it is not whom the client asked for, `answer` gets a cookie that binds it to that one.
-pub(crate) fn settle(record: &mut Record, exchange: &impl Exchange, answer: Option<&mut HeaderMap>) {
-    let Some(sticky) = of(record) else { return };
+/// Notes who had the request, and whether its answer, if it is one, binds the client to another than it asked for.
+pub(crate) fn settle(record: &mut Record, exchange: &impl Exchange, is_answer: bool) {
+    if of(record).is_none() {
+        return;
+    }
     let Account {
         worker: Some(worker), ..
     } = exchange.account()
@@ -45,18 +47,25 @@ pub(crate) fn settle(record: &mut Record, exchange: &impl Exchange, answer: Opti
         return;
     };
     let is_changed = record.environment.get(SESSION_ROUTE) != Some(worker.route.as_bytes());
-    if let (true, Some(headers)) = (is_changed, answer)
-        && !sets(headers, &sticky.cookie)
-        && let Some(cookie) = cookie(sticky, &worker.route, record.scheme())
-    {
-        headers.append(header::SET_COOKIE, cookie);
-    }
+    record.binds = is_changed && is_answer;
     let route = Bytes::copy_from_slice(worker.route.as_bytes());
     record.environment.set(WORKER_ROUTE, route);
     if is_changed {
         record
             .environment
             .set(ROUTE_CHANGED, const { Bytes::from_static(b"1") });
+    }
+}
+
+/// Adds the cookie to an answer that binds its client. One that the application or a header rule has set counts instead.
+pub(crate) fn bind(record: &Record, headers: &mut HeaderMap) {
+    if record.binds
+        && let Some(sticky) = of(record)
+        && let Some(route) = record.environment.get(WORKER_ROUTE)
+        && !sets(headers, &sticky.cookie)
+        && let Some(cookie) = cookie(sticky, &String::from_utf8_lossy(route), record.scheme())
+    {
+        headers.append(header::SET_COOKIE, cookie);
     }
 }
 
@@ -69,7 +78,6 @@ fn cookie(sticky: &StickySession, route: &str, scheme: Scheme) -> Option<HeaderV
     HeaderValue::try_from(cookie).ok()
 }
 
-/// Whether the application sets the cookie itself: then it knows better.
 fn sets(headers: &HeaderMap, cookie: &str) -> bool {
     headers.get_all(header::SET_COOKIE).iter().any(|value| {
         let rest = value.as_bytes().strip_prefix(cookie.as_bytes());

@@ -2,14 +2,21 @@
 
 mod common;
 
-use carme_front::{ForwardedFields, Proxies, StickySession};
+use carme_front::{ForwardedFields, HeaderChange, HeaderRule, Piece, Proxies, StickySession, Template};
+use carme_log::{Condition, Variable};
 use common::Front;
 use common::client::Response;
+use http::header;
 
 /// Sticky, session route, worker route, changed.
 const FORMAT: &str = "%{BALANCER_SESSION_STICKY}e %{BALANCER_SESSION_ROUTE}e %{BALANCER_WORKER_ROUTE}e %{BALANCER_ROUTE_CHANGED}e";
 
 fn front(names: &str) -> Front {
+    ruled(names, Vec::new())
+}
+
+/// With these rules for responses.
+fn ruled(names: &str, rules: Vec<HeaderRule>) -> Front {
     let proxies = Proxies {
         networks: vec!["127.0.0.0/8".parse().unwrap()],
         fields: ForwardedFields {
@@ -18,7 +25,7 @@ fn front(names: &str) -> Front {
         },
         ..Proxies::default()
     };
-    Front::sticky(proxies, FORMAT, StickySession::new(names))
+    Front::sticky(proxies, FORMAT, StickySession::new(names), rules)
 }
 
 fn cookies(response: &Response) -> Vec<&str> {
@@ -75,6 +82,28 @@ async fn the_applications_cookies_stay_and_its_own_of_that_name_counts() {
     assert_eq!(cookies(&response), ["ROUTEID=x.y"]);
     let response = front.ask("GET", "/answer/set-cookie=ROUTEIDS=x.y/5", "").await;
     assert_eq!(cookies(&response), ["ROUTEIDS=x.y", NEW]);
+}
+
+#[tokio::test]
+async fn a_header_rule_that_sets_the_cookie_counts_as_in_apache() {
+    let pieces = [
+        Piece::Text("ROUTEID=.".into()),
+        Piece::Variable(Variable::named("BALANCER_WORKER_ROUTE")),
+        Piece::Text("; path=/app; SameSite=None".into()),
+    ];
+    let front = ruled(
+        "ROUTEID",
+        vec![HeaderRule {
+            change: HeaderChange::Add(header::SET_COOKIE, Template::Composed(pieces.into())),
+            statuses: Vec::new(),
+            if_absent: false,
+            when: Some(Condition::variable("BALANCER_ROUTE_CHANGED")),
+        }],
+    );
+    let response = front.ask("GET", "/", "").await;
+    assert_eq!(cookies(&response), ["ROUTEID=.fake_1; path=/app; SameSite=None"]);
+    let response = front.ask("GET", "/", "Cookie: ROUTEID=.fake_1").await;
+    assert!(cookies(&response).is_empty(), "{response:?}");
 }
 
 #[tokio::test]

@@ -269,6 +269,27 @@ async fn no_client_can_write_fields_through_a_variable() {
 }
 
 #[tokio::test]
+async fn what_a_rule_writes_stays_whatever_the_client_sends() {
+    let policy = Policy {
+        variables: vec![takes("UNDER", header("x_under"), "^.+$")],
+        request_headers: vec![shows("x_rule", "", "UNDER")],
+        ..Policy::default()
+    };
+    let front = front("%{UNDER}e %{X_Under}i %{X_Rule}i", Policy::default(), policy);
+    for (fields, seen) in [
+        ("X-A: 1", "x_rule: (null)"),
+        ("X_Under: 1\nTE: x\nConnection: te", "x_rule: 1"),
+    ] {
+        let text = front.ask("GET", "/app/dump", fields).await.text();
+        assert!(
+            text.contains(seen) && !text.contains("under") && !text.contains("te: x"),
+            "{text}"
+        );
+    }
+    assert_eq!(front.log(2).await, ["- - (null)", "1 1 1"]);
+}
+
+#[tokio::test]
 async fn who_answers_is_known_when_the_header_is_sent() {
     let policy = Policy {
         response_headers: vec![HeaderRule {

@@ -2,6 +2,7 @@
 //! `carme_config` checks them and tells of all mistakes at once.
 
 mod control;
+mod members;
 mod service;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use control::{
     LogsCommand, RouteOptions, ScaleOptions, StatusOptions, StopOptions, Which, WorkersOptions,
 };
+pub(crate) use members::{BalancerOptions, MemberCommand, MemberOptions, NamedMember};
 pub(crate) use service::{Install, ServiceCommand, ServiceWhich, Start};
 
 const EXAMPLES: &str = "\
@@ -96,12 +98,24 @@ pub(crate) enum Command {
     /// Replace workers of a running server, one after another, without a lost request.
     #[command(after_help = control::RESTART_HELP)]
     Restart(WorkersOptions),
-    /// Have a worker finish what it has, and keep its place empty.
+    /// Have a worker, or a member of a balancer, finish what it has, and give it nothing new.
     #[command(after_help = control::DRAIN_HELP)]
     Drain(RouteOptions),
-    /// Fill the place of a drained worker again; returns when it serves.
-    #[command(after_help = control::WHICH)]
+    /// Use a worker or a member again that was drained, disabled or stopped.
+    #[command(after_help = control::ENABLE_HELP)]
     Enable(RouteOptions),
+    /// Give a member of a balancer nothing, not even what its own sessions ask for.
+    #[command(after_help = members::DISABLE_HELP)]
+    Disable(NamedMember),
+    /// Use a member of a balancer only while no other can be used.
+    #[command(after_help = members::STANDBY_HELP)]
+    Standby(NamedMember),
+    /// Change a balancer while the server runs: its method, its sessions, how long requests wait.
+    #[command(after_help = members::BALANCER_HELP)]
+    Balancer(BalancerOptions),
+    /// Change a member of a balancer while the server runs, add one, or remove one.
+    #[command(after_help = members::MEMBER_HELP)]
+    Member(Box<MemberOptions>),
     /// Have so many workers of an application.
     #[command(after_help = control::SCALE_HELP)]
     Scale(ScaleOptions),

@@ -2,6 +2,7 @@
 
 mod endpoint;
 mod farm;
+mod members;
 mod points;
 
 use std::fs;

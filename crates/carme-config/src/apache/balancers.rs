@@ -268,6 +268,12 @@ pub(super) fn growth(reading: &mut Reading, node: &Node, _: &mut Host, _: &Conte
     Ok(())
 }
 
+/// `BalancerPersist`: for all balancers.
+pub(super) fn persist(reading: &mut Reading, node: &Node, _: &mut Host, _: &Context) -> Outcome {
+    reading.persist = node.switch()?;
+    Ok(())
+}
+
 /// `ProxyHCTemplate NAME key=value…`
 pub(super) fn health_template(reading: &mut Reading, node: &Node, _: &mut Host, _: &Context) -> Outcome {
     let name = node.arg(0)?.text.clone();

@@ -300,6 +300,7 @@ impl Reading {
             }
             let (name, mut balancer, places) = pool.finish(timeout);
             balancer.tls.verify = verify.unwrap_or(true);
+            balancer.persist = self.persist;
             let is_secure = balancer
                 .members
                 .iter()

@@ -9,6 +9,7 @@ use crate::draft::At;
 use crate::mount::MountPath;
 use crate::problem::Mistake;
 use crate::route::RoutePattern;
+use crate::sticky;
 
 impl Reading {
     /// Takes the place of a balancer's members where they are the instances whose files are given. Returns what was
@@ -34,6 +35,13 @@ impl Reading {
                              stay, there is one log, and clients' addresses need no help.",
                             farm.workers, farm.name, farm.workers
                         ));
+                        notes.extend(farm.sticky.map(|sticky| {
+                            format!(
+                                "Its clients stay at their worker by {}, as before; where nothing else sets that cookie, \
+                                 Carme does.",
+                                sticky.value
+                            )
+                        }));
                     }
                 }
                 Ok(None) => {}
@@ -114,6 +122,14 @@ impl Reading {
             .collect();
         let route = pattern(&routes).unwrap_or_else(|| RoutePattern::for_app(&pool.name.value));
         let threads = pool.members.iter().filter_map(|line| line.member.pool.max).max();
+        let sticky = match pool.balancer.sticky.clone() {
+            None => None,
+            Some(mut sticky) => {
+                sticky.separator = pool.separator.unwrap_or(sticky.separator);
+                sticky.semicolon = pool.semicolon.unwrap_or(sticky.semicolon);
+                Some(pool.name.with(sticky::for_app(sticky)?))
+            }
+        };
         let mut script = found.as_ref().clone();
         script.farm = Some(Farm {
             name: pool.name.value.clone(),
@@ -124,6 +140,7 @@ impl Reading {
                 subject: "route".to_owned(),
                 place: pool.name.place.clone(),
             },
+            sticky,
         });
         let others = rules(&instances[first])
             .filter(|rule| matches!(rule.what, Answers::Files(_) | Answers::Fixed(_)));

@@ -212,10 +212,6 @@ pub(super) const PASSED: &[(&str, &str)] = &[
         "is not a choice: balancers belong to the server",
     ),
     (
-        "BalancerPersist",
-        "is not done: what is changed at run time is written into the file by hand",
-    ),
-    (
         "RemoteIPProxiesHeader",
         "is not written: X-Forwarded-For has what was not believed",
     ),

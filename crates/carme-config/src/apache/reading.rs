@@ -34,6 +34,8 @@ pub(super) struct Reading {
     pub(super) main: Host,
     pub(super) hosts: Vec<Host>,
     pub(super) pools: Vec<Pool>,
+    /// `BalancerPersist`
+    pub(super) persist: bool,
     pub(super) health_templates: HashMap<String, HealthCheck>,
     pub(super) health_expects: HashMap<String, HealthExpect>,
     /// `LogFormat`, by nickname; the empty one is for `TransferLog`.
@@ -176,6 +178,7 @@ impl Reading {
             main: Host::default(),
             hosts: Vec::new(),
             pools: Vec::new(),
+            persist: false,
             health_templates: HashMap::new(),
             health_expects: HashMap::new(),
             formats: HashMap::new(),

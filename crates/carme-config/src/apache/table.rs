@@ -40,6 +40,7 @@ const READ: &[(&str, Handler)] = &[
     ("BalancerMember", balancers::member),
     ("ProxySet", balancers::set),
     ("BalancerGrowth", balancers::growth),
+    ("BalancerPersist", balancers::persist),
     ("ProxyHCTemplate", balancers::health_template),
     ("ProxyHCExpr", balancers::health_expr),
     ("LogFormat", logs::format),

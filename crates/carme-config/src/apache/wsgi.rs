@@ -39,6 +39,7 @@ pub(super) struct Farm {
     pub(super) workers: NonZeroUsize,
     pub(super) threads: Option<NonZeroUsize>,
     pub(super) route: At<crate::route::RoutePattern>,
+    pub(super) sticky: Option<At<crate::balancer::Sticky>>,
 }
 
 /// mod_wsgi's own defaults.
@@ -392,6 +393,7 @@ impl Reading {
             app.workers = Some(Workers::fixed(farm.workers));
             app.threads = farm.threads.or(app.threads);
             app.route = Some(farm.route.clone());
+            app.sticky.clone_from(&farm.sticky);
         }
         app.target = Some(script.file.at("WSGIScriptAlias", target));
         app.interface = Some(crate::config::Interface::Wsgi);

@@ -7,6 +7,7 @@ mod discover;
 mod health;
 mod member;
 mod proxying;
+mod setting;
 mod url;
 
 use std::collections::BTreeSet;
@@ -61,6 +62,8 @@ pub struct Balancer {
     pub force_recovery: bool,
     /// `growth`: so many members may be added while it runs; `None`: any number.
     pub growth: Option<usize>,
+    /// `persist`: what is changed by commands outlives a restart.
+    pub persist: bool,
     /// `slow_start`: a member that comes back gets its full share after so long. Not in Apache.
     pub slow_start: Duration,
     /// `tls_verify`, `tls_ca`: how members are known by `https`.
@@ -157,6 +160,7 @@ impl Balancer {
             fail_on_timeout: false,
             force_recovery: true,
             growth: None,
+            persist: false,
             slow_start: Duration::ZERO,
             tls: MemberTls::default(),
         }

@@ -41,6 +41,7 @@ impl Found {
             fail_on_timeout,
             force_recovery,
             growth,
+            persist,
             slow_start,
             tls: MemberTls { verify, ca },
         } = new;
@@ -77,6 +78,7 @@ impl Found {
         );
         self.plain(&key("forcerecovery"), (&old.force_recovery, force_recovery), live);
         self.value(&key("growth"), (&old.growth, growth), count, live);
+        self.plain(&key("persist"), (&old.persist, persist), live);
         self.value(&key("slow_start"), (&old.slow_start, slow_start), duration, live);
         self.plain(&key("tls_verify"), (&old.tls.verify, verify), live);
         self.hidden(&key("tls_ca"), (&old.tls.ca, ca), live);

@@ -195,6 +195,7 @@ impl Found {
             error_log,
             error_log_rotation,
             control,
+            state_directory,
             policy,
         } = new;
         self.listen(&old.listen, listen);
@@ -206,6 +207,11 @@ impl Found {
             "server.error_log_rotate",
             (&old.error_log_rotation, error_log_rotation),
             rotation,
+            live,
+        );
+        self.hidden(
+            "server.state_directory",
+            (&old.state_directory, state_directory),
             live,
         );
         self.plain("server.control", (&old.control, control), &Applies::Restart);

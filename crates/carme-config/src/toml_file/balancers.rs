@@ -86,6 +86,7 @@ fn balancer(
         flag(section, "forcerecovery", problems),
     );
     balancer.growth = integer(section, "growth", 0..=1000, problems);
+    set(&mut balancer.persist, flag(section, "persist", problems));
     set(&mut balancer.slow_start, section.duration("slow_start", problems));
     set(&mut balancer.tls.verify, flag(section, "tls_verify", problems));
     let before = problems.len();

@@ -187,6 +187,8 @@ fn written_server(top: &Section<'_>, section: &Section<'_>, base: &Path, problem
     listen::announce(announced, &mut server.proxies, problems.len() == before, problems);
     access_logs::error_log(section, base, &mut server, problems);
     set(&mut server.control, location::flag(section, "control", problems));
+    let state = section.text("state_directory", problems, |text| paths::folder(base, text));
+    server.state_directory = state.map(|at| at.value);
     server.policy = location::policy(section, problems).complete(&Policy::default());
     server
 }

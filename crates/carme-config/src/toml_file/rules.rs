@@ -198,6 +198,13 @@ fn status(value: &DeValue<'_>) -> Result<(u16, u16), Mistake> {
         DeValue::String(text) => text.to_string(),
         _ => String::new(),
     };
+    status_text(&text).map_err(|_| Mistake::new(format!("{A_STATUS}, found {}", describe(value))))
+}
+
+const A_STATUS: &str = "must be a status such as 404, a class such as \"4xx\" or \"400-599\"";
+
+/// `404`, `4xx` or `400-599`.
+pub(crate) fn status_text(text: &str) -> Result<(u16, u16), Mistake> {
     let range = match (text.strip_suffix("xx"), text.split_once('-')) {
         (Some(digit), _) => digit
             .parse()
@@ -209,9 +216,6 @@ fn status(value: &DeValue<'_>) -> Result<(u16, u16), Mistake> {
     };
     match range {
         Some(range @ (200..=599, ..=599)) if range.0 <= range.1 => Ok(range),
-        _ => Err(Mistake::new(format!(
-            "must be a status such as 404, a class such as \"4xx\" or \"400-599\", found {}",
-            describe(value)
-        ))),
+        _ => Err(Mistake::new(format!("{A_STATUS}, found {text:?}"))),
     }
 }

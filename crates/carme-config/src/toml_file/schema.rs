@@ -59,6 +59,7 @@ pub(crate) const SERVER: Keys = Keys {
         "error_log",
         "error_log_rotate",
         "control",
+        "state_directory",
     ],
     later: &["user", "group", "http2"],
 };
@@ -198,6 +199,7 @@ pub(crate) const BALANCER: Keys = Keys {
         "failontimeout",
         "forcerecovery",
         "growth",
+        "persist",
         "slow_start",
         "tls_verify",
         "tls_ca",

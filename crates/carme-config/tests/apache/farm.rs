@@ -43,14 +43,15 @@ fn the_farm_of_the_article() {
     assert!(warnings(&site, FARM).is_empty());
 }
 
+fn instance(number: usize) -> String {
+    format!(
+        "Listen 127.0.0.1:900{number}\nRPAF_Enable On\nRPAF_ProxyIPs 127.0.0.1\nWSGIScriptAlias / app.py\nLogFormat \" \" empty\nCustomLog access-{number}.log empty env=NOTHING_IS_LOGGED\n"
+    )
+}
+
 #[test]
 fn a_balancer_and_its_instances_become_one_app() {
     let site = Site::new();
-    let instance = |number: usize| {
-        format!(
-            "Listen 127.0.0.1:900{number}\nRPAF_Enable On\nRPAF_ProxyIPs 127.0.0.1\nWSGIScriptAlias / app.py\nLogFormat \" \" empty\nCustomLog access-{number}.log empty env=NOTHING_IS_LOGGED\n"
-        )
-    };
     let balancer = FARM.replace("192.168.0.10", "127.0.0.1");
     let instances: Vec<String> = (1..=3).map(instance).collect();
     let made = made(
@@ -95,4 +96,65 @@ fn a_balancer_and_its_instances_become_one_app() {
             .contains("is not folded into one app: no file has Listen 9002"),
         "{warnings:?}"
     );
+}
+
+#[test]
+fn clients_that_stay_at_their_instance_stay_at_their_worker() {
+    let site = Site::new();
+    let folded = |parameters: &str| {
+        let set = format!("<Proxy balancer://cluster>\nProxySet {parameters}\n");
+        let rule = "Header add Set-Cookie \"ROUTEID=.%{BALANCER_WORKER_ROUTE}e; path=/\" env=BALANCER_ROUTE_CHANGED\n";
+        let balancer = FARM.replace("192.168.0.10", "127.0.0.1");
+        let balancer = format!("{rule}{}", balancer.replace("<Proxy balancer://cluster>\n", &set));
+        let instances: Vec<String> = (1..=3).map(instance).collect();
+        let files = [
+            (Path::new("balancer.conf"), balancer.as_str()),
+            (Path::new("1.conf"), instances[0].as_str()),
+            (Path::new("2.conf"), instances[1].as_str()),
+            (Path::new("3.conf"), instances[2].as_str()),
+        ];
+        convert_texts(&files, &site.surroundings()).unwrap_or_else(|problems| panic!("{problems}"))
+    };
+    for (parameters, cookie, separator) in [
+        ("stickysession=ROUTEID", "ROUTEID", Some('.')),
+        ("stickysession=R|r stickysessionsep=-", "R|r", Some('-')),
+        ("stickysession=R stickysessionsep=Off", "R", None),
+    ] {
+        let made = folded(parameters);
+        assert!(
+            made.value.contains(&format!("stay at their worker by {cookie}")),
+            "{}",
+            made.value
+        );
+        let config = site
+            .toml(&made.value)
+            .unwrap_or_else(|problems| panic!("{problems}"));
+        let sticky = config.apps[0].sticky.clone().expect("it is sticky");
+        assert_eq!(
+            (sticky.to_string().as_str(), sticky.separator),
+            (cookie, separator)
+        );
+        let rules = &config.server.policy.response_headers;
+        assert_eq!(rules.len(), 1, "the cookie is still the rule's");
+    }
+    for (parameters, why) in [
+        (
+            "stickysession=R scolonpathdelim=On",
+            "an app has no scolonpathdelim",
+        ),
+        (
+            "stickysession=R stickysessionsep=,",
+            "no cookie may have its stickysessionsep ','",
+        ),
+    ] {
+        let warnings: String = folded(parameters)
+            .warnings
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert!(
+            warnings.contains(&format!("is not folded into one app: {why}")),
+            "{warnings}"
+        );
+    }
 }

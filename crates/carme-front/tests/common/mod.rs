@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carme_front::{
-    AccessLog, Drained, ErrorPages, Https, Limits, Listener, Location, Metrics, Policy, Proxies, Shutdown,
-    Site, SiteOptions, StickySession, Tls, serve,
+    AccessLog, Drained, ErrorPages, HeaderRule, Https, Limits, Listener, Location, Metrics, Policy, Proxies,
+    Shutdown, Site, SiteOptions, StickySession, Tls, serve,
 };
 use carme_log::{Condition, Destination, Format, Writer, WriterOptions};
 use tokio::task::JoinHandle;
@@ -111,13 +111,14 @@ impl Front {
     }
 
     /// The same, where clients stay at the worker that answered them.
-    pub fn sticky(proxies: Proxies, format: &str, sticky: StickySession) -> Self {
+    pub fn sticky(proxies: Proxies, format: &str, sticky: StickySession, rules: Vec<HeaderRule>) -> Self {
         let options = SiteOptions {
             proxies,
             ..SiteOptions::default()
         };
         let policy = Policy {
             sticky: Some(sticky),
+            response_headers: rules,
             ..Policy::default()
         };
         Self::assemble(options, format, None, None, |events| {

@@ -85,11 +85,30 @@ The worker ROUTE finishes what it has, and ends. Its place stays empty, across
 reloads, until `carme enable ROUTE`. Returns when it is empty. The last worker
 that takes requests is not drained.
 
+A member of a balancer gets nothing new but what its own sessions ask for, across
+reloads, until `carme enable ROUTE`. Returns when nothing is in flight there, or
+after a minute, with exit code 1. `carme disable` takes its sessions away, too.
+
+A member can be named by its URL, and both by what they belong to: cluster/www_1.
+
 A server that runs alone needs no name. Otherwise -c FILE or --name says which one is meant.
 Exit code: 0 done, 1 not done, 2 wrong command line, 3 no such server.
 
 Examples:
-  carme drain site_2";
+  carme drain site_2
+  carme drain www_1
+  carme drain cluster/www_1";
+
+pub(super) const ENABLE_HELP: &str = "\
+Fills the place of a drained worker; returns when it serves.
+A member of a balancer that is drained, disabled, stopped, or in error is used again.
+
+A server that runs alone needs no name. Otherwise -c FILE or --name says which one is meant.
+Exit code: 0 done, 1 not done, 2 wrong command line, 3 no such server.
+
+Examples:
+  carme enable site_2
+  carme enable www_1";
 
 pub(super) const SCALE_HELP: &str = "\
 Until the next reload, which brings what is configured. Returns at once;
@@ -161,7 +180,7 @@ pub(crate) struct WorkersOptions {
 /// What `carme drain` and `carme enable` take.
 #[derive(Debug, Args)]
 pub(crate) struct RouteOptions {
-    /// The worker's name.
+    /// The worker's or the member's name, as in `carme status`.
     pub(crate) route: String,
     #[command(flatten)]
     pub(crate) which: Which,

@@ -1,4 +1,5 @@
-//! `carme restart`, `drain`, `enable`, `scale` and `stacks`: what can be done with the workers of a running server.
+//! `carme restart`, `drain`, `enable`, `scale` and `stacks`: what can be done with the workers of a running server; two of
+//! them also with the members of its balancers.
 
 use std::process::ExitCode;
 
@@ -42,13 +43,13 @@ pub(crate) fn restart(options: &WorkersOptions) -> ExitCode {
     })
 }
 
-/// Returns when the worker has ended.
+/// Returns when the worker has ended, or the member has nothing in flight.
 pub(crate) fn drain(options: &RouteOptions) -> ExitCode {
     let route = options.route.clone();
     have_done(&options.which, Request::Drain { route })
 }
 
-/// Returns when the worker serves.
+/// Returns when the worker or the member serves.
 pub(crate) fn enable(options: &RouteOptions) -> ExitCode {
     let route = options.route.clone();
     have_done(&options.which, Request::Enable { route })
@@ -70,7 +71,7 @@ pub(crate) fn stacks(options: &WorkersOptions) -> ExitCode {
 }
 
 /// Has something done, and prints the sentence that says so.
-fn have_done(which: &Which, request: Request) -> ExitCode {
+pub(super) fn have_done(which: &Which, request: Request) -> ExitCode {
     reach::run(async move {
         let server = reach::server(which).await?;
         match reach::ask(&server, &request).await? {

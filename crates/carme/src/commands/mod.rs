@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod convert;
 pub(crate) mod farm;
 pub(crate) mod logs;
+pub(crate) mod members;
 mod reach;
 pub(crate) mod reload;
 pub(crate) mod serve;

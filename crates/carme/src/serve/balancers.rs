@@ -14,6 +14,7 @@ use carme_proxy::head::{ErrorOverride, Identity, Passing, Reverse, ReverseFrom, 
 use carme_proxy::{Address, Cluster, Endpoint, MemberTls, Node, Protocol, TlsClient, TlsError, Upgrade};
 use tokio::task::JoinSet;
 
+use super::by_hand;
 use super::discovery::Membership;
 
 /// A balancer and what it does by itself.
@@ -21,6 +22,8 @@ pub(super) struct Balanced {
     pub(super) name: String,
     pub(super) cluster: Arc<Cluster>,
     membership: Arc<Membership>,
+    /// What commands have added.
+    pub(super) added: by_hand::Added,
     /// Ends with it.
     _timekeeping: JoinSet<()>,
 }
@@ -39,20 +42,22 @@ pub(super) struct TrustError {
 impl Trusts {
     /// Reads what all of them need.
     pub(super) fn load(configured: &[carme_config::Balancer]) -> Result<Self, TrustError> {
-        let load = |balancer: &carme_config::Balancer| {
-            let carme_config::MemberTls { verify, ca } = balancer.tls.clone();
-            let trust = MemberTls { verify, ca };
-            match speaks_tls(balancer) {
-                Some(false) => Ok(None),
-                Some(true) => trust.load().map(Some).map_err(|error| TrustError {
-                    balancer: balancer.name.clone(),
-                    error,
-                }),
-                None => Ok(trust.load().ok()),
-            }
+        let load = |balancer: &carme_config::Balancer| match speaks_tls(balancer) {
+            Some(false) => Ok(None),
+            Some(true) => trust(balancer).map(Some),
+            None => Ok(trust(balancer).ok()),
         };
         Ok(Trusts(configured.iter().map(load).collect::<Result<_, _>>()?))
     }
+}
+
+/// What one balancer calls members over TLS with.
+pub(super) fn trust(balancer: &carme_config::Balancer) -> Result<TlsClient, TrustError> {
+    let carme_config::MemberTls { verify, ca } = balancer.tls.clone();
+    MemberTls { verify, ca }.load().map_err(|error| TrustError {
+        balancer: balancer.name.clone(),
+        error,
+    })
 }
 
 /// Whether it has members that speak TLS. `None`: nobody knows what will be found.
@@ -86,7 +91,10 @@ pub(super) fn follow(
         .find(|old| old.name == new.name)
     {
         Some(old) => {
-            old.cluster.set_tls(tls);
+            // A member that a command has added may need what there is.
+            if tls.is_some() {
+                old.cluster.set_tls(tls);
+            }
             old.membership.configure(new);
             Arc::clone(old)
         }
@@ -107,6 +115,7 @@ fn start_one(configured: &carme_config::Balancer, tls: Option<TlsClient>) -> Arc
         name: configured.name.clone(),
         membership: Membership::new(Arc::clone(&cluster), configured),
         cluster,
+        added: by_hand::Added::default(),
         _timekeeping: timekeeping,
     })
 }
@@ -179,22 +188,28 @@ pub(super) fn nodes(balancer: &carme_config::Balancer) -> Vec<Node> {
     balancer.members.iter().map(node).collect()
 }
 
-fn node(member: &carme_config::Member) -> Node {
+/// A member as choosing it sees it, and how it is reached.
+pub(super) fn node(configured: &carme_config::Member) -> Node {
     Node {
-        member: carme_balancer::Member {
-            name: member.url.to_string(),
-            route: member.route.clone(),
-            redirect: member.redirect.clone(),
-            load_factor: LoadFactor::from_hundredths(member.load_factor.hundredths().into())
-                .unwrap_or(LoadFactor::ONE),
-            lbset: LbSet::new(member.lbset).unwrap_or_default(),
-            max: member.pool.max.map(at_most),
-            acquire: member.pool.acquire,
-            retry: member.retry,
-            status: status(member),
-            health: member.health.as_ref().map(health),
-        },
-        endpoint: Arc::new(endpoint(member)),
+        member: member(configured),
+        endpoint: Arc::new(endpoint(configured)),
+    }
+}
+
+/// A member as choosing it sees it.
+pub(super) fn member(member: &carme_config::Member) -> carme_balancer::Member {
+    carme_balancer::Member {
+        name: member.url.to_string(),
+        route: member.route.clone(),
+        redirect: member.redirect.clone(),
+        load_factor: LoadFactor::from_hundredths(member.load_factor.hundredths().into())
+            .unwrap_or(LoadFactor::ONE),
+        lbset: LbSet::new(member.lbset).unwrap_or_default(),
+        max: member.pool.max.map(at_most),
+        acquire: member.pool.acquire,
+        retry: member.retry,
+        status: status(member),
+        health: member.health.as_ref().map(health),
     }
 }
 

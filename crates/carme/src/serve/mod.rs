@@ -3,6 +3,7 @@
 mod announce;
 mod apps;
 mod balancers;
+mod by_hand;
 mod control;
 mod develop;
 mod discovery;

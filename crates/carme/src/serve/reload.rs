@@ -122,6 +122,10 @@ impl Server {
                     tracing::error!("reloaded: {settings}{apps}, but for {stay} that stay as they were");
                 }
                 stages.all_started();
+                // What the file says now is not changed by hand any more.
+                if let Err(error) = self.keep_changes().await {
+                    tracing::error!("what commands have changed is not kept for the next start: {error}");
+                }
             }
             Err(NotReloaded { message, traceback }) => {
                 // The outcome comes last: whoever waits for it has seen all of it then.

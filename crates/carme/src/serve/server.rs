@@ -14,6 +14,7 @@ use crate::configuration;
 
 use super::apps::{self, Running};
 use super::balancers::{self, Balanced};
+use super::by_hand;
 use super::develop::{Live, Served};
 use super::error_log::ErrorLog;
 use super::host::Stages;
@@ -62,6 +63,8 @@ pub(crate) struct Server {
     /// Apps that serve nothing new any more.
     pub(super) retiring: tokio::sync::Mutex<JoinSet<()>>,
     running: Mutex<Option<JoinHandle<Drained>>>,
+    /// Held by whoever writes what is kept.
+    keeping: tokio::sync::Mutex<()>,
 }
 
 /// What is served now. A reload puts another in its place.
@@ -119,6 +122,7 @@ impl Server {
         let watched = monitor::listen(&config.monitor)?;
         let apps = apps::start(&config, &outfit.files, &outfit.hooks)?;
         let balancers = balancers::start(&config.balancers, trusts);
+        by_hand::restore(&config, &outfit.source, &balancers);
         let shutdown = Shutdown::new(config.server.timeouts.graceful);
         let watch = Watch::new(&config, &apps, logs.clone(), &shutdown, None);
         let secure = listeners.iter().find(|(bind, _)| bind.is_tls());
@@ -162,6 +166,7 @@ impl Server {
             changing: tokio::sync::Mutex::default(),
             retiring: tokio::sync::Mutex::default(),
             running: Mutex::new(Some(run)),
+            keeping: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -189,6 +194,14 @@ impl Server {
             &mut *self.now.lock().unwrap_or_else(PoisonError::into_inner),
             Arc::new(now),
         )
+    }
+
+    /// Keeps what commands have changed of balancers, for the next start.
+    pub(super) async fn keep_changes(&self) -> Result<(), by_hand::NotKept> {
+        let _alone = self.keeping.lock().await;
+        let (now, source) = (self.now(), Arc::clone(&self.outfit.source));
+        let kept = tokio::task::spawn_blocking(move || by_hand::keep(&now, &source)).await;
+        kept.map_err(by_hand::NotKept::from)?
     }
 
     /// Opens all log files anew. Returns at once; the task is over when the old files are not written to any more.

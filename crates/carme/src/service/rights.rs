@@ -10,7 +10,7 @@ use carme_config::{Answer, Config, LogOutput};
 pub(super) struct Rights {
     /// Must be readable, with all that is in them.
     pub(super) read: BTreeSet<PathBuf>,
-    /// Must be writable: logs are begun there.
+    /// Must be writable: logs are begun there, and what commands change is kept.
     pub(super) write: BTreeSet<PathBuf>,
 }
 
@@ -39,6 +39,7 @@ impl Rights {
         let write = outputs
             .chain([&config.server.error_log])
             .filter_map(folder)
+            .chain(config.server.state_directory.clone())
             .collect();
         Rights { read, write }
     }

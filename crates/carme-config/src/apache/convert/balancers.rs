@@ -1,5 +1,6 @@
 //! Balancers and their members.
 
+use super::separator_text;
 use super::writer::{Writer, list, quoted, size, status, table, time};
 use crate::balancer::{Balancer, BalancerDraft, Flush, HashKey, HealthCheck, Member, Method, Upgrade};
 
@@ -20,9 +21,7 @@ impl Writer {
         }
         if let Some(sticky) = &balancer.sticky {
             self.key("stickysession", quoted(&sticky.to_string()));
-            self.unless("stickysessionsep", &sticky.separator, &Some('.'), |separator| {
-                quoted(&separator.map_or("off".to_owned(), String::from))
-            });
+            self.unless("stickysessionsep", &sticky.separator, &Some('.'), separator_text);
             self.unless("scolonpathdelim", &sticky.semicolon, &false, ToString::to_string);
         }
         self.unless("nofailover", &balancer.no_failover, &false, ToString::to_string);
@@ -51,6 +50,7 @@ impl Writer {
             &true,
             ToString::to_string,
         );
+        self.unless("persist", &balancer.persist, &false, ToString::to_string);
         self.some("growth", balancer.growth, |number| number.to_string());
         self.unless("tls_verify", &balancer.tls.verify, &true, ToString::to_string);
         let ca = draft.ca.as_ref().map(|ca| self.path(&ca.value));

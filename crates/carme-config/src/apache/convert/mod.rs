@@ -12,7 +12,7 @@ use super::Read;
 use super::requests::{LogRequests, Requests};
 use crate::bind::Bind;
 use crate::config::{AccessLog, Server};
-use crate::draft::AppDraft;
+use crate::draft::{AppDraft, At};
 use crate::log_output::LogOutput;
 use crate::paths;
 use crate::proxies::{ClientHeader, ForwardedFields, TrustedProxy};
@@ -212,6 +212,10 @@ impl Writer {
         self.some("drain_timeout", app.drain_timeout, time);
         self.some("request_timeout", app.request_timeout.flatten(), time);
         self.some("interrupt_grace", app.interrupt_grace, time);
+        if let Some(At { value: sticky, .. }) = &app.sticky {
+            self.key("sticky", quoted(&sticky.to_string()));
+            self.unless("sticky_separator", &sticky.separator, &Some('.'), separator_text);
+        }
         self.some("route", app.route.as_ref(), |route| {
             quoted(&route.value.to_string())
         });
@@ -251,6 +255,10 @@ impl Writer {
         }
         self.some("rotate", log.rotation.as_ref(), rotation);
     }
+}
+
+fn separator_text(separator: &Option<char>) -> String {
+    quoted(&separator.map_or("off".to_owned(), String::from))
 }
 
 fn conditions(requests: &Requests) -> String {

@@ -13,6 +13,8 @@ use super::super::Ended;
 use super::super::orders::{Order, Orders};
 use super::super::reload::{NotReloaded, Reloaded};
 use super::super::server::{Server, Source};
+use super::members::{self, NotDone, Told};
+use super::names::{self, Named};
 use super::{balancer, farm, status};
 
 /// Attends to one command after the other, and to several at a time.
@@ -107,6 +109,54 @@ impl Answers {
         }
     }
 
+    async fn drain(&self, name: &str) -> Reply {
+        let now = self.server.now();
+        match names::find(&now, name) {
+            Ok(Named::Worker(running, route)) => farm::drain(running, route).await,
+            Ok(Named::Member(member)) => match self.keep(members::drain(&member)).await {
+                Reply::Done { .. } => members::drained(&member).await,
+                not_done => not_done,
+            },
+            Err(message) => Reply::Refused { message },
+        }
+    }
+
+    async fn enable(&self, name: &str) -> Reply {
+        let now = self.server.now();
+        match names::find(&now, name) {
+            Ok(Named::Worker(running, route)) => farm::enable(running, route).await,
+            Ok(Named::Member(member)) => self.keep(members::enable(&member)).await,
+            Err(message) => Reply::Refused { message },
+        }
+    }
+
+    /// Keeps what was changed, if it is to be kept, and tells of it.
+    async fn keep(&self, done: Result<Told, NotDone>) -> Reply {
+        let Told { what, is_kept } = match done {
+            Ok(told) => told,
+            Err(NotDone(message)) => return Reply::Refused { message },
+        };
+        tracing::info!("after a command: {what}");
+        match is_kept {
+            Some(false) => Reply::Done {
+                message: format!("{what}, until the server ends"),
+            },
+            None | Some(true) => match self.server.keep_changes().await {
+                Ok(()) => Reply::Done {
+                    message: match is_kept {
+                        Some(_) => format!("{what}, kept for the next start"),
+                        None => what,
+                    },
+                },
+                Err(error) => {
+                    let message = format!("{what}; but the next start will not know of it: {error}");
+                    tracing::error!("{message}");
+                    Reply::Refused { message }
+                }
+            },
+        }
+    }
+
     async fn reopen_logs(&self) -> Reply {
         let _ = self.server.reopen_logs().await;
         Reply::Done {
@@ -146,8 +196,28 @@ impl Answer for Answers {
             Request::Status => self.status().await,
             Request::Reload => self.reload().await,
             Request::Restart { route } => farm::restart(&now(), route).await,
-            Request::Drain { route } => farm::drain(&now(), &route).await,
-            Request::Enable { route } => farm::enable(&now(), &route).await,
+            Request::Drain { route } => self.drain(&route).await,
+            Request::Enable { route } => self.enable(&route).await,
+            Request::SetBalancer { balancer, settings } => {
+                self.keep(members::set_balancer(&now(), &balancer, &settings))
+                    .await
+            }
+            Request::SetMember {
+                balancer,
+                member,
+                settings,
+            } => {
+                self.keep(members::set(&now(), balancer.as_deref(), &member, &settings))
+                    .await
+            }
+            Request::AddMember {
+                balancer,
+                url,
+                settings,
+            } => self.keep(members::add(&now(), &balancer, &url, &settings)).await,
+            Request::RemoveMember { balancer, member } => {
+                self.keep(members::remove(&now(), &balancer, &member)).await
+            }
             Request::Scale { app, workers } => farm::scale(&now(), &app, workers),
             Request::Stacks { route } => farm::stacks(&now(), route.as_deref()),
             Request::ReopenLogs => self.reopen_logs().await,

@@ -59,7 +59,7 @@ pub(super) fn balancer(balanced: &Balanced, configured: &carme_config::Balancer)
         failontimeout: *fail_on_timeout,
         forcerecovery: *force_recovery,
         slow_start_seconds: slow_start.as_secs_f64(),
-        persist: false,
+        persist: configured.persist,
         queued: report.waiting,
         queue_limit: *queue_limit,
         refused: report.refused,
@@ -183,7 +183,7 @@ fn expectation(expect: &Expect) -> Option<String> {
     let range = |(first, last): &(u16, u16)| match (first % 100, last - first) {
         (0, 99) => format!("\"{}xx\"", first / 100),
         (_, 0) => first.to_string(),
-        _ => format!("{first}-{last}"),
+        _ => format!("\"{first}-{last}\""),
     };
     let mut parts = Vec::new();
     if !expect.statuses.is_empty() {
@@ -241,7 +241,7 @@ mod tests {
             contains: Some("it's \"ok\"".into()),
             lacks: None,
         };
-        let shown = r#"{ status = ["2xx", 401, 301-304], contains = "it's \"ok\"" }"#;
+        let shown = r#"{ status = ["2xx", 401, "301-304"], contains = "it's \"ok\"" }"#;
         assert_eq!(expectation(&expect).as_deref(), Some(shown));
         assert_eq!(expectation(&Expect::default()), None);
     }

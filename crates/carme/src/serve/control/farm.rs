@@ -1,13 +1,12 @@
 //! What commands do to workers.
 
-use std::sync::Arc;
-
 use carme_config::LogOutput;
 use carme_control::{Reply, Unfinished};
 use carme_farm::{Refused, State, Unreplaced};
 
 use super::super::apps::Running;
 use super::super::server::Now;
+use super::names;
 
 fn refused(refused: &Refused) -> Reply {
     Reply::Refused {
@@ -15,41 +14,12 @@ fn refused(refused: &Refused) -> Reply {
     }
 }
 
-/// The apps in which there is to be a worker with this route, or what to say if there is not exactly one.
-fn app_of<'n>(now: &'n Now, route: &str) -> Result<&'n Arc<Running>, Reply> {
-    let has_it = |running: &&Arc<Running>| running.roster.seats().any(|seat| &**seat.route() == route);
-    let mut apps = now.apps.iter().filter(has_it);
-    match (apps.next(), apps.next()) {
-        (Some(running), None) => Ok(running),
-        (Some(one), Some(other)) => Err(Reply::Refused {
-            message: format!(
-                "both app {} and app {} have a worker {route}: give their workers different names (route)",
-                one.name, other.name
-            ),
-        }),
-        (None, _) => Err(Reply::Refused {
-            message: format!("there is no worker {route}; {}", known(now)),
-        }),
-    }
-}
-
-/// The routes that there are.
-fn known(now: &Now) -> String {
-    let routes = now.apps.iter().flat_map(|running| running.roster.seats());
-    let routes: Vec<String> = routes.map(|seat| seat.route().to_string()).collect();
-    if routes.is_empty() {
-        "this server has no workers".to_owned()
-    } else {
-        format!("the workers are {}", routes.join(", "))
-    }
-}
-
 /// Replaces one worker, or all, one after another.
 pub(super) async fn restart(now: &Now, route: Option<String>) -> Reply {
     let apps = match &route {
-        Some(route) => match app_of(now, route) {
+        Some(route) => match names::worker(now, route) {
             Ok(running) => std::slice::from_ref(running),
-            Err(reply) => return reply,
+            Err(message) => return Reply::Refused { message },
         },
         None => &now.apps[..],
     };
@@ -66,7 +36,9 @@ pub(super) async fn restart(now: &Now, route: Option<String>) -> Reply {
         }
     }
     if routes.is_empty() {
-        return Reply::Refused { message: known(now) };
+        return Reply::Refused {
+            message: names::workers(now),
+        };
     }
     Reply::Restarted { routes, unfinished }
 }
@@ -80,11 +52,7 @@ fn told(unreplaced: &Unreplaced) -> Unfinished {
 }
 
 /// Lets one worker finish what it has, and keeps its seat empty.
-pub(super) async fn drain(now: &Now, route: &str) -> Reply {
-    let running = match app_of(now, route) {
-        Ok(running) => running,
-        Err(reply) => return reply,
-    };
+pub(super) async fn drain(running: &Running, route: &str) -> Reply {
     tracing::info!(app = &*running.name, route, "draining after carme drain");
     match running.workers().drain(route).await {
         Ok(()) => Reply::Done {
@@ -95,11 +63,7 @@ pub(super) async fn drain(now: &Now, route: &str) -> Reply {
 }
 
 /// Fills a seat again that was drained.
-pub(super) async fn enable(now: &Now, route: &str) -> Reply {
-    let running = match app_of(now, route) {
-        Ok(running) => running,
-        Err(reply) => return reply,
-    };
+pub(super) async fn enable(running: &Running, route: &str) -> Reply {
     tracing::info!(app = &*running.name, route, "enabled by carme enable");
     if let Err(error) = running.workers().enable(route).await {
         return refused(&error);
@@ -147,9 +111,9 @@ pub(super) fn scale(now: &Now, app: &str, workers: u16) -> Reply {
 /// Has one worker, or all, write what their Python threads are at into the error log.
 pub(super) fn stacks(now: &Now, route: Option<&str>) -> Reply {
     let apps = match route {
-        Some(route) => match app_of(now, route) {
+        Some(route) => match names::worker(now, route) {
             Ok(running) => std::slice::from_ref(running),
-            Err(reply) => return reply,
+            Err(message) => return Reply::Refused { message },
         },
         None => &now.apps[..],
     };

@@ -3,6 +3,8 @@
 mod answers;
 mod balancer;
 mod farm;
+mod members;
+mod names;
 mod status;
 
 use std::sync::Arc;

@@ -107,7 +107,9 @@ impl Unit<'_> {
              RuntimeDirectoryMode=0755\n\
              CacheDirectory={name}\n\
              CacheDirectoryMode=0755\n\
-             Environment=XDG_CACHE_HOME=%C/{name}\n",
+             Environment=XDG_CACHE_HOME=%C/{name}\n\
+             # For what commands change of balancers.\n\
+             StateDirectory={name}\n",
             user = self.user,
             name = self.name,
         );

@@ -145,7 +145,11 @@ pub(super) fn install(plan: &Plan) -> Result<(), Error> {
 
 /// What the account must be able to do, for people.
 fn rights(account: &Account, config: &Config, file: &Path) -> String {
-    let rights = Rights::of(config, file);
+    let mut rights = Rights::of(config, file);
+    // What is kept is beside the file if nothing is said.
+    if config.server.state_directory.is_none() && config.balancers.iter().any(|balancer| balancer.persist) {
+        rights.write.extend(file.parent().map(Path::to_owned));
+    }
     let mut text = format!("It runs as {}, which must be able to\n", account.shown());
     for (what, paths) in [("read ", &rights.read), ("write", &rights.write)] {
         for path in paths {
