@@ -341,3 +341,18 @@ fn an_empty_balancer_says_so() {
     let mut bench = Bench::new(queue(), []);
     assert_eq!(bench.refused(), Unavailable::NoMembers);
 }
+
+/// A front that has just begun and learns its members all at once.
+#[test]
+fn a_session_that_waits_for_any_member_gets_its_own_when_several_come() {
+    let settings = Settings {
+        timeout: Duration::from_secs(30),
+        ..sticky(Method::Queue)
+    };
+    let mut bench = Bench::new(settings, []);
+    let (token, _) = wait(&mut bench, "R=x.b");
+    let now = bench.now;
+    bench.balancer.replace_members(["a", "b", "c"].map(member), now);
+    let own = granted_wake(&mut bench, token, "b");
+    bench.finish(own, 0);
+}

@@ -17,6 +17,8 @@ use crate::follow::Engine;
 use crate::found::{Found, MOST_MEMBERS, too_many};
 use index::Index;
 
+pub(crate) use catalogue::members;
+
 /// What Consul may hold a query for. So long it may also take until it is noticed that its servers have lost their state,
 /// if that breaks no connection.
 const WAIT: Duration = Duration::from_secs(30);
@@ -135,7 +137,7 @@ impl Engine for Consul {
                 return Err(Failure::Away(what));
             }
         };
-        let (members, left_out) = catalogue::members(&answer.body)
+        let (members, left_out) = members(&answer.body)
             .map_err(|error| Failure::Away(format!("the answer cannot be understood: {error}")))?;
         if members.len() > MOST_MEMBERS {
             return Err(Failure::Away(too_many(members.len())));

@@ -17,6 +17,8 @@ mod dns;
 mod file;
 mod follow;
 mod found;
+#[doc(hidden)]
+pub mod fuzzing;
 mod pause;
 
 pub use consul::Consul;

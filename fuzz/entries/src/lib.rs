@@ -14,6 +14,7 @@ use carme_log::{Fields, Format, Record, RequestLine};
 use carme_ring::frame::{RequestHead, ResponseHead};
 
 pub use carme_control::fuzzing::control;
+pub use carme_discovery::fuzzing::consul;
 pub use carme_front::fuzzing::{chunked, claims, head, path, proxy_protocol};
 pub use carme_ring::fuzzing::byte_ring;
 
@@ -27,9 +28,11 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("chunked", chunked),
     ("claims", claims),
     ("config", config),
+    ("consul", consul),
     ("control", control),
     ("head", head),
     ("log_format", log_format),
+    ("members", members),
     ("path", path),
     ("proxy_protocol", proxy_protocol),
     ("request_frame", request_frame),
@@ -139,13 +142,48 @@ pub fn config(bytes: &[u8]) {
         ..Surroundings::default()
     };
     match Config::from_toml(text, Path::new("carme.toml"), &surroundings) {
-        Ok(config) => assert!(!config.apps.is_empty() && !config.server.listen.is_empty()),
+        Ok(config) => {
+            assert!(!config.apps.is_empty() || !config.locations.is_empty());
+            assert!(!config.server.listen.is_empty());
+        }
         Err(problems) => {
             assert!(problems.iter().next().is_some());
             for problem in &problems {
                 assert!(problem.to_string().contains(&problem.place.to_string()));
             }
         }
+    }
+}
+
+/// A file that names members: mistakes have their places, and no member is named twice.
+pub fn members(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    let configuration =
+        "[balancers.a]\ndiscover = { file = \"members.toml\", member = { max = 9, route = \"{name}\" } }\n";
+    let surroundings = Surroundings {
+        directory: std::env::temp_dir().join("carme-fuzz-of-nothing"),
+        ..Surroundings::default()
+    };
+    let config = Config::from_toml(configuration, Path::new("carme.toml"), &surroundings);
+    let all = match &config {
+        Ok(config) => config.balancers[0]
+            .discover
+            .as_ref()
+            .map(|discover| &discover.member),
+        Err(problems) => panic!("{problems}"),
+    };
+    match all.expect("it is there").read(text, Path::new("members.toml")) {
+        Ok(members) => {
+            let mut urls: Vec<_> = members.iter().map(ToString::to_string).collect();
+            urls.sort();
+            urls.dedup();
+            assert_eq!(urls.len(), members.len());
+        }
+        Err(problems) => assert!(
+            problems
+                .iter()
+                .all(|problem| problem.to_string().starts_with("members.toml"))
+        ),
     }
 }
 

@@ -158,5 +158,6 @@ macro_rules! mutations {
 }
 
 mutations! {
-    apache byte_ring chunked claims config control head log_format path proxy_protocol request_frame response_frame
+    apache byte_ring chunked claims config consul control head log_format members path proxy_protocol request_frame
+    response_frame
 }

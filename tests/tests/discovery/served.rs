@@ -313,3 +313,31 @@ fn a_route_is_the_same_at_every_front_and_after_a_restart() {
     one.wait_for_line("3 members; new: ");
     assert_eq!([0; 6].map(|_| ask(&one)), ["b"; 6]);
 }
+
+#[test]
+fn members_that_are_found_are_checked() {
+    let ill = Arc::new(AtomicBool::new(false));
+    let (says, b) = (Arc::clone(&ill), member("b"));
+    let a = Member::start(move |request| match request.target() {
+        "/healthz" if says.load(Ordering::Relaxed) => Reply::response("503 Service Unavailable", &[], b""),
+        _ => Reply::response("200 OK", &[], b"a"),
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("members.toml");
+    replace(&file, "members = []\n");
+    let server = server(&format!(
+        "discover = {{ file = {:?}, interval = \"100ms\", member = {{ hcmethod = \"get\", hcuri = \"/healthz\", \
+         hcinterval = \"100ms\" }} }}",
+        file.to_str().expect("a path of UTF-8")
+    ));
+    server.wait_for_line("no members");
+    replace(&file, &members(&[&a, &b]));
+    server.wait_for_line("2 members; new: ");
+    let load = Load::start(&server);
+    load.wait_for(&["a", "b"]);
+    ill.store(true, Ordering::Relaxed);
+    load.wait_for(&["b"]);
+    ill.store(false, Ordering::Relaxed);
+    load.wait_for(&["a", "b"]);
+    load.end();
+}

@@ -21,16 +21,18 @@ impl Balancer {
         } else {
             Origin::ByHand
         };
-        Ok(self.start(member, origin, now))
+        let id = self.start(member, origin, now);
+        self.serve_waiting(now);
+        Ok(id)
     }
 
+    /// Those who wait are served by the caller, when all members have come: one of them may wait for its own.
     fn start(&mut self, member: Member, origin: Origin, now: Instant) -> MemberId {
         let id = self.push_member(member, origin);
         if let Some(added) = self.members.last_mut() {
             added.start_slowly(now);
         }
         self.restart_traffic();
-        self.serve_waiting(now);
         id
     }
 

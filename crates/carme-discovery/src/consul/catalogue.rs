@@ -48,7 +48,7 @@ struct Weights {
 ///
 /// # Errors
 /// That it is no such answer.
-pub(super) fn members(body: &[u8]) -> Result<(Vec<Found>, Vec<String>), serde_json::Error> {
+pub(crate) fn members(body: &[u8]) -> Result<(Vec<Found>, Vec<String>), serde_json::Error> {
     let entries: Vec<Entry> = serde_json::from_slice(body)?;
     let mut ranked = Vec::with_capacity(entries.len());
     let mut left_out = BTreeSet::new();

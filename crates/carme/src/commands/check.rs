@@ -262,14 +262,35 @@ mod tests {
                  ok: a redirect (308) to https://new.example{{uri}} at http://127.0.0.1:80 for old.example, \
                  http://[::1]:80 for old.example\n\
                  ok: the files of {folder} at http://127.0.0.1:80/files, http://[::1]:80/files\n\
-                 ok: a fixed answer (200) at http://127.0.0.1:80/ping, http://[::1]:80/ping\n\
                  ok: the balancer pods (queue) with those that are found by DNS for app.default.svc:8000 at \
                  http://127.0.0.1:80/pods, http://[::1]:80/pods\n\
+                 ok: a fixed answer (200) at http://127.0.0.1:80/ping, http://[::1]:80/ping\n\
                  ok: the balancer farm (queue) with 1 member at http://127.0.0.1:80/far, http://[::1]:80/far\n\
                  ok: /healthz, /readyz at http://127.0.0.1:80\n\
                  ok: /healthz, /readyz at http://[::1]:80\n\
                  ok: /healthz, /readyz, /metrics at http://127.0.0.1:9180\n"
             )
         );
+    }
+
+    #[test]
+    fn files_of_members_are_looked_at() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let surroundings = Surroundings {
+            directory: folder.path().to_owned(),
+            ..Surroundings::default()
+        };
+        let text = "[balancers.farm]\ndiscover = { file = \"members.toml\" }\n";
+        let config = Config::from_toml(text, Path::new("carme.toml"), &surroundings)
+            .unwrap_or_else(|problems| panic!("{problems}"));
+        let file = folder.path().join("members.toml");
+        // It may come later.
+        assert_eq!(files_of_members(&config), Ok(()));
+        std::fs::write(&file, "[[members]]\nurl = \"http://10.0.0.1:9001\"\n").expect("written");
+        assert_eq!(files_of_members(&config), Ok(()));
+        std::fs::write(&file, "[[members]]\nurls = \"http://10.0.0.1:9001\"\n").expect("written");
+        let problems = files_of_members(&config).expect_err("it is wrong").to_string();
+        let place = format!("{}:2:1: unknown key `urls`", file.display());
+        assert!(problems.contains(&place), "{problems}");
     }
 }
