@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use carme_tests::member::{Member, Reply};
 use carme_tests::prometheus::Scrape;
 use carme_tests::server::repository;
 use carme_tests::{Client, Response, Server, ServerBuilder, process, python, wait_until};
@@ -367,9 +368,72 @@ fn a_server_that_stops_says_so_until_its_end() {
     assert!(server.wait().success());
 }
 
+#[test]
+fn members_of_a_balancer_are_counted() {
+    let mut members =
+        ["one", "two"].map(|name| Member::start(move |_| Reply::response("200 OK", &[], name.as_bytes())));
+    let [one, two] = [0, 1].map(|at: usize| format!("http://{}", members[at].address));
+    let builder = ServerBuilder::arguments(&["serve", "-c", "carme.toml"]);
+    let toml = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\n{WATCHED}\n[balancers.cluster]\n\
+         method = \"byrequests\"\nmembers = [{{ url = \"{one}\", route = \"www_1\" }}, {{ url = \"{two}\" }}]\n\
+         [[locations]]\npath = \"/\"\nbalancer = \"cluster\"\n"
+    );
+    std::fs::write(builder.directory().join("carme.toml"), toml).unwrap();
+    let server = builder.start();
+    for _ in 0..4 {
+        assert_eq!(server.get("/").status(), 200);
+    }
+    let monitor = server.monitor();
+    let is = |name: &str, labels: &[(&str, &str)], value: f64| {
+        let found = scrape(monitor).value(name, labels);
+        assert_eq!(found, Some(value), "{name} {labels:?}");
+    };
+    let first = [
+        ("balancer", "cluster"),
+        ("member", one.as_str()),
+        ("route", "www_1"),
+    ];
+    let second = [("balancer", "cluster"), ("member", two.as_str())];
+    let balancer = [("balancer", "cluster")];
+    for labels in [&first[..], &second[..]] {
+        is("carme_member_requests_total", labels, 2.0);
+        is("carme_member_up", labels, 1.0);
+        is("carme_member_failures_total", labels, 0.0);
+        is("carme_member_requests_in_flight", labels, 0.0);
+        is("carme_member_idle_connections", labels, 1.0);
+        assert!(scrape(monitor).value("carme_member_sent_bytes_total", labels) > Some(50.0));
+        assert!(scrape(monitor).value("carme_member_received_bytes_total", labels) >= Some(6.0));
+    }
+    let waited = scrape(monitor);
+    assert_eq!(
+        waited.value("carme_balancer_queue_seconds_count", &balancer),
+        Some(4.0)
+    );
+    is("carme_balancer_queue_length", &balancer, 0.0);
+    is("carme_balancer_queue_limit", &balancer, 1000.0);
+    is("carme_balancer_refused_total", &balancer, 0.0);
+    members[0].die();
+    assert_eq!(server.get("/").text(), "two", "it is tried on the other");
+    is("carme_member_up", &first, 0.0);
+    is("carme_member_failures_total", &first, 1.0);
+    is(
+        "carme_balancer_members",
+        &[("balancer", "cluster"), ("state", "ready")],
+        1.0,
+    );
+    is(
+        "carme_balancer_members",
+        &[("balancer", "cluster"), ("state", "error")],
+        1.0,
+    );
+}
+
 /// Every family with all the labels that it can have, from a server that has answered something.
 fn live() -> (Server, String, Scrape) {
-    let server = configured("workers = 1", WATCHED).start();
+    let balancer = "[balancers.far]\n[[balancers.far.members]]\nurl = \"http://127.0.0.1:9\"\nroute = \"far_1\"\n\
+                    [[locations]]\npath = \"/far\"\nbalancer = \"far\"\n[[locations]]\npath = \"/\"\napp = \"site\"";
+    let server = configured("workers = 1", &format!("{WATCHED}\n{balancer}")).start();
     assert_eq!(server.get("/pid").status(), 200);
     assert_eq!(server.get("/raises").status(), 500);
     let monitor = server.monitor();

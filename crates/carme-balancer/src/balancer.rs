@@ -7,7 +7,7 @@ mod choosing;
 mod membership;
 mod queueing;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::member::{Live, Origin};
@@ -31,6 +31,8 @@ pub struct Balancer {
     pub(crate) settings: Settings,
     /// Names of configured members that were removed by hand.
     removed: BTreeSet<String>,
+    /// Changes by hand of members that are not there yet, by their names.
+    expected: BTreeMap<String, Vec<Change>>,
     pub(crate) members: Vec<Live>,
     pub(crate) waiting: Waiting,
     wakes: VecDeque<Wake>,
@@ -49,6 +51,7 @@ impl Balancer {
             configured: settings.clone(),
             settings,
             removed: BTreeSet::new(),
+            expected: BTreeMap::new(),
             members: Vec::new(),
             waiting: Waiting::default(),
             wakes: VecDeque::new(),

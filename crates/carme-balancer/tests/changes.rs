@@ -306,6 +306,29 @@ fn what_was_done_by_hand_stays() {
     assert!(restarted.balancer.by_hand().removed.is_empty());
 }
 
+#[test]
+fn what_is_expected_of_members_holds_when_they_are_found() {
+    let mut bench = bench(&[]);
+    let now = bench.now;
+    let disabled = vec![Change::Status(Flag::Disabled, true)];
+    bench.balancer.expect_changed("http://a".into(), disabled.clone());
+    bench.balancer.expect_removed("http://b".into());
+    let by_hand = bench.balancer.by_hand();
+    assert_eq!(by_hand.changed, [("http://a".to_owned(), disabled.clone())]);
+    assert_eq!(by_hand.removed, ["http://b"]);
+    bench
+        .balancer
+        .replace_members([member("a"), member("b"), member("c")], now);
+    assert_eq!(names(&bench), "ac");
+    assert_eq!(bench.balancer.report(now).members[0].state, State::Disabled);
+    assert_eq!(bench.balancer.by_hand(), by_hand, "it is kept as before");
+    // Enabled, it is found once more as it is: what was expected has come to pass.
+    bench.balancer.change(bench.id("a"), Change::Enable, now).unwrap();
+    bench.balancer.replace_members([member("c")], now);
+    bench.balancer.replace_members([member("a"), member("c")], now);
+    assert_eq!(bench.balancer.report(now).members[0].state, State::Ready);
+}
+
 fn freshly_started() -> Bench {
     bench(&["a", "b", "c"])
 }

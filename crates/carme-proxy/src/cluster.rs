@@ -8,6 +8,7 @@ use bytes::Bytes;
 use carme_balancer::{
     Balancer, BalancerReport, Granted, MemberId, Pick, Request, Settings, Token, Unavailable,
 };
+use carme_metrics::{Histogram, Snapshot};
 use tokio::sync::{Notify, oneshot};
 
 use crate::endpoint::Endpoint;
@@ -42,6 +43,8 @@ pub struct Ask<'a> {
 pub struct Cluster {
     name: Bytes,
     state: Mutex<State>,
+    /// How long those waited that got a member.
+    waits: Histogram,
     /// There may be something to do at another time than before.
     retimed: Notify,
     /// Members may have to be checked at another time than before.
@@ -119,6 +122,7 @@ impl Cluster {
         Arc::new(Cluster {
             name,
             state: Mutex::new(state),
+            waits: Histogram::default(),
             retimed: Notify::new(),
             rechecked: Notify::new(),
         })
@@ -225,6 +229,11 @@ impl Cluster {
         ids.filter_map(reached).collect()
     }
 
+    /// How long requests that got a member waited for it.
+    pub fn waits(&self) -> Snapshot {
+        self.waits.snapshot()
+    }
+
     // ----- requests
 
     /// A member for a request; it may have to wait. `tried` are those that have failed it.
@@ -275,6 +284,7 @@ impl Cluster {
 
     fn seat(self: &Arc<Self>, state: &State, granted: Granted) -> Option<Seat> {
         let (member, label) = state.members.get(&granted.member)?;
+        self.waits.observe(granted.waited);
         Some(Seat::new(
             Arc::clone(self),
             Arc::clone(member),

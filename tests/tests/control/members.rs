@@ -391,6 +391,32 @@ fn what_was_changed_is_there_after_a_restart_if_it_is_to_be() {
 }
 
 #[test]
+fn members_that_are_found_are_as_they_were_after_a_restart() {
+    let stage = Stage::new();
+    let found = format!(
+        "[[members]]\nurl = \"{}\"\nroute = \"www_1\"\n[[members]]\nurl = \"{}\"\nroute = \"www_2\"\n",
+        stage.url(0),
+        stage.url(1)
+    );
+    fs::write(stage.folder.path().join("members.toml"), found).expect("written");
+    let file = stage.folder.path().join("carme.toml");
+    let toml = "[server]\nlisten = [\"127.0.0.1:0\"]\n[balancers.cluster]\npersist = true\n\
+                discover = { file = \"members.toml\", interval = \"100ms\" }\n\
+                [[locations]]\npath = \"/\"\nbalancer = \"cluster\"\n";
+    fs::write(&file, toml).expect("written");
+    let members = |server: &Server| cluster(server)["members"].as_array().expect("a list").len();
+    let mut server = stage.start(&file);
+    wait_until("both are found", || members(&server) == 2);
+    done(&server, &["disable", "www_1"]);
+    done(&server, &["member", "remove", "cluster", "www_2"]);
+    server.stop();
+    let mut server = stage.start(&file);
+    wait_until("one is found", || members(&server) == 1);
+    assert_eq!(state(&server, "www_1"), "disabled");
+    server.stop();
+}
+
+#[test]
 fn without_persist_a_restart_brings_what_is_configured() {
     let stage = Stage::new();
     let mut server = stage.serve("");

@@ -35,7 +35,7 @@ pub struct ByHand {
     pub added: Vec<Member>,
     /// Names of members removed.
     pub removed: Vec<String>,
-    /// Names of configured members, and what was changed.
+    /// Names of configured members, and what was changed; also of those that are expected.
     pub changed: Vec<(String, Vec<Change>)>,
 }
 
@@ -121,6 +121,7 @@ impl Balancer {
                 .map(|(change, _)| change)
                 .collect(),
             removed: self.removed.iter().cloned().collect(),
+            changed: self.expected.clone().into_iter().collect(),
             ..ByHand::default()
         };
         for member in self

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Balancer, Refused};
+use super::{Balancer, Change, Refused};
 use crate::member::{Live, Origin};
 use crate::request::MemberId;
 use crate::settings::Member;
@@ -50,6 +50,18 @@ impl Balancer {
         Ok(())
     }
 
+    /// The member of this name, which is not there yet, has been removed by hand: when the configuration or discovery
+    /// brings it, it stays away. Forgotten if the next that they bring are without it.
+    pub fn expect_removed(&mut self, name: String) {
+        self.removed.insert(name);
+    }
+
+    /// The member of this name, which is not there yet, has been changed by hand: it is so when the configuration or
+    /// discovery brings it.
+    pub fn expect_changed(&mut self, name: String, changes: Vec<Change>) {
+        self.expected.insert(name, changes);
+    }
+
     fn retire(&mut self, id: MemberId, now: Instant) {
         let Some(index) = self.index_of(id) else { return };
         self.members[index].status.set(Flag::Shutdown, true);
@@ -76,7 +88,14 @@ impl Balancer {
                     order.push(id);
                 }
                 None if self.removed.contains(&member.name) => {}
-                None => order.push(self.start(member, Origin::Configured, now)),
+                None => {
+                    let expected = self.expected.remove(&member.name).unwrap_or_default();
+                    let id = self.start(member, Origin::Configured, now);
+                    for change in expected {
+                        let _ = self.change(id, change, now);
+                    }
+                    order.push(id);
+                }
             }
         }
         // What is not configured any more needs no note that it was removed.

@@ -7,6 +7,8 @@ use carme_farm::{Cause, Roster, State, resident};
 use carme_log::Totals;
 use carme_metrics::{Exposition, Kind};
 
+use super::look_members::{self, LookedBalancer};
+
 /// What a worker can be, as metrics call it.
 const STATES: [&str; 5] = ["starting", "ready", "draining", "failed", "stopped"];
 
@@ -24,6 +26,7 @@ fn state_name(state: &State) -> &'static str {
 pub(super) struct Look {
     pub(super) text: Exposition,
     pub(super) apps: Vec<Looked>,
+    pub(super) balancers: Vec<LookedBalancer>,
     pub(super) logs: [(&'static str, Totals); 2],
     pub(super) spans: carme_traces::Totals,
     pub(super) started: SystemTime,
@@ -55,12 +58,14 @@ impl Look {
         let Look {
             mut text,
             apps,
+            balancers,
             logs,
             spans,
             started,
         } = self;
         write_queues(&mut text, &apps);
         write_workers(&mut text, &apps);
+        look_members::write(&mut text, &balancers);
         write_logs(&mut text, &logs);
         let mut told = text.family(
             "carme_trace_spans_total",

@@ -12,6 +12,7 @@ mod host;
 mod locations;
 mod logs;
 mod look;
+mod look_members;
 mod monitor;
 pub(crate) mod orders;
 mod passed;

@@ -15,9 +15,11 @@ use carme_metrics::Exposition;
 use carme_traces::{Exporter, ExporterOptions};
 
 use super::apps::Running;
+use super::balancers::Balanced;
 use super::host::Host;
 use super::logs::Logs;
 use super::look::{Look, Looked};
+use super::look_members::LookedBalancer;
 use super::site;
 
 /// Connections of those who watch, at each address of theirs.
@@ -41,6 +43,7 @@ fn exporter(traces: &carme_config::Traces) -> Option<Exporter> {
 /// The running server, as far as it is watched.
 pub(super) struct Watch {
     apps: Vec<(App, Roster)>,
+    balancers: Vec<Arc<Balanced>>,
     /// The apps and their routes, as the metrics know them.
     named: Vec<(String, Vec<Arc<str>>)>,
     metrics: Option<Arc<Metrics>>,
@@ -53,10 +56,11 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Watches these apps, and goes on with what was counted before. Counts requests only if the configuration shows the figures to anybody.
+    /// Watches these apps and balancers, and goes on with what was counted before. Counts requests only if the configuration shows the figures to anybody.
     pub(super) fn new(
         config: &Config,
         running: &[Arc<Running>],
+        balancers: &[Arc<Balanced>],
         logs: Logs,
         shutdown: &Shutdown,
         before: Option<&Watch>,
@@ -92,6 +96,7 @@ impl Watch {
         };
         Arc::new(Watch {
             apps,
+            balancers: balancers.to_vec(),
             named,
             metrics,
             logs,
@@ -192,6 +197,11 @@ impl Watch {
         Look {
             text,
             apps: self.apps.iter().map(app).collect(),
+            balancers: self
+                .balancers
+                .iter()
+                .map(|balanced| LookedBalancer::of(balanced))
+                .collect(),
             logs: self.logs.totals(),
             spans: self.exporter.as_ref().map(Exporter::totals).unwrap_or_default(),
             started: self.started,

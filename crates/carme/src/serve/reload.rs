@@ -302,7 +302,14 @@ impl Server {
         self.shutdown
             .set_graceful_timeout(config.server.timeouts.graceful);
         let balancers = balancers::follow(&config.balancers, trusts, &before.balancers);
-        let watch = Watch::new(&config, &apps, logs.clone(), &self.shutdown, Some(&before.watch));
+        let watch = Watch::new(
+            &config,
+            &apps,
+            &balancers,
+            logs.clone(),
+            &self.shutdown,
+            Some(&before.watch),
+        );
         let keeps = |door: &&super::server::Door| config.server.listen.contains(&door.bind);
         let mut doors: Vec<_> = before.doors.iter().filter(keeps).cloned().collect();
         let mut secure = listeners.iter().filter(|(bind, _)| bind.is_tls());

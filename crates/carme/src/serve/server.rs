@@ -124,7 +124,7 @@ impl Server {
         let balancers = balancers::start(&config.balancers, trusts);
         by_hand::restore(&config, &outfit.source, &balancers);
         let shutdown = Shutdown::new(config.server.timeouts.graceful);
-        let watch = Watch::new(&config, &apps, logs.clone(), &shutdown, None);
+        let watch = Watch::new(&config, &apps, &balancers, logs.clone(), &shutdown, None);
         let secure = listeners.iter().find(|(bind, _)| bind.is_tls());
         let secure_port = secure
             .and_then(|(_, listener)| listener.local_addr())

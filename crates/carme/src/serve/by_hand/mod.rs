@@ -216,12 +216,16 @@ fn restore_one(balanced: &Balanced, configured: &Balancer, kept: &KeptBalancer) 
     if let Err(why) = set(balanced, configured, &kept.settings) {
         left.push(("its settings".to_owned(), why));
     }
+    // Members that discovery finds are not there yet.
+    let is_found = configured.discover.is_some();
     let find = |url: &str| balanced.cluster.with(|balancer, _| balancer.find(url));
     for url in &kept.removed {
-        // One that is not configured any more needs no removal.
-        if let Some(id) = find(url) {
-            let _ = balanced.cluster.with(|balancer, now| balancer.remove(id, now));
-        }
+        balanced.cluster.with(|balancer, now| match balancer.find(url) {
+            Some(id) => drop(balancer.remove(id, now)),
+            None if is_found => balancer.expect_removed(url.clone()),
+            // One that is not configured any more needs no removal.
+            None => {}
+        });
     }
     for (url, values) in &kept.added {
         // One that is configured by now is as it is configured.
@@ -232,11 +236,22 @@ fn restore_one(balanced: &Balanced, configured: &Balancer, kept: &KeptBalancer) 
         }
     }
     for (url, values) in &kept.changed {
-        if let Some(id) = find(url)
-            && let Err(why) = change(balanced, id, values)
-        {
+        let changed = match find(url) {
+            Some(id) => change(balanced, id, values).map(drop),
+            None if is_found => expect(balanced, url, values),
+            None => Ok(()),
+        };
+        if let Err(why) = changed {
             left.push((format!("the member {url}"), why));
         }
     }
     left
+}
+
+fn expect(balanced: &Balanced, url: &str, values: &Values) -> Result<(), NotChanged> {
+    let changes = values::changes(&Member::new(url), values)?;
+    balanced
+        .cluster
+        .with(|balancer, _| balancer.expect_changed(url.to_owned(), changes));
+    Ok(())
 }
