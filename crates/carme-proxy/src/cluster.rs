@@ -328,7 +328,7 @@ impl Cluster {
 
     /// Does what is to be done at its time, until it is dropped. One for each cluster.
     pub async fn keep_time(self: Arc<Self>) {
-        tokio::join!(self.keep_waiting(), self.keep_checking());
+        tokio::join!(self.keep_waiting(), self.keep_checking(), self.keep_filled());
     }
 
     async fn keep_waiting(self: &Arc<Self>) {

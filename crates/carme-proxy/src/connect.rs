@@ -183,3 +183,32 @@ mod unix {
         Err(io::ErrorKind::Unsupported.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `addressttl`
+    #[tokio::test(start_paused = true)]
+    async fn a_name_is_looked_up_again_after_so_long() {
+        let ttl = Duration::from_secs(10);
+        let old: Vec<SocketAddr> = vec!["192.0.2.1:80".parse().unwrap()];
+        for (ttl, passed, is_old) in [
+            (Some(ttl), Duration::from_secs(9), true),
+            (Some(ttl), ttl, false),
+            (None, Duration::from_secs(1_000_000), true),
+        ] {
+            let addresses = Addresses::default();
+            *addresses.known() = Some((Instant::now(), old.clone()));
+            tokio::time::advance(passed).await;
+            let found = addresses.of("[::1]", 80, ttl).await.unwrap();
+            assert_eq!(found == old, is_old, "{ttl:?} {passed:?}");
+            if !is_old {
+                assert_eq!(found, ["[::1]:80".parse().unwrap()]);
+            }
+            // One that leads nowhere is not kept until then.
+            addresses.forget();
+            assert_ne!(addresses.of("[::1]", 80, ttl).await.unwrap(), old);
+        }
+    }
+}

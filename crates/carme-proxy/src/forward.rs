@@ -16,6 +16,7 @@ use crate::endpoint::Endpoint;
 use crate::head;
 use crate::link::{Link, Tunnel, Unanswered};
 use crate::member::Label;
+use crate::ping::Ping;
 use crate::response::ResponseBody;
 use crate::seat::{self, Seat};
 
@@ -75,6 +76,9 @@ pub enum Cause {
     /// No connection.
     #[error("cannot be reached: {0}")]
     Connect(#[from] ConnectError),
+    /// `ping`
+    #[error("did not say within {0:?} that it takes the request (ping)")]
+    Unready(Duration),
     /// No response in time.
     #[error("did not answer within {0:?} (timeout)")]
     TooSlow(Duration),
@@ -92,7 +96,7 @@ pub enum Cause {
 impl Cause {
     fn failure(&self) -> Failure {
         match self {
-            Cause::Connect(_) => Failure::Connect,
+            Cause::Connect(_) | Cause::Unready(_) => Failure::Connect,
             Cause::TooSlow(_) => Failure::Timeout,
             Cause::Broke(_) | Cause::Switched | Cause::LongField(_) => Failure::Broke,
         }
@@ -213,16 +217,18 @@ impl Cluster {
             };
             let is_fresh = is_again || !link.has_served();
             let before = link.written();
-            let whole = head.clone().map(|()| request.body.clone());
             let timeout = member.endpoint.timeout;
-            let (cause, is_unsent) = match answer(&mut link, whole, &request.body, timeout).await {
+            let ping = Ping::of(&member.endpoint, &request.body);
+            let whole = ping.ask(&head, &request.body);
+            let (cause, is_unsent) = match answer(&mut link, whole, &request.body, timeout, &ping).await {
                 Ok(response) => match flaw(&response, &head, member.endpoint.response_field) {
                     None => return Ok(begin(response, link, seat, before).await),
                     Some(cause) => (cause, false),
                 },
                 Err(NoAnswer::Late) => (Cause::TooSlow(timeout), false),
+                Err(NoAnswer::Unready(ping)) => (Cause::Unready(ping), true),
                 Err(NoAnswer::Broke(Unanswered { error, is_unsent })) => {
-                    let is_unsent = is_unsent && request.body.is_whole();
+                    let is_unsent = (is_unsent || ping.is_unanswered()) && request.body.is_whole();
                     // A member may close a connection while the next request is on its way (RFC 9112 section 9.3.1).
                     let repeatable = is_idempotent && request.body.is_whole();
                     let may_repeat = is_unsent || (repeatable && self.resend() == Resend::Idempotent);
@@ -248,6 +254,7 @@ impl Cluster {
 
 enum NoAnswer {
     Late,
+    Unready(Duration),
     Broke(Unanswered),
 }
 
@@ -258,13 +265,19 @@ async fn answer(
     request: Request<RequestBody>,
     body: &RequestBody,
     timeout: Duration,
+    ping: &Ping,
 ) -> Result<Response<Incoming>, NoAnswer> {
     let written = link.counter();
     let mut sending = std::pin::pin!(link.send(request));
     let mut sent = written.bytes();
     loop {
-        match tokio::time::timeout(timeout, &mut sending).await {
+        let pinged = ping.patience();
+        match tokio::time::timeout(pinged.unwrap_or(timeout), &mut sending).await {
             Ok(answered) => return answered.map_err(NoAnswer::Broke),
+            Err(_) if pinged.is_some() => match ping.patience() {
+                Some(ping) => return Err(NoAnswer::Unready(ping)),
+                None => sent = written.bytes(),
+            },
             Err(_) if body.is_starved() || (sent != written.bytes() && !body.is_whole()) => {
                 sent = written.bytes();
             }

@@ -176,6 +176,11 @@ impl Sessions {
         sessions.retain(|session| !session.is_over() && !session.is_idle_for(ttl));
     }
 
+    /// Whether there is not one.
+    pub(crate) fn are_none(&self) -> bool {
+        self.sessions().is_empty()
+    }
+
     /// How many serve no request now.
     pub(crate) fn idle(&self) -> usize {
         let sessions = self.sessions();

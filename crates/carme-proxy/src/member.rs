@@ -102,6 +102,23 @@ impl Member {
         }
     }
 
+    /// Opens connections until there are as many idle ones as there are to be; with HTTP/2 one does.
+    ///
+    /// # Errors
+    /// One could not be opened.
+    pub(crate) async fn fill(&self) -> Result<(), ConnectError> {
+        match self.endpoint.protocol {
+            Protocol::Http1 => {
+                while self.pool.len() < self.endpoint.min {
+                    self.pool.put(self.link().await?);
+                }
+            }
+            Protocol::Http2 if self.sessions.are_none() => drop(self.connect().await?),
+            Protocol::Http2 => {}
+        }
+        Ok(())
+    }
+
     /// Closes what has idled for too long.
     pub(crate) fn sweep(&self) {
         let endpoint = &self.endpoint;
