@@ -327,7 +327,7 @@ impl Cluster {
     // ----- time
 
     /// Does what is to be done at its time, until it is dropped. One for each cluster.
-    pub async fn keep_time(self: Arc<Self>) {
+    pub(crate) async fn keep_time(self: Arc<Self>) {
         tokio::join!(self.keep_waiting(), self.keep_checking(), self.keep_filled());
     }
 

@@ -30,6 +30,8 @@ pub struct Forward<'a> {
     pub head: &'a (dyn Fn(&Endpoint) -> Result<Request<()>, head::Refused> + Send + Sync),
     /// Its body.
     pub body: RequestBody,
+    /// What the error log knows it by.
+    pub id: &'a str,
 }
 
 /// A member's answer.
@@ -188,7 +190,7 @@ impl Cluster {
             if next == Next::Finish {
                 return Err(failure);
             }
-            tracing::warn!("{failure}; the request goes to another");
+            tracing::warn!(request_id = request.id, "{failure}; the request goes to another");
             failed = Some(failure);
         }
     }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use carme_proxy::head::{self, Answered, Asked, Origin, Passing};
-use carme_proxy::{Answer, Ask, Cluster, Content, Endpoint, Failed, Forward, RequestBody, Seat, Tunnel};
+use carme_proxy::{Answer, Ask, Content, Endpoint, Failed, Forward, Kept, RequestBody, Seat, Tunnel};
 use carme_ring::frame::Scheme;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
@@ -30,7 +30,7 @@ use client_body::{ClientBody, ClientLimits, Receipt};
 #[derive(Clone)]
 pub struct Proxied {
     /// The balancer.
-    pub cluster: Arc<Cluster>,
+    pub cluster: Arc<Kept>,
     /// What is done to requests and answers on their way.
     pub passing: Arc<Passing>,
     /// What the method `hash` looks at.
@@ -129,6 +129,7 @@ pub(crate) async fn pass(
             method: &record.method,
             head: &head,
             body,
+            id: record.id.as_str(),
         };
         proxied.cluster.forward(forward, progress).await
     };

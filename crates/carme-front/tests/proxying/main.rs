@@ -18,8 +18,7 @@ use std::time::Duration;
 use carme_balancer::{Method, Settings};
 use carme_front::{HashKey, Limits, Location, Proxied};
 use carme_proxy::head::{ErrorOverride, Identity, Passing, Reverse, ReverseFrom, Via};
-use carme_proxy::{Address, Cluster, Endpoint, Node, Protocol, Upgrade};
-use tokio::task::JoinSet;
+use carme_proxy::{Address, Endpoint, Kept, Node, Protocol, Upgrade};
 
 use common::Front;
 use common::app::Fake;
@@ -31,8 +30,7 @@ const LINE: &str = "%>s %{BALANCER_WORKER_ROUTE}e %{ATTEMPTS}e %X %U";
 /// A front with a balancer at `/`.
 struct Balanced {
     front: Front,
-    cluster: Arc<Cluster>,
-    _timekeeping: JoinSet<()>,
+    cluster: Arc<Kept>,
 }
 
 /// What a test wants otherwise.
@@ -83,20 +81,14 @@ impl Wanted {
                 endpoint: Arc::new(endpoint),
             }
         });
-        let cluster = Cluster::new(self.settings, nodes.collect(), 1);
-        let mut timekeeping = JoinSet::new();
-        timekeeping.spawn(Arc::clone(&cluster).keep_time());
+        let cluster = Kept::start(self.settings, nodes.collect(), 1);
         let proxied = Proxied {
             cluster: Arc::clone(&cluster),
             passing: Arc::new(self.passing),
             hash: HashKey::Address,
         };
         let front = Front::proxying(self.limits, LINE, |_| locations(proxied));
-        Balanced {
-            front,
-            cluster,
-            _timekeeping: timekeeping,
-        }
+        Balanced { front, cluster }
     }
 }
 

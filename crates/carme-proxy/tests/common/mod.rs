@@ -11,14 +11,13 @@ use std::time::Duration;
 
 use carme_balancer::{Member, Settings, State};
 use carme_proxy::{
-    Address, Answer, Ask, Attempts, Cluster, Content, Endpoint, Failed, Forward, Node, Protocol, RequestBody,
+    Address, Answer, Ask, Attempts, Content, Endpoint, Failed, Forward, Kept, Node, Protocol, RequestBody,
     Upgrade,
 };
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 
 /// Time stands still but for [`Clock::pass`].
 pub struct Clock(Option<mpsc::Sender<()>>);
@@ -86,19 +85,13 @@ pub fn node(member: Member, endpoint: Endpoint) -> Node {
 
 /// A balancer that lives as long as this.
 pub struct Balanced {
-    pub cluster: Arc<Cluster>,
-    _timekeeping: JoinSet<()>,
+    pub cluster: Arc<Kept>,
 }
 
 impl Balanced {
     pub fn new(nodes: Vec<Node>) -> Self {
-        let cluster = Cluster::new(Settings::apache("balancer://test"), nodes, 1);
-        let mut timekeeping = JoinSet::new();
-        timekeeping.spawn(Arc::clone(&cluster).keep_time());
-        Balanced {
-            cluster,
-            _timekeeping: timekeeping,
-        }
+        let cluster = Kept::start(Settings::apache("balancer://test"), nodes, 1);
+        Balanced { cluster }
     }
 
     /// A request with this head and body, on its way.
@@ -110,6 +103,7 @@ impl Balanced {
             method: head.method(),
             head: &|_: &Endpoint| Ok(head.clone()),
             body,
+            id: "test",
         };
         self.cluster
             .forward(forward, &Mutex::new(Attempts::default()))

@@ -11,8 +11,7 @@ use carme_balancer::{
 use carme_config::{DiscoverSource, Failover, HealthMethod, MemberFlag, MemberScheme};
 use carme_front::{HashKey, Proxied};
 use carme_proxy::head::{ErrorOverride, Identity, Passing, Reverse, ReverseFrom, Via};
-use carme_proxy::{Address, Cluster, Endpoint, MemberTls, Node, Protocol, TlsClient, TlsError, Upgrade};
-use tokio::task::JoinSet;
+use carme_proxy::{Address, Endpoint, Kept, MemberTls, Node, Protocol, TlsClient, TlsError, Upgrade};
 
 use super::by_hand;
 use super::discovery::Membership;
@@ -20,12 +19,10 @@ use super::discovery::Membership;
 /// A balancer and what it does by itself.
 pub(super) struct Balanced {
     pub(super) name: String,
-    pub(super) cluster: Arc<Cluster>,
+    pub(super) cluster: Arc<Kept>,
     membership: Arc<Membership>,
     /// What commands have added.
     pub(super) added: by_hand::Added,
-    /// Ends with it.
-    _timekeeping: JoinSet<()>,
 }
 
 /// What balancers call members over TLS with, in their order; `None` where no member speaks it.
@@ -122,16 +119,13 @@ fn start_one(configured: &carme_config::Balancer, tls: Option<TlsClient>) -> Arc
     use std::hash::BuildHasher;
     // Not for secrets: fronts with the same members are not to choose alike.
     let seed = std::hash::RandomState::new().hash_one(&configured.name);
-    let cluster = Cluster::new(settings(configured), nodes(configured), seed);
+    let cluster = Kept::start(settings(configured), nodes(configured), seed);
     cluster.set_tls(tls);
-    let mut timekeeping = JoinSet::new();
-    timekeeping.spawn(Arc::clone(&cluster).keep_time());
     Arc::new(Balanced {
         name: configured.name.clone(),
-        membership: Membership::new(Arc::clone(&cluster), configured),
+        membership: Membership::new(Arc::clone(&**cluster), configured),
         cluster,
         added: by_hand::Added::default(),
-        _timekeeping: timekeeping,
     })
 }
 
