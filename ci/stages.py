@@ -150,6 +150,8 @@ def _one_by_one(runs):
 
 def _windows_cargo(setup, subcommand, *arguments, timeout=COMPILING):
     env = wine_module.cargo_environment(setup.wine, setup.windows_rust, os.environ)
+    # A Linux program, which would look for its files where Wine has none.
+    env.pop("CARME_TEST_CONSUL", None)
     console.shown(wine_module.cargo_command(setup.windows_rust, [subcommand] + list(arguments)), timeout, env, ROOT)
 
 

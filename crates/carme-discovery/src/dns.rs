@@ -103,31 +103,38 @@ impl Dns {
         let mut targets: Vec<String> = services.iter().map(|service| service.target.clone()).collect();
         targets.sort_unstable();
         targets.dedup();
+        let mut left_out = Vec::new();
         let asked = match targets.iter().all(|target| answer.glue.contains_key(target)) {
             true => answer.glue,
-            false => self.targets(client, &targets, &mut life).await?,
+            false => self.targets(client, &targets, &mut life, &mut left_out).await?,
         };
+        for (target, addresses) in &asked {
+            self.known.remember(target, addresses);
+        }
         self.known.forget_others(&targets);
-        let mut left_out = Vec::new();
         let mut ranked = Vec::new();
         for service in &services {
-            let addresses = asked.get(&service.target).map(Vec::as_slice).unwrap_or_default();
-            if addresses.is_empty() {
-                left_out.push(format!("{} has no address", service.target));
+            let addresses = asked.get(&service.target).map(Vec::as_slice);
+            match (addresses, service.port) {
+                (Some([]), _) => left_out.push(format!("{} has no address", service.target)),
+                (Some(_), 0) => left_out.push(format!("{} has the port 0", service.target)),
+                (Some(addresses), _) => ranked.extend(addresses.iter().map(|address| service.at(*address))),
+                // Why has been said.
+                (None, _) => {}
             }
-            ranked.extend(addresses.iter().map(|address| service.at(*address)));
         }
         left_out.sort_unstable();
         left_out.dedup();
         self.found(scaled(ranked), left_out, life, is_meant)
     }
 
-    /// The addresses of the records' targets. One that cannot be had now keeps those it had.
+    /// The addresses of the records' targets. One that cannot be had now keeps those it had; without any it is left out.
     async fn targets(
         &mut self,
         client: &Client,
         targets: &[String],
         life: &mut Duration,
+        left_out: &mut Vec<String>,
     ) -> Result<BTreeMap<String, Vec<IpAddr>>, Failure> {
         let mut found = BTreeMap::new();
         let mut failure = None;
@@ -152,7 +159,15 @@ impl Dns {
                     *life = (*life).min(addresses.life.unwrap_or(*life));
                     found.insert(target, addresses.addresses);
                 }
-                Err(error) => failure = Some(error),
+                Err(error) => match self.known.addresses(&target) {
+                    Some(addresses) => {
+                        found.insert(target, addresses);
+                    }
+                    None => {
+                        left_out.push(error.to_string());
+                        failure = Some(error);
+                    }
+                },
             }
         }
         match failure {

@@ -84,8 +84,12 @@ fn services_have_weights_and_priorities() {
     follower.wait_for(
         "10.1.0.1:8000 web-0 60/0, 10.1.0.2:8001 web-1 1/0, [fd00::2]:8001 web-1 1/0, 10.1.0.3:8002 web-2 100/1",
     );
-    // A target elsewhere, of which the answer says nothing more, and one that is nowhere.
-    knot.change("_http._tcp SRV 0 1 8000 web-9\n_http._tcp SRV 0 1 8000 nowhere\nweb-9 CNAME web-8\nweb-8 A 10.1.0.8\n");
+    // A target elsewhere, of which the answer says nothing more, one that is nowhere, and one that cannot be looked
+    // up here.
+    knot.change(
+        "_http._tcp SRV 0 1 8000 web-9\n_http._tcp SRV 0 1 8000 nowhere\n_http._tcp SRV 0 1 8000 web.elsewhere.test.\n\
+         web-9 CNAME web-8\nweb-8 A 10.1.0.8\n",
+    );
     follower.wait_for("10.1.0.8:8000 web-9 1/0");
     // RFC 2782: there is none, decidedly.
     knot.change("_http._tcp SRV 0 0 0 .\n");

@@ -38,7 +38,7 @@ pub(super) struct Service {
 impl Service {
     /// RFC 2782: "the service is decidedly not available at this domain".
     pub(super) fn is_no_target(&self) -> bool {
-        self.target == "." || self.port == 0
+        self.target == "."
     }
 }
 

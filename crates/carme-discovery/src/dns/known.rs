@@ -44,6 +44,19 @@ impl Known {
         }
     }
 
+    /// These are the addresses that came with another answer.
+    pub(super) fn remember(&mut self, name: &str, addresses: &[IpAddr]) {
+        let (v4, v6) = addresses.iter().partition(|address| address.is_ipv4());
+        self.0.insert(name.to_owned(), [Some(v4), Some(v6)]);
+    }
+
+    /// The addresses that a name had, if it had any.
+    pub(super) fn addresses(&self, name: &str) -> Option<Vec<IpAddr>> {
+        let known = self.0.get(name)?.iter().flatten().flatten();
+        let addresses: Vec<_> = known.copied().collect();
+        (!addresses.is_empty()).then_some(addresses)
+    }
+
     /// Only these names are of interest any more.
     pub(super) fn forget_others(&mut self, names: &[String]) {
         self.0.retain(|name, _| names.contains(name));
@@ -114,6 +127,21 @@ mod tests {
         );
         // It cannot be said that there are none.
         assert_eq!(settled(known, [Ok(None), failed()]), Err("failed".to_owned()));
+    }
+
+    #[test]
+    fn addresses_that_came_with_another_answer_are_known() {
+        let known = &mut Known::default();
+        known.remember(
+            "a",
+            &["fd00::1", "10.0.0.1"].map(|text| text.parse().expect("an address")),
+        );
+        assert_eq!(
+            settled(known, [failed(), some("fd00::2", 9)]),
+            Ok("10.0.0.1,fd00::2 Some(9)".to_owned())
+        );
+        assert_eq!(known.addresses("a").map(|addresses| addresses.len()), Some(2));
+        assert_eq!(known.addresses("b"), None);
     }
 
     #[test]
