@@ -413,6 +413,12 @@ fn members_of_a_balancer_are_counted() {
     is("carme_balancer_queue_length", &balancer, 0.0);
     is("carme_balancer_queue_limit", &balancer, 1000.0);
     is("carme_balancer_refused_total", &balancer, 0.0);
+    is(
+        "carme_http_requests_total",
+        &[("balancer", "cluster"), ("status", "2xx")],
+        4.0,
+    );
+    assert!(scrape(monitor).value("carme_http_response_bytes_total", &balancer) > Some(100.0));
     members[0].die();
     assert_eq!(server.get("/").text(), "two", "it is tried on the other");
     is("carme_member_up", &first, 0.0);
@@ -436,9 +442,11 @@ fn live() -> (Server, String, Scrape) {
     let server = configured("workers = 1", &format!("{WATCHED}\n{balancer}")).start();
     assert_eq!(server.get("/pid").status(), 200);
     assert_eq!(server.get("/raises").status(), 500);
+    // Nobody is there.
+    assert_eq!(server.get("/far").status(), 502);
     let monitor = server.monitor();
-    scrape_until(monitor, "both are counted", |s| {
-        s.sum("carme_http_requests_total", &[]) == 2.0
+    scrape_until(monitor, "all are counted", |s| {
+        s.sum("carme_http_requests_total", &[]) == 3.0
     });
     let text = get(monitor, "/metrics").text();
     let scrape = Scrape::parse(&text).unwrap();

@@ -77,6 +77,7 @@ impl Cause {
 #[derive(Debug, Default)]
 pub struct Metrics {
     apps: Vec<AppSeries>,
+    balancers: Vec<BalancerSeries>,
     /// Requests that the front answered without an app: no location, malformed, the monitor's own.
     front: Vec<ClassSeries>,
     front_bytes: Bytes,
@@ -117,6 +118,14 @@ struct AppSeries {
     failures: [Counter; Cause::ALL.len()],
 }
 
+/// One balancer's figures. Its members come and go, and have figures of their own.
+#[derive(Debug)]
+struct BalancerSeries {
+    name: String,
+    classes: Vec<ClassSeries>,
+    bytes: Bytes,
+}
+
 #[derive(Debug)]
 struct RouteSeries {
     /// Empty for requests that no worker took.
@@ -142,6 +151,7 @@ struct Bytes {
 /// What a request that is over has to say.
 pub(crate) struct Observation<'a> {
     pub(crate) app: Option<u16>,
+    pub(crate) balancer: Option<u16>,
     pub(crate) account: Option<&'a Account>,
     pub(crate) status: u16,
     pub(crate) duration: Duration,
@@ -175,6 +185,21 @@ impl Metrics {
         }
     }
 
+    /// The same with figures for these balancers, in the order of their numbers.
+    pub fn with_balancers(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        let series = |name| BalancerSeries {
+            name,
+            classes: classes(),
+            bytes: Bytes::default(),
+        };
+        self.balancers = names.into_iter().map(series).collect();
+        self
+    }
+
+    fn balancer(&self, number: Option<u16>) -> Option<&BalancerSeries> {
+        self.balancers.get(usize::from(number?))
+    }
+
     fn app(&self, number: Option<u16>) -> Option<&AppSeries> {
         self.apps.get(usize::from(number?))
     }
@@ -186,9 +211,11 @@ impl Metrics {
     pub(crate) fn observe(&self, seen: &Observation<'_>) {
         let Observation { account, .. } = *seen;
         let app = self.app(seen.app);
-        let classes = match app {
-            None => &self.front,
-            Some(app) => {
+        let balancer = self.balancer(seen.balancer);
+        let classes = match (app, balancer) {
+            (None, None) => &self.front,
+            (None, Some(balancer)) => &balancer.classes,
+            (Some(app), _) => {
                 let worker = account.and_then(|account| account.worker.as_ref());
                 let route = worker.and_then(|worker| app.routes.get(usize::from(worker.seat)));
                 // There is always the last.
@@ -208,7 +235,9 @@ impl Metrics {
                 }
             }
         }
-        let bytes = app.map_or(&self.front_bytes, |app| &app.bytes);
+        let bytes = app.map(|app| &app.bytes);
+        let bytes = bytes.or(balancer.map(|balancer| &balancer.bytes));
+        let bytes = bytes.unwrap_or(&self.front_bytes);
         bytes.received.add(seen.bytes_in);
         bytes.sent.add(seen.bytes_out);
         if !seen.sent {
@@ -364,17 +393,26 @@ impl Metrics {
 
     /// Each series that has something to say, with its labels.
     fn each_series(&self, mut each: impl FnMut(&[(&str, &str)], &ClassSeries)) {
-        let mut all = |app: &str, route: &str, classes: &[ClassSeries]| {
+        let mut all = |app: &str, route: &str, balancer: &str, classes: &[ClassSeries]| {
             for (class, series) in CLASSES.iter().zip(classes) {
                 if series.duration.count() > 0 {
-                    each(&[("app", app), ("route", route), ("status", class)], series);
+                    let labels = [
+                        ("app", app),
+                        ("route", route),
+                        ("balancer", balancer),
+                        ("status", class),
+                    ];
+                    each(&labels, series);
                 }
             }
         };
-        all("", "", &self.front);
+        all("", "", "", &self.front);
+        for balancer in &self.balancers {
+            all("", "", &balancer.name, &balancer.classes);
+        }
         for app in &self.apps {
             for route in &app.routes {
-                all(&app.name, &route.route, &route.classes);
+                all(&app.name, &route.route, "", &route.classes);
             }
         }
     }
@@ -406,6 +444,9 @@ impl Metrics {
         family.sample(&[], pick(&self.front_bytes).get());
         for app in &self.apps {
             family.sample(&[("app", &app.name)], pick(&app.bytes).get());
+        }
+        for balancer in &self.balancers {
+            family.sample(&[("balancer", &balancer.name)], pick(&balancer.bytes).get());
         }
     }
 }
@@ -450,6 +491,7 @@ mod tests {
             metrics.begin();
             metrics.observe(&Observation {
                 app,
+                balancer: None,
                 account: account.as_ref(),
                 status,
                 duration: Duration::from_millis(3),

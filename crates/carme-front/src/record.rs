@@ -69,6 +69,8 @@ pub(crate) struct Record {
     tried: Option<Box<Attempts>>,
     /// Whose request it is, once that is known; see [`crate::Application::number`].
     pub(crate) app: Option<u16>,
+    /// Which balancer's members are asked; see [`crate::Proxied::number`].
+    pub(crate) balancer: Option<u16>,
     /// Its part of a trace, if it has one.
     pub(crate) trace: Option<Tracing>,
     /// What holds where the request was answered.
@@ -152,6 +154,7 @@ impl Record {
             attempts: None,
             tried: None,
             app: None,
+            balancer: None,
             trace: None,
             policy,
             environment: Environment::default(),
@@ -375,6 +378,7 @@ impl Drop for Record {
         if let (Some(metrics), Some(started)) = (&common.metrics, self.started) {
             metrics.observe(&Observation {
                 app: self.app,
+                balancer: self.balancer,
                 account: self.account.as_ref(),
                 status: self.status,
                 duration: started.elapsed(),

@@ -43,6 +43,17 @@ fn the_farm_of_the_article() {
     assert!(warnings(&site, FARM).is_empty());
 }
 
+#[test]
+fn what_is_changed_at_run_time_is_kept_where_the_file_says_so() {
+    let site = Site::new();
+    let with = |line: &str| format!("{FARM}{line}\n");
+    assert!(config(&site, &with("BalancerPersist On")).balancers[0].persist);
+    assert!(!config(&site, &with("BalancerPersist Off")).balancers[0].persist);
+    assert!(toml(&site, &with("BalancerPersist On")).contains("\npersist = true\n"));
+    let wrong = problems(&site, &with("BalancerPersist yes"));
+    assert!(wrong[0].contains("must be On or Off, found \"yes\""), "{wrong:?}");
+}
+
 fn instance(number: usize) -> String {
     format!(
         "Listen 127.0.0.1:900{number}\nRPAF_Enable On\nRPAF_ProxyIPs 127.0.0.1\nWSGIScriptAlias / app.py\nLogFormat \" \" empty\nCustomLog access-{number}.log empty env=NOTHING_IS_LOGGED\n"

@@ -29,6 +29,8 @@ use client_body::{ClientBody, ClientLimits, Receipt};
 /// A balancer at a location.
 #[derive(Clone)]
 pub struct Proxied {
+    /// The balancer's number, by which [`crate::Metrics`] knows it.
+    pub number: u16,
     /// The balancer.
     pub cluster: Arc<Kept>,
     /// What is done to requests and answers on their way.
@@ -108,6 +110,7 @@ pub(crate) async fn pass(
         }
     };
     record.attempts = Some(Box::default());
+    record.balancer = Some(proxied.number);
     let result = {
         let record = &*record;
         let Some(progress) = &record.attempts else {

@@ -83,6 +83,7 @@ impl Wanted {
         });
         let cluster = Kept::start(self.settings, nodes.collect(), 1);
         let proxied = Proxied {
+            number: 0,
             cluster: Arc::clone(&cluster),
             passing: Arc::new(self.passing),
             hash: HashKey::Address,

@@ -139,6 +139,7 @@ pub(super) fn proxied(
     let balancer = balancers.get(configured.balancer)?;
     let method = &config.balancers.get(configured.balancer)?.method;
     Some(Proxied {
+        number: u16::try_from(configured.balancer).unwrap_or(u16::MAX),
         cluster: Arc::clone(&balancer.cluster),
         passing: Arc::new(passing(configured, host)),
         hash: match method {

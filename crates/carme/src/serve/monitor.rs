@@ -76,16 +76,19 @@ impl Watch {
                 (roster.app().to_owned(), routes)
             })
             .collect();
-        // The same figures go on as long as they are about the same workers.
+        let names = |balancers: &[Arc<Balanced>]| -> Vec<String> {
+            balancers.iter().map(|balanced| balanced.name.clone()).collect()
+        };
+        // The same figures go on as long as they are about the same workers and balancers.
         let before_metrics = before.and_then(|watch| {
-            let metrics = watch.metrics.as_ref().filter(|_| watch.named == named)?;
+            let is_same = watch.named == named && names(&watch.balancers) == names(balancers);
+            let metrics = watch.metrics.as_ref().filter(|_| is_same)?;
             Some(Arc::clone(metrics))
         });
         let metrics = config.monitor.counts().then(|| {
             before_metrics.unwrap_or_else(|| {
-                Arc::new(Metrics::new(
-                    named.iter().map(|(name, routes)| (name.as_str(), routes.clone())),
-                ))
+                let of_apps = named.iter().map(|(name, routes)| (name.as_str(), routes.clone()));
+                Arc::new(Metrics::new(of_apps).with_balancers(names(balancers)))
             })
         });
         let told = |traces: &carme_config::Traces| (traces.endpoint.clone(), traces.service.clone());
