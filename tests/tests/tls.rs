@@ -321,3 +321,58 @@ fn a_pfx_file_is_served_renewed_and_checked() {
         ask(port, path, "renewed.test", None).is_ok()
     });
 }
+
+/// A member of a balancer is another server of ours; who signs its certificate is read at each reload.
+#[test]
+fn a_member_is_known_by_its_authority() {
+    let (folder, authority) = folder();
+    let path = folder.path();
+    authority.issue(path, "member", &["127.0.0.1"], |_| {});
+    let member = ServerBuilder::arguments(&["serve", "app", "--workers", "1"])
+        .args(&["--certificate", "member.pem", "--key", "member.key"])
+        .args(&[
+            "--bind",
+            "https://127.0.0.1:0",
+            "--python",
+            &python::main().display().to_string(),
+        ])
+        .current_dir(path)
+        .start();
+    let stranger = tempfile::tempdir().expect("a folder");
+    Authority::new(stranger.path());
+    fs::copy(stranger.path().join("ca.pem"), path.join("other.pem")).unwrap();
+    fs::write(path.join("broken.pem"), "nothing").unwrap();
+    let file = path.join("balancer.toml");
+    let configure = |ca: &str| {
+        let text = format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\n[balancers.cluster]\ntls_ca = \"{ca}\"\n\
+             [[balancers.cluster.members]]\nurl = \"https://127.0.0.1:{}\"\nretry = \"0s\"\n\
+             [[locations]]\npath = \"/\"\nbalancer = \"cluster\"\n",
+            member.address.port()
+        );
+        fs::write(&file, text).unwrap();
+    };
+    configure("ca.pem");
+    let balancer = ServerBuilder::arguments(&["serve", "-c", "balancer.toml"])
+        .current_dir(path)
+        .start();
+    let seen: serde_json::Value = serde_json::from_str(&balancer.get("/").text()).expect("JSON");
+    assert_eq!(seen["HTTPS"], "on");
+
+    // What cannot be read changes nothing.
+    configure("broken.pem");
+    let (status, _, errors) = balancer.command(&["reload"]).run();
+    assert!(!status.success() && errors.contains("broken.pem"), "{errors}");
+    assert_eq!(balancer.get("/").status(), 200);
+
+    configure("other.pem");
+    let (status, output, errors) = balancer.command(&["reload"]).run();
+    assert!(status.success(), "{output}{errors}");
+    assert_eq!(balancer.get("/").status(), 502);
+    balancer.wait_for_line("its certificate is by nobody who is trusted (tls_ca = ");
+
+    configure("ca.pem");
+    let (status, output, errors) = balancer.command(&["reload"]).run();
+    assert!(status.success(), "{output}{errors}");
+    assert_eq!(balancer.get("/").status(), 200);
+}
