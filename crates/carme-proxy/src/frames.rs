@@ -6,7 +6,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::stream::Stream;
 
 const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
 /// Length, type, flags, stream.
 const HEAD: usize = 9;
@@ -29,11 +30,18 @@ pub(crate) struct Course {
     opened: AtomicU32,
     /// The last one that the member will have done something with.
     last: AtomicU32,
+    /// The member has said how it wants things (`SETTINGS`).
+    settled: AtomicBool,
 }
 
 impl Course {
     pub(crate) fn opened(&self) -> u32 {
         self.opened.load(Relaxed)
+    }
+
+    /// It is known how many streams the member takes.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled.load(Relaxed)
     }
 
     /// The member takes no more streams.
@@ -60,6 +68,7 @@ impl Watched {
         let course = Arc::new(Course {
             opened: AtomicU32::new(0),
             last: AtomicU32::new(u32::MAX),
+            settled: AtomicBool::new(false),
         });
         let watched = Watched {
             stream,
@@ -146,7 +155,10 @@ impl AsyncRead for Watched {
         let before = buf.filled().len();
         let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
         let course = &this.course;
-        this.read.scan(&buf.filled()[before..], |_, _, last| {
+        this.read.scan(&buf.filled()[before..], |kind, _, last| {
+            if kind == SETTINGS {
+                course.settled.store(true, Relaxed);
+            }
             if let Some(last) = last {
                 course.last.fetch_min(last, Relaxed);
             }

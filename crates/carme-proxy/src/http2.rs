@@ -25,6 +25,8 @@ use crate::stream::{Stream, Written};
 
 /// Streams of a connection at the same time; fewer if its member says so.
 const MOST_STREAMS: usize = 256;
+/// Those that a new connection is given before its member has said anything: as many as RFC 9113 expects of it.
+const UNTOLD_STREAMS: usize = 100;
 /// What a member may send of one response before it is read.
 const WINDOW: u32 = 256 * 1024;
 /// The same for all of a connection: responses that nobody reads do not hold up the others.
@@ -56,6 +58,8 @@ impl Session {
         let (stream, course) = Watched::new(stream);
         let (sender, connection) = Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
+            // The others wait until the member has said how many it takes: it would refuse those beyond.
+            .initial_max_send_streams(1)
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(MOST_WAITING)
@@ -65,13 +69,15 @@ impl Session {
             .keep_alive_while_idle(true)
             .handshake(TokioIo::new(stream))
             .await?;
-        let limit = Arc::new(AtomicUsize::new(connection.current_max_send_streams()));
-        let current = Arc::clone(&limit);
+        let limit = Arc::new(AtomicUsize::new(UNTOLD_STREAMS));
+        let (current, seen) = (Arc::clone(&limit), Arc::clone(&course));
         tokio::spawn(async move {
             let mut connection = pin!(connection);
             poll_fn(|cx| {
                 let polled = connection.as_mut().poll(cx);
-                current.store(connection.current_max_send_streams(), Relaxed);
+                if seen.is_settled() {
+                    current.store(connection.current_max_send_streams(), Relaxed);
+                }
                 // Its requests know how it has ended.
                 polled.map(drop)
             })

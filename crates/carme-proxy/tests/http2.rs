@@ -187,6 +187,23 @@ async fn a_second_connection_when_the_first_is_full() {
     assert_eq!(balanced.idle(), 3);
 }
 
+/// More at once than a new connection turns out to have streams for: the others wait, and none is refused.
+#[tokio::test]
+async fn more_at_once_than_a_member_has_said_yet() {
+    let listener = Listener::new().await;
+    let member = h2c(&listener);
+    let server = serve(listener, 2, async |_| {
+        tokio::task::yield_now().await;
+        Response::new(full("done"))
+    });
+    let balanced = balanced(member);
+    let all: [_; 12] = std::array::from_fn(|_| balanced.get());
+    for answer in futures(all).await {
+        assert_eq!(answer.unwrap().1, "done");
+    }
+    assert_eq!(server.connections.load(SeqCst), 1);
+}
+
 #[tokio::test]
 async fn those_who_come_together_open_one_connection_and_share_its_failure() {
     let listener = Listener::new().await;
