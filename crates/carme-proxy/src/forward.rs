@@ -143,6 +143,14 @@ impl Attempts {
     }
 }
 
+/// Why one attempt has brought no answer.
+enum Attempt {
+    /// It could not be made.
+    Refused(head::Refused),
+    /// The member has failed.
+    Failed(Seat, Failing),
+}
+
 /// One attempt that has failed.
 struct Failing {
     cause: Cause,
@@ -175,10 +183,10 @@ impl Cluster {
                 attempts.variables = seat::variables(self.name(), &seat);
             }
             tried.push(seat.member().id);
-            let head = (request.head)(&seat.member().endpoint).map_err(Failed::Refused)?;
-            let (seat, failing) = match self.attempt(&request, head, seat).await {
+            let (seat, failing) = match self.attempt(&request, seat).await {
                 Ok(answer) => return Ok(answer),
-                Err(failing) => failing,
+                Err(Attempt::Refused(refused)) => return Err(Failed::Refused(refused)),
+                Err(Attempt::Failed(seat, failing)) => (seat, failing),
             };
             if request.body.has_failed() {
                 return Err(Failed::Client);
@@ -195,14 +203,12 @@ impl Cluster {
         }
     }
 
-    async fn attempt(
-        self: &Arc<Self>,
-        request: &Forward<'_>,
-        head: Request<()>,
-        seat: Seat,
-    ) -> Result<Answer, (Seat, Failing)> {
+    async fn attempt(self: &Arc<Self>, request: &Forward<'_>, seat: Seat) -> Result<Answer, Attempt> {
         let member = Arc::clone(seat.member());
         let is_idempotent = request.method.is_idempotent();
+        let head = || (request.head)(&member.endpoint);
+        // Before a connection is taken, which would be lost if there is none.
+        let mut first = Some(head().map_err(Attempt::Refused)?);
         let mut idle = member.idle();
         let mut is_again = false;
         loop {
@@ -213,7 +219,7 @@ impl Cluster {
                     Err(error) => {
                         let cause = Cause::Connect(error);
                         let exposure = Exposure::NothingSent;
-                        return Err((seat, Failing { cause, exposure }));
+                        return Err(Attempt::Failed(seat, Failing { cause, exposure }));
                     }
                 },
             };
@@ -221,9 +227,15 @@ impl Cluster {
             let before = link.written();
             let timeout = member.endpoint.timeout;
             let ping = Ping::of(&member.endpoint, &request.body);
-            let whole = ping.ask(&head, &request.body);
+            // Made anew where it has to be sent again: a copy for that would be made for all.
+            let head = match first.take() {
+                Some(head) => head,
+                None => head().map_err(Attempt::Refused)?,
+            };
+            let switches = head.headers().contains_key(header::UPGRADE);
+            let whole = ping.ask(head, &request.body);
             let (cause, is_unsent) = match answer(&mut link, whole, &request.body, timeout, &ping).await {
-                Ok(response) => match flaw(&response, &head, member.endpoint.response_field) {
+                Ok(response) => match flaw(&response, switches, member.endpoint.response_field) {
                     None => return Ok(begin(response, link, seat, before).await),
                     Some(cause) => (cause, false),
                 },
@@ -249,7 +261,7 @@ impl Cluster {
             };
             let failing = Failing { cause, exposure };
             seat.count_sent(link.written() - before);
-            return Err((seat, failing));
+            return Err(Attempt::Failed(seat, failing));
         }
     }
 }
@@ -289,14 +301,12 @@ async fn answer(
 }
 
 /// Why an answer cannot be passed on.
-fn flaw(response: &Response<Incoming>, asked: &Request<()>, longest: usize) -> Option<Cause> {
+fn flaw(response: &Response<Incoming>, switches: bool, longest: usize) -> Option<Cause> {
     let is_long =
         |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + 2 + value.len() > longest;
     if response.headers().iter().any(is_long) {
         Some(Cause::LongField(longest))
-    } else if response.status() == StatusCode::SWITCHING_PROTOCOLS
-        && !asked.headers().contains_key(header::UPGRADE)
-    {
+    } else if response.status() == StatusCode::SWITCHING_PROTOCOLS && !switches {
         Some(Cause::Switched)
     } else {
         None

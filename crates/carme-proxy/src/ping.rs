@@ -23,9 +23,9 @@ impl Ping {
     }
 
     /// The request with its body, which is held back if it asks.
-    pub(crate) fn ask(&self, head: &Request<()>, body: &RequestBody) -> Request<RequestBody> {
+    pub(crate) fn ask(&self, head: Request<()>, body: &RequestBody) -> Request<RequestBody> {
         let gate = self.0.as_ref().map(|(gate, _)| gate.clone());
-        let mut request = head.clone().map(|()| body.behind(gate.clone()));
+        let mut request = head.map(|()| body.behind(gate.clone()));
         if let Some(gate) = gate {
             let expected = HeaderValue::from_static("100-continue");
             request.headers_mut().insert(header::EXPECT, expected);
