@@ -33,7 +33,11 @@ impl Balancer {
     pub fn tick(&mut self, now: Instant) {
         while let Some(waiter) = self.waiting.pop_expired(now) {
             let reason = match self.is_any_usable() {
-                true => Unavailable::WaitedTooLong(now.saturating_duration_since(waiter.since)),
+                true => {
+                    // For people: nobody wants to read the nanoseconds by which a timer is late.
+                    let waited = now.saturating_duration_since(waiter.since).as_millis();
+                    Unavailable::WaitedTooLong(Duration::from_millis(waited as u64))
+                }
                 false => self.none_usable(),
             };
             self.send_away(waiter, reason);
