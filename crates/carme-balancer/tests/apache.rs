@@ -11,7 +11,7 @@ use std::time::Duration;
 use carme_balancer::{
     Balancer, Change, Check, CheckMethod, Ending, Exposure, Failure, Flag, Granted, HealthChange,
     HealthCheck, LbSet, LoadFactor, Member, MemberId, Method, Next, Outcome, Pick, Request, Settings, Status,
-    StickySession, Token, environment,
+    StickySession, Token,
 };
 use serde_json::Value;
 
@@ -217,11 +217,8 @@ impl Replay {
                 Pick::Wait { .. } => panic!("no request waits here"),
             };
             let member = self.bench.balancer.member(granted.member).unwrap().clone();
-            let variables = environment(self.bench.balancer.settings(), &member, &granted.session);
-            let variables: HashMap<_, _> = variables
-                .into_iter()
-                .map(|(name, value)| (name, value.into_owned()))
-                .collect();
+            let variables = common::variables(self.bench.balancer.settings(), &member, &granted.session);
+            let variables: HashMap<_, _> = variables.into_iter().collect();
             let value = |name: &str| variables.get(name).cloned();
             let (outcome, status) = self.attempt(&member.name, &ask["query"], sent_bytes);
             answer = Answer {

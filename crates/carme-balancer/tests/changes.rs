@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 
 use carme_balancer::{
     ByHand, Change, Flag, LoadFactor, Member, Method, Outcome, Refused, SettingChange, Settings, State,
-    Status, environment,
+    Status,
 };
 use common::{Bench, member, with_status};
 
@@ -196,7 +196,7 @@ fn variables() {
             panic!()
         };
         let member = bench.balancer.member(granted.member).unwrap();
-        let variables = environment(bench.balancer.settings(), member, &granted.session);
+        let variables = common::variables(bench.balancer.settings(), member, &granted.session);
         let text: Vec<_> = variables
             .iter()
             .map(|(name, value)| format!("{name}={value}"))

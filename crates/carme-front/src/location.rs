@@ -26,7 +26,7 @@ pub(crate) enum Answerer<A> {
     Files(Arc<Files>),
     Redirect(Redirect),
     Fixed(Fixed),
-    Balancer(Proxied),
+    Balancer(Arc<Proxied>),
 }
 
 /// Which names a location answers to.
@@ -91,7 +91,7 @@ impl<A> Location<A> {
 
     /// Members of a balancer answer.
     pub fn balanced(path: &str, proxied: Proxied) -> Self {
-        Self::of(path, Answerer::Balancer(proxied))
+        Self::of(path, Answerer::Balancer(Arc::new(proxied)))
     }
 
     fn of(path: &str, answerer: Answerer<A>) -> Self {

@@ -64,7 +64,7 @@ pub(crate) struct Record {
     counted: Option<Arc<AtomicU64>>,
     pub(crate) account: Option<Account>,
     /// How far it has come at the members of a balancer, while it is on its way.
-    pub(crate) attempts: Option<Box<Mutex<Attempts>>>,
+    pub(crate) attempts: Option<Arc<Mutex<Attempts>>>,
     /// What became of it there.
     tried: Option<Box<Attempts>>,
     /// Whose request it is, once that is known; see [`crate::Application::number`].
@@ -175,7 +175,7 @@ impl Record {
     /// What is known of the members becomes the request's variables, as `mod_proxy_balancer` has it.
     pub(crate) fn note_attempts(&mut self) {
         if let Some(attempts) = self.attempts.take() {
-            let mut attempts = attempts.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let mut attempts = std::mem::take(&mut *attempts.lock().unwrap_or_else(PoisonError::into_inner));
             for (name, value) in attempts.variables.drain(..) {
                 self.environment.set(name, value);
             }

@@ -93,7 +93,7 @@ enum Outcome<E> {
     /// By the front itself.
     Local(Box<LocalAnswer>),
     /// By a member of a balancer.
-    Passed(Box<carme_proxy::Answer>, Proxied),
+    Passed(Box<carme_proxy::Answer>, Arc<Proxied>),
     /// `OPTIONS *`
     Options,
     /// A page of the front itself.
@@ -165,7 +165,7 @@ async fn exchange<A: Application>(
     if let Answerer::Balancer(proxied) = &found.location.answerer {
         let passed = proxying::pass(proxied, found.script_name, record, framing, incoming);
         let answer = Box::pin(passed).await?;
-        return Ok(Outcome::Passed(Box::new(answer), proxied.clone()));
+        return Ok(Outcome::Passed(Box::new(answer), Arc::clone(proxied)));
     }
     let Answerer::App(app) = &found.location.answerer else {
         // As above, a body stays unread.

@@ -9,6 +9,7 @@ use carme_balancer::{
     Balancer, BalancerReport, Granted, MemberId, Pick, Request, Settings, Token, Unavailable,
 };
 use carme_metrics::{Histogram, Snapshot};
+use fastrand::Rng;
 use tokio::sync::{Notify, oneshot};
 
 use crate::endpoint::Endpoint;
@@ -63,7 +64,8 @@ struct State {
     reached: Arc<[Arc<Endpoint>]>,
     waiting: HashMap<Token, oneshot::Sender<Result<Seat, Unavailable>>>,
     tokens: u64,
-    random: u64,
+    /// Not for secrets.
+    random: Rng,
 }
 
 impl State {
@@ -93,13 +95,10 @@ impl State {
         self.reached = members.map(|(member, _)| Arc::clone(&member.endpoint)).collect();
     }
 
-    /// Not for secrets: splitmix64.
-    fn random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+    /// Members that were added by hand stay, those that are gone need nothing more.
+    fn keep_endpoints_of_members(&mut self) {
+        let balancer = &self.balancer;
+        self.endpoints.retain(|name, _| balancer.find(name).is_some());
     }
 }
 
@@ -116,7 +115,7 @@ impl Cluster {
             reached: Arc::default(),
             waiting: HashMap::new(),
             tokens: 0,
-            random: seed,
+            random: Rng::with_seed(seed),
         };
         state.follow_members();
         Arc::new(Cluster {
@@ -137,8 +136,8 @@ impl Cluster {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks at the balancer or changes it, and has what follows from that happen. Members come and go by
-    /// [`Cluster::replace`] and [`Cluster::add`].
+    /// Changes the balancer, and has what follows from that happen. Members come and go by [`Cluster::replace`] and
+    /// [`Cluster::add`].
     pub fn with<T>(self: &Arc<Self>, act: impl FnOnce(&mut Balancer, Instant) -> T) -> T {
         let mut state = self.state();
         let outcome = act(&mut state.balancer, now());
@@ -148,7 +147,7 @@ impl Cluster {
 
     /// All that there is to see, now.
     pub fn report(&self) -> BalancerReport {
-        self.state().balancer.report(now())
+        self.look(|balancer| balancer.report(now()))
     }
 
     /// Other settings and members: a new configuration, or what discovery has found. What goes finishes what it has.
@@ -157,10 +156,9 @@ impl Cluster {
         let now = now();
         state.balancer.configure(settings, now);
         let members: Vec<_> = nodes.iter().map(|node| node.member.clone()).collect();
-        // Members that were added by hand stay.
         state.endpoints.extend(endpoints(nodes));
         state.balancer.replace_members(members, now);
-        self.keep_endpoints_of_members(&mut state);
+        state.keep_endpoints_of_members();
         self.members_changed(state);
     }
 
@@ -193,19 +191,13 @@ impl Cluster {
         self.rechecked.notify_one();
     }
 
-    fn keep_endpoints_of_members(&self, state: &mut State) {
-        let State {
-            balancer, endpoints, ..
-        } = state;
-        endpoints.retain(|name, _| balancer.find(name).is_some());
-    }
-
     /// How its members are reached.
     pub fn endpoints(&self) -> Arc<[Arc<Endpoint>]> {
         Arc::clone(&self.state().reached)
     }
 
-    pub(crate) fn look<T>(&self, look: impl FnOnce(&Balancer) -> T) -> T {
+    /// Looks at the balancer.
+    pub fn look<T>(&self, look: impl FnOnce(&Balancer) -> T) -> T {
         look(&self.state().balancer)
     }
 
@@ -215,7 +207,7 @@ impl Cluster {
     }
 
     pub(crate) fn resend(&self) -> carme_balancer::Resend {
-        self.state().balancer.settings().resend
+        self.look(|balancer| balancer.settings().resend)
     }
 
     /// How each member is reached, and how many idle connections there are to it.
@@ -249,7 +241,7 @@ impl Cluster {
             let mut state = self.state();
             state.tokens += 1;
             let token = Token(state.tokens);
-            let random = state.random();
+            let random = state.random.u64(..);
             let request = Request {
                 token,
                 path_and_query: ask.path_and_query,
@@ -326,7 +318,7 @@ impl Cluster {
 
     // ----- time
 
-    /// Does what is to be done at its time, until it is dropped. One for each cluster.
+    /// Does what is to be done at its time, until it is dropped.
     pub(crate) async fn keep_time(self: Arc<Self>) {
         tokio::join!(self.keep_waiting(), self.keep_checking(), self.keep_filled());
     }
@@ -335,10 +327,7 @@ impl Cluster {
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let next = {
-                let state = self.state();
-                state.balancer.next_tick(now())
-            };
+            let next = self.look(|balancer| balancer.next_tick(now()));
             let due = async {
                 match next {
                     Some(at) => tokio::time::sleep_until(at.into()).await,

@@ -44,6 +44,37 @@ pub struct Endpoint {
     pub address_ttl: Option<Duration>,
 }
 
+impl Endpoint {
+    /// How long a member may be silent, and a connection to it take (`Timeout` of Apache).
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+    /// `responsefieldsize`'s default.
+    pub const DEFAULT_RESPONSE_FIELD: usize = 8192;
+
+    /// A member that speaks plain HTTP/1.1 at this host, an IPv6 address in brackets, and port, with Apache's defaults.
+    pub fn http(host: impl Into<String>, port: u16) -> Self {
+        let host = host.into();
+        Endpoint {
+            protocol: Protocol::Http1,
+            is_secure: false,
+            authority: format!("{host}:{port}"),
+            address: Address::Tcp { host, port },
+            path: String::new(),
+            min: 0,
+            smax: None,
+            ttl: None,
+            reuse: true,
+            keep_alive: false,
+            timeout: Self::DEFAULT_TIMEOUT,
+            connect_timeout: Self::DEFAULT_TIMEOUT,
+            ping: None,
+            upgrade: Upgrade::Any,
+            receive_buffer: None,
+            response_field: Self::DEFAULT_RESPONSE_FIELD,
+            address_ttl: None,
+        }
+    }
+}
+
 /// What is spoken to a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {

@@ -18,7 +18,7 @@ use crate::link::{Link, Tunnel, Unanswered};
 use crate::member::Label;
 use crate::ping::Ping;
 use crate::response::ResponseBody;
-use crate::seat::{self, Seat};
+use crate::seat::Seat;
 
 /// A request for a member.
 pub struct Forward<'a> {
@@ -180,7 +180,7 @@ impl Cluster {
                 attempts.waited += seat.waited();
                 attempts.since = Some(Instant::now());
                 attempts.member = Some(Arc::clone(seat.label()));
-                attempts.variables = seat::variables(self.name(), &seat);
+                attempts.variables = seat.variables();
             }
             tried.push(seat.member().id);
             let (seat, failing) = match self.attempt(&request, seat).await {

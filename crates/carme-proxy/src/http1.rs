@@ -21,8 +21,6 @@ use crate::stream::{Stream, Written};
 
 /// Fields of a response's header section.
 const MOST_FIELDS: usize = 256;
-/// hyper's least.
-const LEAST_BUFFER: usize = 8192;
 /// What a response's body is read with at once, at most.
 const MOST_BUFFER: usize = 128 * 1024;
 
@@ -40,7 +38,7 @@ impl Link {
         let written = stream.written();
         let (sender, connection) = http1::Builder::new()
             .max_headers(MOST_FIELDS)
-            .max_buf_size(MOST_BUFFER.max(LEAST_BUFFER).max(2 * endpoint.response_field))
+            .max_buf_size(MOST_BUFFER.max(2 * endpoint.response_field))
             .handshake(TokioIo::new(stream))
             .await?;
         Ok(Link {
@@ -56,7 +54,7 @@ impl Link {
         self.has_served
     }
 
-    /// Bytes written to it so far.
+    /// Counts the bytes that are written to it.
     pub(crate) fn counter(&self) -> Written {
         self.written.clone()
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use carme_balancer::{Granted, Lease, Next, Outcome, Session};
+use carme_balancer::{Granted, Lease, Next, Outcome, Session, environment};
 
 use crate::cluster::Cluster;
 use crate::member::{Label, Member};
@@ -50,8 +50,16 @@ impl Seat {
         self.waited
     }
 
-    pub(crate) fn session(&self) -> &Session {
-        &self.session
+    /// The variables of a request that is sent with it.
+    pub(crate) fn variables(&self) -> Vec<(&'static str, Bytes)> {
+        let Label { name, route } = &*self.label;
+        environment(
+            self.cluster.name().clone(),
+            name.clone(),
+            route.clone(),
+            &self.session,
+            Bytes::copy_from_slice,
+        )
     }
 
     /// The head of the member's response is there.
@@ -95,22 +103,4 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let _ = self.give_back(Outcome::unused());
     }
-}
-
-/// The variables that `mod_proxy_balancer.c` sets (`carme_balancer::environment`), in the order set.
-pub(crate) fn variables(balancer: &Bytes, seat: &Seat) -> Vec<(&'static str, Bytes)> {
-    let mut variables = vec![
-        ("BALANCER_NAME", balancer.clone()),
-        ("BALANCER_WORKER_NAME", seat.label.name.clone()),
-        ("BALANCER_WORKER_ROUTE", seat.label.route.clone()),
-    ];
-    let session = seat.session();
-    if let (Some(sticky), Some(route)) = (&session.sticky, &session.route) {
-        variables.push(("BALANCER_SESSION_STICKY", Bytes::from(sticky.clone())));
-        variables.push(("BALANCER_SESSION_ROUTE", Bytes::from(route.clone())));
-    }
-    if session.route_changed {
-        variables.push(("BALANCER_ROUTE_CHANGED", Bytes::from_static(b"1")));
-    }
-    variables
 }

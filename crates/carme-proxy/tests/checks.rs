@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use carme_balancer::{CheckMethod, Condition, Expect, HealthCheck, Member, State};
 use carme_proxy::Endpoint;
-use common::log::Log;
+use common::reasons::Reasons;
 use common::{Balanced, Clock, Listener, endpoint, node, until};
 use tracing::Level;
 
@@ -46,7 +46,7 @@ fn last_check(balanced: &Balanced) -> Option<Duration> {
 #[tokio::test]
 async fn out_after_hcfails_and_back_after_hcpasses() {
     let clock = Clock::hold();
-    let log = Log::listen_to(Level::INFO);
+    let log = Reasons::of("carme_proxy", Level::INFO);
     let member = Listener::new().await;
     let two = NonZeroU32::new(2).unwrap();
     let balanced = checked(
@@ -148,7 +148,7 @@ async fn what_a_member_is_asked() {
 #[tokio::test]
 async fn a_connection_is_enough_and_none_is_too_little() {
     let clock = Clock::hold();
-    let log = Log::listen_to(Level::INFO);
+    let log = Reasons::of("carme_proxy", Level::INFO);
     let member = Listener::new().await;
     let balanced = checked(endpoint(member.address()), rule(CheckMethod::Tcp));
     let mut peer = member.accept().await;
@@ -165,7 +165,7 @@ async fn a_connection_is_enough_and_none_is_too_little() {
 #[tokio::test]
 async fn who_is_too_slow_fails() {
     let clock = Clock::hold();
-    let log = Log::listen_to(Level::INFO);
+    let log = Reasons::of("carme_proxy", Level::INFO);
     let member = Listener::new().await;
     let endpoint = Endpoint {
         timeout: Duration::from_secs(3),

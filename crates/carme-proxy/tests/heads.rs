@@ -2,13 +2,12 @@
 //! fields and answers, but for what [`differs`] says.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
+use carme_proxy::Endpoint;
 use carme_proxy::head::{
     Answered, Asked, ErrorOverride, Identity, Origin, Passing, Reverse, ReverseFrom, Via,
     keep_for_error_page, request, response,
 };
-use carme_proxy::{Address, Endpoint, Protocol, Upgrade};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use serde_json::Value;
@@ -125,27 +124,10 @@ fn passing(site: &Value) -> Passing {
 
 fn endpoint(port: u16, path: &str) -> Endpoint {
     Endpoint {
-        protocol: Protocol::Http1,
-        is_secure: false,
-        address: Address::Tcp {
-            host: "127.0.0.1".to_owned(),
-            port,
-        },
-        authority: format!("127.0.0.1:{port}"),
         path: path.to_owned(),
-        min: 0,
-        smax: None,
-        ttl: None,
         // As in the recording.
         reuse: false,
-        keep_alive: false,
-        timeout: Duration::from_secs(60),
-        connect_timeout: Duration::from_secs(60),
-        ping: None,
-        upgrade: Upgrade::Any,
-        receive_buffer: None,
-        response_field: 8192,
-        address_ttl: None,
+        ..Endpoint::http("127.0.0.1", port)
     }
 }
 

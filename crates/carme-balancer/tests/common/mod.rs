@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use carme_balancer::{
-    Balancer, Exposure, Failure, Granted, Member, MemberId, Next, Outcome, Pick, Request, Settings, Status,
-    Token, Unavailable, Wake,
+    Balancer, Exposure, Failure, Granted, Member, MemberId, Next, Outcome, Pick, Request, Session, Settings,
+    Status, Token, Unavailable, Wake, environment,
 };
 
 pub(crate) struct Bench {
@@ -163,4 +163,15 @@ impl Bench {
             .map(|member| member.lbstatus)
             .collect()
     }
+}
+
+/// The variables of a request that has this member, as text.
+pub(crate) fn variables(
+    settings: &Settings,
+    member: &Member,
+    session: &Session,
+) -> Vec<(&'static str, String)> {
+    let route = member.route.clone().unwrap_or_default();
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    environment(settings.name.clone(), member.name.clone(), route, session, text)
 }

@@ -27,14 +27,13 @@ use crate::tunnel::Switched;
 use client_body::{ClientBody, ClientLimits, Receipt};
 
 /// A balancer at a location.
-#[derive(Clone)]
 pub struct Proxied {
     /// The balancer's number, by which [`crate::Metrics`] knows it.
     pub number: u16,
     /// The balancer.
     pub cluster: Arc<Kept>,
     /// What is done to requests and answers on their way.
-    pub passing: Arc<Passing>,
+    pub passing: Passing,
     /// What the method `hash` looks at.
     pub hash: HashKey,
 }
@@ -109,13 +108,11 @@ pub(crate) async fn pass(
             (RequestBody::new(body), Some(receipt))
         }
     };
-    record.attempts = Some(Box::default());
+    let progress = Arc::default();
+    record.attempts = Some(Arc::clone(&progress));
     record.balancer = Some(proxied.number);
     let result = {
         let record = &*record;
-        let Some(progress) = &record.attempts else {
-            return Err(Fault::new(StatusCode::BAD_GATEWAY, "nobody counts"));
-        };
         let cookies: Vec<&[u8]> = record
             .headers
             .get_all(header::COOKIE)
@@ -134,7 +131,7 @@ pub(crate) async fn pass(
             body,
             id: record.id.as_str(),
         };
-        proxied.cluster.forward(forward, progress).await
+        proxied.cluster.forward(forward, &progress).await
     };
     record.note_attempts();
     match result {

@@ -1,4 +1,4 @@
-//! What the front tells the error log, as long as a test listens.
+//! What a crate tells the error log, as long as a test listens.
 
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
@@ -20,8 +20,13 @@ impl Reasons {
 
     /// From this level on.
     pub fn listen_to(level: Level) -> Self {
+        Self::of("carme_front", level)
+    }
+
+    /// Of this crate.
+    pub fn of(target: &'static str, level: Level) -> Self {
         let messages = Arc::<Mutex<Vec<String>>>::default();
-        let listener = Listener(level, Arc::clone(&messages));
+        let listener = Listener(target, level, Arc::clone(&messages));
         Reasons {
             messages,
             _listening: tracing::subscriber::set_default(listener),
@@ -34,17 +39,17 @@ impl Reasons {
     }
 }
 
-struct Listener(Level, Arc<Mutex<Vec<String>>>);
+struct Listener(&'static str, Level, Arc<Mutex<Vec<String>>>);
 
 impl Subscriber for Listener {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= self.0 && metadata.target().starts_with("carme_front")
+        *metadata.level() <= self.1 && metadata.target().starts_with(self.0)
     }
 
     fn event(&self, event: &Event<'_>) {
         let mut text = Text(String::new());
         event.record(&mut text);
-        self.1.lock().unwrap().push(text.0);
+        self.2.lock().unwrap().push(text.0);
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {

@@ -18,7 +18,7 @@ use std::time::Duration;
 use carme_balancer::{Method, Settings};
 use carme_front::{HashKey, Limits, Location, Proxied};
 use carme_proxy::head::{ErrorOverride, Identity, Passing, Reverse, ReverseFrom, Via};
-use carme_proxy::{Address, Endpoint, Kept, Node, Protocol, Upgrade};
+use carme_proxy::{Endpoint, Kept, Node};
 
 use common::Front;
 use common::app::Fake;
@@ -85,7 +85,7 @@ impl Wanted {
         let proxied = Proxied {
             number: 0,
             cluster: Arc::clone(&cluster),
-            passing: Arc::new(self.passing),
+            passing: self.passing,
             hash: HashKey::Address,
         };
         let front = Front::proxying(self.limits, LINE, |_| locations(proxied));
@@ -114,28 +114,7 @@ fn passing() -> Passing {
 fn endpoint(url: &str) -> Endpoint {
     let authority = url.strip_prefix("http://").expect("plain HTTP");
     let (host, port) = authority.rsplit_once(':').expect("a port");
-    Endpoint {
-        protocol: Protocol::Http1,
-        is_secure: false,
-        address: Address::Tcp {
-            host: host.into(),
-            port: port.parse().expect("a number"),
-        },
-        authority: authority.into(),
-        path: String::new(),
-        min: 0,
-        smax: None,
-        ttl: None,
-        reuse: true,
-        keep_alive: false,
-        timeout: Duration::from_secs(30),
-        connect_timeout: Duration::from_secs(30),
-        ping: None,
-        upgrade: Upgrade::Any,
-        receive_buffer: None,
-        response_field: 8192,
-        address_ttl: None,
-    }
+    Endpoint::http(host, port.parse().expect("a number"))
 }
 
 /// Where nobody listens.

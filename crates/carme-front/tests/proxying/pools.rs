@@ -97,6 +97,33 @@ async fn connections_are_shared_by_clients_and_closed_after_ttl() {
 }
 
 #[tokio::test]
+async fn of_those_that_were_idle_for_ttl_smax_stay_and_none_is_used_again() {
+    let member = Member::start("one").await;
+    let wanted = Wanted {
+        endpoint: |endpoint| {
+            endpoint.ttl = Some(Duration::from_millis(300));
+            endpoint.smax = Some(1);
+        },
+        ..Wanted::default()
+    };
+    let balanced = wanted.start(&[&member.url()]);
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = balanced.front.connect().await;
+        client.send("GET /wait HTTP/1.1\r\nHost: test\r\n\r\n").await;
+        clients.push(client);
+    }
+    until("all have come", || member.asked().len() == 3).await;
+    member.gate.add_permits(3);
+    for mut client in clients {
+        assert_eq!(client.response("GET").await.status, 200);
+    }
+    until("the others are closed", || member.open() == 1).await;
+    assert_eq!(balanced.front.ask("GET", "/", "").await.status, 200);
+    assert_eq!(member.connections(), 4);
+}
+
+#[tokio::test]
 async fn without_reuse_each_request_has_its_own() {
     let member = Member::start("one").await;
     let wanted = Wanted {

@@ -1,36 +1,13 @@
 //! What several tests of heads begin with.
 
-use std::time::Duration;
-
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use super::{Asked, ErrorOverride, Identity, Passing, Via};
-use crate::endpoint::{Address, Endpoint, Protocol, Upgrade};
+use crate::endpoint::Endpoint;
 
 pub(super) fn endpoint() -> Endpoint {
-    Endpoint {
-        protocol: Protocol::Http1,
-        is_secure: false,
-        address: Address::Tcp {
-            host: "app1.internal".to_owned(),
-            port: 9001,
-        },
-        authority: "app1.internal:9001".to_owned(),
-        path: String::new(),
-        min: 0,
-        smax: None,
-        ttl: None,
-        reuse: true,
-        keep_alive: false,
-        timeout: Duration::from_secs(60),
-        connect_timeout: Duration::from_secs(60),
-        ping: None,
-        upgrade: Upgrade::Any,
-        receive_buffer: None,
-        response_field: 8192,
-        address_ttl: None,
-    }
+    Endpoint::http("app1.internal", 9001)
 }
 
 pub(super) fn passing() -> Passing {

@@ -2,7 +2,8 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod certificates;
-pub mod log;
+#[path = "../../../carme-front/tests/common/reasons.rs"]
+pub mod reasons;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,10 +11,7 @@ use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use carme_balancer::{Member, Settings, State};
-use carme_proxy::{
-    Address, Answer, Ask, Attempts, Content, Endpoint, Failed, Forward, Kept, Node, Protocol, RequestBody,
-    Upgrade,
-};
+use carme_proxy::{Answer, Ask, Attempts, Content, Endpoint, Failed, Forward, Kept, Node, RequestBody};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -52,28 +50,7 @@ pub async fn until(mut is_so: impl FnMut() -> bool) {
 }
 
 pub fn endpoint(address: SocketAddr) -> Endpoint {
-    Endpoint {
-        protocol: Protocol::Http1,
-        is_secure: false,
-        address: Address::Tcp {
-            host: address.ip().to_string(),
-            port: address.port(),
-        },
-        authority: address.to_string(),
-        path: String::new(),
-        min: 0,
-        smax: None,
-        ttl: None,
-        reuse: true,
-        keep_alive: false,
-        timeout: Duration::from_secs(60),
-        connect_timeout: Duration::from_secs(60),
-        ping: None,
-        upgrade: Upgrade::Any,
-        receive_buffer: None,
-        response_field: 8192,
-        address_ttl: None,
-    }
+    Endpoint::http(address.ip().to_string(), address.port())
 }
 
 pub fn node(member: Member, endpoint: Endpoint) -> Node {

@@ -141,7 +141,7 @@ pub(super) fn proxied(
     Some(Proxied {
         number: u16::try_from(configured.balancer).unwrap_or(u16::MAX),
         cluster: Arc::clone(&balancer.cluster),
-        passing: Arc::new(passing(configured, host)),
+        passing: passing(configured, host),
         hash: match method {
             carme_config::Method::Hash(carme_config::HashKey::Header(name)) => {
                 name.parse().map_or(HashKey::Address, HashKey::Header)

@@ -123,7 +123,7 @@ pub(super) fn add(
 
 /// Everything that is otherwise than configured.
 fn kept(balanced: &Balanced) -> KeptBalancer {
-    let by_hand = balanced.cluster.with(|balancer, _| balancer.by_hand());
+    let by_hand = balanced.cluster.look(|balancer| balancer.by_hand());
     let given = balanced.added.lock();
     let added = |member: &Member| {
         let mut values = given.get(&member.name).cloned().unwrap_or_default();
@@ -218,7 +218,7 @@ fn restore_one(balanced: &Balanced, configured: &Balancer, kept: &KeptBalancer) 
     }
     // Members that discovery finds are not there yet.
     let is_found = configured.discover.is_some();
-    let find = |url: &str| balanced.cluster.with(|balancer, _| balancer.find(url));
+    let find = |url: &str| balanced.cluster.look(|balancer| balancer.find(url));
     for url in &kept.removed {
         balanced.cluster.with(|balancer, now| match balancer.find(url) {
             Some(id) => drop(balancer.remove(id, now)),
