@@ -4,6 +4,7 @@
 
 #[cfg(target_os = "linux")]
 pub mod apache;
+pub mod certificates;
 pub mod client;
 pub mod engines;
 pub mod logged;

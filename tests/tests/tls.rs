@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use carme_tests::certificates::Authority;
 use carme_tests::{ServerBuilder, python, wait_until};
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::{DnType, ExtendedKeyUsagePurpose};
 
 const APP: &str = r#"
 import json
@@ -32,34 +33,6 @@ connection.request("GET", "/", headers={"Https": "forged"})
 response = connection.getresponse()
 print(json.dumps([response.status, response.getheader("Strict-Transport-Security"), names, json.loads(response.read())]))
 "#;
-
-struct Authority(Issuer<'static, KeyPair>);
-
-impl Authority {
-    /// Writes `ca.pem` into the folder.
-    fn new(folder: &Path) -> Self {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
-        params.distinguished_name.push(DnType::CommonName, "authority");
-        let certificate = params.self_signed(&key).expect("signed");
-        fs::write(folder.join("ca.pem"), certificate.pem()).expect("written");
-        Authority(Issuer::new(params, key))
-    }
-
-    /// Writes `FILE.pem` and `FILE.key`.
-    fn issue(&self, folder: &Path, file: &str, names: &[&str], change: impl FnOnce(&mut CertificateParams)) {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(names).expect("names");
-        params.use_authority_key_identifier_extension = true;
-        change(&mut params);
-        let certificate = params.signed_by(&key, &self.0).expect("signed");
-        fs::write(folder.join(format!("{file}.pem")), certificate.pem()).expect("written");
-        fs::write(folder.join(format!("{file}.key")), key.serialize_pem()).expect("written");
-    }
-}
 
 /// What Python's client sees, or what it says instead.
 fn ask(port: u16, folder: &Path, name: &str, identity: Option<&str>) -> Result<serde_json::Value, String> {

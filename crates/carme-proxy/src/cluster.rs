@@ -170,6 +170,11 @@ impl Cluster {
         self.members_changed(state);
     }
 
+    /// Whether members that speak TLS can be reached.
+    pub fn has_tls(&self) -> bool {
+        self.state().tls.is_some()
+    }
+
     /// One more member by hand.
     ///
     /// # Errors

@@ -25,6 +25,17 @@ pub(super) struct Balanced {
     pub(super) added: by_hand::Added,
 }
 
+impl Balanced {
+    /// Commands have added a member that speaks TLS.
+    fn has_added_tls(&self) -> bool {
+        let members = self.cluster.report().members;
+        let added: Vec<_> = members.iter().filter(|member| member.added).collect();
+        let connections = self.cluster.connections();
+        let mut secure = connections.iter().filter(|(_, endpoint, _)| endpoint.is_secure);
+        secure.any(|(id, ..)| added.iter().any(|member| member.id == *id))
+    }
+}
+
 /// What balancers call members over TLS with, in their order; `None` where no member speaks it.
 pub(super) struct Trusts(Vec<Option<TlsClient>>);
 
@@ -37,10 +48,18 @@ pub(super) struct TrustError {
 }
 
 impl Trusts {
-    /// Reads what all of them need.
-    pub(super) fn load(configured: &[carme_config::Balancer]) -> Result<Self, TrustError> {
+    /// Reads what all of them need, those that are there included: what commands have added to them stays.
+    pub(super) fn load(
+        configured: &[carme_config::Balancer],
+        before: &[Arc<Balanced>],
+    ) -> Result<Self, TrustError> {
+        let has_added = |name: &str| {
+            let old = before.iter().find(|old| old.name == name);
+            old.is_some_and(|old| old.has_added_tls())
+        };
         let load = |balancer: &carme_config::Balancer| match speaks_tls(balancer) {
-            Some(false) => Ok(None),
+            Some(false) if !has_added(&balancer.name) => Ok(None),
+            Some(false) => trust(balancer).map(Some),
             Some(true) => trust(balancer).map(Some),
             None => Ok(trust(balancer).ok()),
         };
@@ -88,7 +107,6 @@ pub(super) fn follow(
         .find(|old| old.name == new.name)
     {
         Some(old) => {
-            // A member that a command has added may need what there is.
             if tls.is_some() {
                 old.cluster.set_tls(tls);
             }

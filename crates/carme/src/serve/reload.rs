@@ -199,7 +199,7 @@ impl Server {
         };
         let is_new =
             |(_, bind): &(usize, &carme_config::Bind)| !now.doors.iter().any(|door| door.bind == **bind);
-        let trusts = balancers::Trusts::load(&config.balancers)?;
+        let trusts = balancers::Trusts::load(&config.balancers, &now.balancers)?;
         let mut listeners = Vec::new();
         for (at, bind) in server.listen.iter().enumerate().filter(is_new) {
             let there = site::listen(config, at, tls.as_ref())?;

@@ -112,7 +112,7 @@ impl Server {
     pub(super) fn start(config: Arc<Config>, outfit: Outfit) -> Result<Arc<Self>, ServeError> {
         let (access_logs, logs) = logs::access_logs(&config, outfit.error_log.writer(), None)?;
         let tls = site::tls(&config)?.map(Arc::new);
-        let trusts = balancers::Trusts::load(&config.balancers)?;
+        let trusts = balancers::Trusts::load(&config.balancers, &[])?;
         let mut listeners = Vec::new();
         for (at, bind) in config.server.listen.iter().enumerate() {
             let there = site::listen(&config, at, tls.as_ref())?;

@@ -112,8 +112,7 @@ pub(super) fn add(
         }
         None => carme_config::Member::of_settings(&url, values)?,
     };
-    let speaks_tls = |member: &carme_config::Member| member.url.scheme.is_secure();
-    if speaks_tls(&member) && !configured.members.iter().any(speaks_tls) {
+    if member.url.scheme.is_secure() && !balanced.cluster.has_tls() {
         balanced.cluster.set_tls(Some(balancers::trust(configured)?));
     }
     balanced.cluster.add(balancers::node(&member))?;
