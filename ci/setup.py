@@ -11,7 +11,7 @@ Needed are Rust with cargo and one CPython from 3.9 on. Each CPython that is fou
 Flask and Django. For the Windows tests on Linux it takes the mingw linker, 64-bit Wine (on Debian and its
 derivatives they are installed, with root or a sudo that asks nothing), Rust's standard library for Windows and
 Windows CPythons from PyPI. As root on Debian it also installs Apache's program, GoAccess and AWStats, which tests of
-the log compare with and read it by, HAProxy, and Knot, a DNS server; Consul's agent is fetched from an older Debian.
+the log compare with and read it by, HAProxy, Knot, a DNS server, and OpenSSL's program; Consul's agent is fetched from an older Debian.
 All of it except Debian's packages and rustup's target stays in the cache, `$XDG_CACHE_HOME/carme-ci` or
 `~/.cache/carme-ci` (`CARME_CI_CACHE` overrides it), which can be deleted at any time.
 """
@@ -46,6 +46,7 @@ class Setup:
     windows_rust: Optional[toolchain.WindowsRust] = None
     no_windows: str = ""
     consul: Optional[str] = None
+    no_skips: bool = False  # a test that misses a program which setup installs is a failure
 
 
 class SetupFailed(Exception):
@@ -145,6 +146,7 @@ PEERS = [
     ("awstats.pl", "awstats", "reading the log with AWStats"),
     ("haproxy", "haproxy", "what comes through a real proxy"),
     ("knotd", "knot", "members that a real DNS server names"),
+    ("openssl", "openssl", "PFX files that it makes"),
 ]
 
 

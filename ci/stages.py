@@ -59,6 +59,8 @@ def _cargo(setup, subcommand, *arguments, timeout=COMPILING, **variables):
     env.update(_python_variables(setup.pythons, setup.free_threaded, os.pathsep))
     if setup.consul:
         env["CARME_TEST_CONSUL"] = setup.consul
+    if setup.no_skips and not ON_WINDOWS:
+        env["CARME_TEST_NO_SKIPS"] = "1"
     env.update(variables)
     console.shown(setup.rust.command(subcommand) + list(arguments), timeout, env, ROOT)
 
@@ -152,6 +154,8 @@ def _windows_cargo(setup, subcommand, *arguments, timeout=COMPILING):
     env = wine_module.cargo_environment(setup.wine, setup.windows_rust, os.environ)
     # A Linux program, which would look for its files where Wine has none.
     env.pop("CARME_TEST_CONSUL", None)
+    # Nor are the other programs there.
+    env.pop("CARME_TEST_NO_SKIPS", None)
     console.shown(wine_module.cargo_command(setup.windows_rust, [subcommand] + list(arguments)), timeout, env, ROOT)
 
 

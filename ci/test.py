@@ -8,13 +8,15 @@
     python3 ci/test.py --python python3.11       # with no other interpreter
 
 A failed stage does not keep the later ones from running. The exit code is 0 if none failed; with `--no-skips`,
-if none failed and none was skipped.
+if none failed, none was skipped, and no single test was for want of a program that `ci/setup.py` installs.
 
 The integration tests are given, in the environment:
   CARME_TEST_PYTHONS        interpreters with Flask and Django, separated like PATH, the main one first; under Wine,
                             Windows ones in Windows' spelling (Z:\\…;Z:\\…)
   CARME_TEST_FREE_THREADED  a free-threaded CPython, if there is one
   CARME_TEST_CONSUL         Consul's agent, if it is there; not under Wine
+  CARME_TEST_NO_SKIPS       with `--no-skips`: a test that misses what `ci/setup.py` installs fails; not on Windows, and
+                            not under Wine
   CARME_TEST_WINE           Wine's version, only under Wine: for tests that real Windows passes and Wine cannot
   CARME_BIN                 not set here. If you set it, the tests start that program; else the `carme` beside them,
                             which `cargo build --workspace --all-targets` has made just before
@@ -76,7 +78,7 @@ def main():
     parser.add_argument("--only", action="append", metavar="STAGE", choices=[stage.name for stage in STAGES],
                         help="run this stage (may be repeated)")
     setup_module.add_options(parser)
-    parser.add_argument("--no-skips", action="store_true", help="a skipped stage is a failure")
+    parser.add_argument("--no-skips", action="store_true", help="a skipped stage is a failure, and so is a test that misses what setup installs")
     options = parser.parse_args()
     if options.list:
         for stage in STAGES:
@@ -92,6 +94,7 @@ def main():
     except (setup_module.SetupFailed, console.CommandFailed) as error:
         console.line("ci/test.py: no tests were run: {}".format(error))
         return 2
+    setup.no_skips = options.no_skips
     results = run(stages, setup)
     console.heading("summary, after {}".format(console.duration(watch.seconds)))
     for row in summary(results):

@@ -131,6 +131,22 @@ class Skips(unittest.TestCase):
             self.assertIn("fn {}(".format(name), sources)
             self.assertGreater(len(why), 20)
 
+    def test_without_skips_a_test_that_misses_a_program_fails_here_and_not_under_wine(self):
+        def environment(run, no_skips):
+            setup = unittest.mock.Mock(no_skips=no_skips, pythons=[], free_threaded=[], consul=None)
+            with unittest.mock.patch.object(console, "shown") as shown, \
+                    unittest.mock.patch.object(wine, "cargo_command"), \
+                    unittest.mock.patch.object(wine, "cargo_environment", side_effect=lambda *args: dict(args[2])), \
+                    unittest.mock.patch.dict(os.environ, {"CARME_TEST_NO_SKIPS": "1"} if no_skips else {}):
+                setup.rust.command.return_value = ["cargo"]
+                run(setup, "nextest")
+                return shown.call_args[0][2]
+
+        with unittest.mock.patch.object(stages, "ON_WINDOWS", False):
+            self.assertEqual(environment(stages._cargo, True).get("CARME_TEST_NO_SKIPS"), "1")
+            self.assertNotIn("CARME_TEST_NO_SKIPS", environment(stages._cargo, False))
+        self.assertNotIn("CARME_TEST_NO_SKIPS", environment(stages._windows_cargo, True))
+
     def test_arguments(self):
         with unittest.mock.patch.object(skips, "UNDER_WINE", [("a", ""), ("b", "")]):
             self.assertEqual(skips.nextest_arguments(), ["-E", "not (test(/\\ba$/) | test(/\\bb$/))"])

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::client::Client;
 use crate::server::wait_until;
+use crate::skip;
 
 /// A program of this name, where administrators' programs are, too.
 fn program(name: &str) -> Option<PathBuf> {
@@ -15,7 +16,7 @@ fn program(name: &str) -> Option<PathBuf> {
         .map(|folder| folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
         .find(|program| program.is_file());
     if found.is_none() {
-        println!("skipped: {name} is not installed");
+        skip::missing(format_args!("{name} is not installed"));
     }
     found
 }

@@ -13,6 +13,7 @@ pub mod process;
 pub mod prometheus;
 pub mod python;
 pub mod server;
+pub mod skip;
 
 pub use client::{Client, Response};
 pub use logged::LoggedServer;

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use carme_tests::member::{Member, Reply};
-use carme_tests::{Client, ServerBuilder, apache, free_address, wait_until};
+use carme_tests::{Client, ServerBuilder, apache, free_address, skip, wait_until};
 
 /// `A` and `B` are the members' addresses.
 const DIRECTIVES: &str = r#"
@@ -182,10 +182,7 @@ fn apache_and_carme_make_the_same_of_the_same_directives() {
     ];
     let preamble = match apache::preamble(paths[0], &modules) {
         Ok(preamble) => preamble,
-        Err(why) => {
-            println!("skipped: {why}");
-            return;
-        }
+        Err(why) => return skip::missing(why),
     };
     let members = [member(), member()];
     let directives = DIRECTIVES

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use carme_tests::{ServerBuilder, python, server};
+use carme_tests::{ServerBuilder, python, server, skip};
 
 /// A server from `carme.toml` with this text, seen from `folder`.
 fn serve(folder: &Path, text: &str) -> carme_tests::Server {
@@ -40,8 +40,7 @@ fn djangos_collected_files_are_served_without_django() {
         .into_iter()
         .find(|python| python::has(python, "django"))
     else {
-        println!("skipped: no Python here has Django");
-        return;
+        return skip::missing("no Python here has Django");
     };
     let folder = tempfile::tempdir().unwrap();
     let collected = folder.path().join("collected");

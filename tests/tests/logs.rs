@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use carme_tests::{Server, ServerBuilder, python, wait_until};
+use carme_tests::{Server, ServerBuilder, python, skip, wait_until};
 
 const APP: &str = r#"
 def application(environ, start_response):
@@ -239,7 +239,7 @@ fn goaccess_reads_combined() {
         .stdin(Stdio::null())
         .output()
     else {
-        return println!("skipped: goaccess is not installed (Debian's package goaccess)");
+        return skip::missing("goaccess is not installed (Debian's package goaccess)");
     };
     assert!(version.status.success());
     let server = start(
@@ -281,7 +281,7 @@ fn goaccess_reads_combined() {
 fn awstats_reads_combined_and_combined_route() {
     let awstats = Path::new("/usr/lib/cgi-bin/awstats.pl");
     if !awstats.exists() {
-        return println!("skipped: awstats is not installed (Debian's package awstats)");
+        return skip::missing("awstats is not installed (Debian's package awstats)");
     }
     for format in ["combined", "combined_route"] {
         let logs = format!("[[access_logs]]\nfile = \"access.log\"\nformat = \"{format}\"\n");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use carme_tests::member::{Member, Reply};
 use carme_tests::prometheus::Scrape;
 use carme_tests::server::repository;
-use carme_tests::{Client, Response, Server, ServerBuilder, process, python, wait_until};
+use carme_tests::{Client, Response, Server, ServerBuilder, process, python, skip, wait_until};
 
 /// The test app as `site` on port 0, with what else is written.
 fn configured(settings: &str, rest: &str) -> ServerBuilder {
@@ -577,8 +577,7 @@ fn promtool_has_nothing_to_say() {
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut promtool) = promtool else {
-        println!("skipped: promtool is not installed (it comes with Debian's package prometheus)");
-        return;
+        return skip::unsuited("promtool is not installed (it comes with Debian's package prometheus)");
     };
     promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let output = promtool.wait_with_output().unwrap();

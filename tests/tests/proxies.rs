@@ -191,7 +191,7 @@ mod haproxy {
     use std::path::{Path, PathBuf};
     use std::process::{Child, Command, Stdio};
 
-    use carme_tests::wait_until;
+    use carme_tests::{skip, wait_until};
 
     use super::*;
 
@@ -258,8 +258,7 @@ mod haproxy {
     #[test]
     fn it_announces_clients_by_the_proxy_protocol() {
         let Some(program) = program() else {
-            println!("skipped: haproxy is not installed");
-            return;
+            return skip::missing("haproxy is not installed");
         };
         let server = server("trusted_proxies = [\"127.0.0.1\"]\nproxy_protocol = true");
         for words in [
@@ -300,8 +299,7 @@ mod haproxy {
     #[test]
     fn it_names_clients_in_fields() {
         let Some(program) = program() else {
-            println!("skipped: haproxy is not installed");
-            return;
+            return skip::missing("haproxy is not installed");
         };
         let forged =
             "X-Forwarded-For: 10.9.8.7, 127.0.0.1\r\nForwarded: for=10.9.8.7\r\nX-Real-IP: 10.9.8.7\r\n";
@@ -341,8 +339,7 @@ mod haproxy {
     #[test]
     fn two_of_them_in_a_row_are_both_seen_through() {
         let Some(program) = program() else {
-            println!("skipped: haproxy is not installed");
-            return;
+            return skip::missing("haproxy is not installed");
         };
         let server = server("trusted_proxies = [\"127.0.0.1\"]");
         let lines = " mode http\n option forwardfor\n http-request add-header X-Forwarded-Proto";

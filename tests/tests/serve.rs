@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::thread;
 
-use carme_tests::{ServerBuilder, python, wait_until};
+use carme_tests::{ServerBuilder, python, skip, wait_until};
 
 /// An app that answers, sleeps, or tells its pid.
 const APP: &str = r#"
@@ -72,8 +72,7 @@ fn what_an_app_prints_before_it_fails_is_in_the_error_log() {
 #[test]
 fn an_interpreter_without_the_gil_is_refused_in_a_sentence() {
     let Some(python) = std::env::var_os("CARME_TEST_FREE_THREADED") else {
-        println!("skipped: there is no free-threaded CPython here");
-        return;
+        return skip::unsuited("there is no free-threaded CPython here");
     };
     let (status, _, error) = ServerBuilder::app(APP).python(python.as_ref()).run();
     assert!(!status.success(), "{error}");

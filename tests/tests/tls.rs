@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use carme_tests::certificates::Authority;
-use carme_tests::{ServerBuilder, python, wait_until};
+use carme_tests::{ServerBuilder, python, skip, wait_until};
 use rcgen::{DnType, ExtendedKeyUsagePurpose};
 
 const APP: &str = r#"
@@ -251,7 +251,7 @@ fn a_pfx_file_is_served_renewed_and_checked() {
         }
     };
     if !export("first", &[]) {
-        return println!("skipped: openssl is not installed");
+        return skip::missing("openssl is not installed");
     }
     let text = |password: &str| {
         configuration("", "\"https://127.0.0.1:0\"").replace(

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use carme_tests::{Server, ServerBuilder, process, wait_until};
+use carme_tests::{Server, ServerBuilder, process, skip, wait_until};
 
 /// Two that every Debian, Fedora and Alpine has.
 const USERS: [&str; 2] = ["daemon", "nobody"];
@@ -114,10 +114,7 @@ fn two_apps(python: &Path) -> Server {
 fn workers_run_as_the_users_of_their_apps_and_see_nothing_of_each_other() {
     let python = match interpreter() {
         Ok(python) => python,
-        Err(why) => {
-            println!("skipped: {why}");
-            return;
-        }
+        Err(why) => return skip::unsuited(why),
     };
     let mut server = two_apps(&python);
     let text = |path: &str| server.get(path).text();

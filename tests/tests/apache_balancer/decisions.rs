@@ -6,8 +6,8 @@ use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use carme_tests::Response;
 use carme_tests::server::repository;
+use carme_tests::{Response, skip};
 use serde_json::Value;
 
 use crate::both::{Rows, for_each, is_other_status, play_with_both};
@@ -21,20 +21,8 @@ fn cases(wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
     let recorded: Value = serde_json::from_str(&text).expect("it is JSON");
     let cases = recorded["cases"].as_array().expect("a list").iter();
     let is_changed = |case: &Value| steps(case).iter().any(|step| step.get("change").is_some());
-    let cases = cases
-        .filter(|case| !is_changed(case) && !leads_nowhere(case) && !is_counted_later(case) && wanted(case));
+    let cases = cases.filter(|case| !is_changed(case) && !is_counted_later(case) && wanted(case));
     cases.cloned().collect()
-}
-
-/// Whether a member sends its clients on to a route that none has, which Carme's configuration does not allow.
-fn leads_nowhere(case: &Value) -> bool {
-    let members = case["members"].as_array().expect("a list").iter();
-    let routes: Vec<&Value> = members
-        .clone()
-        .map(|member| &member["parameters"]["route"])
-        .collect();
-    let mut redirects = members.filter_map(|member| member["parameters"].get("redirect"));
-    redirects.any(|redirect| !routes.contains(&redirect))
 }
 
 /// Whether time has to go by in it: pauses, health checks, timeouts.
@@ -199,7 +187,7 @@ fn compare(cases: &[Value], at_a_time: usize) {
     let play = |address| play(cases, at_a_time, &stage, address);
     let [theirs, ours] = match play_with_both(&configuration(cases, &stage), play) {
         Ok(both) => both,
-        Err(reason) => return println!("skipped: {reason}"),
+        Err(reason) => return skip::missing(reason),
     };
     println!("{} cases, {} requests", cases.len(), theirs.len());
     let recorded = recording(cases);

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use carme_tests::Response;
 use carme_tests::member::Request;
+use carme_tests::{Response, skip};
 
 use crate::both::{Rows, for_each, is_other_status, play_with_both};
 use crate::sites::{SITES, Site, Step};
@@ -195,7 +195,7 @@ fn members_and_clients_see_the_same_whatever_the_latency() {
     let stage = Stage::new(&["a", "b"]);
     let [theirs, ours] = match play_with_both(&configuration(&stage), |address| play(&stage, address)) {
         Ok(both) => both,
-        Err(reason) => return println!("skipped: {reason}"),
+        Err(reason) => return skip::missing(reason),
     };
     let mut differ = Vec::new();
     for (name, row) in &theirs {

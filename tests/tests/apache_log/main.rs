@@ -13,7 +13,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
-use carme_tests::{ServerBuilder, wait_until};
+use carme_tests::{ServerBuilder, skip, wait_until};
 
 use apache::Apache;
 use requests::Exchange;
@@ -96,7 +96,7 @@ fn lines_are_apaches() {
     let folder = tempfile::tempdir().expect("a folder");
     let apache = match Apache::start(folder.path(), &format) {
         Ok(apache) => apache,
-        Err(reason) => return println!("skipped: {reason}"),
+        Err(reason) => return skip::missing(reason),
     };
     let builder = ServerBuilder::app(APP);
     let log = builder.directory().join("access.log");

@@ -162,7 +162,7 @@ fn garbage_and_silence_harm_nobody() {
 fn is_root(folder: &Path) -> bool {
     let is_root = std::os::unix::fs::MetadataExt::uid(&fs::metadata(folder).expect("it is there")) == 0;
     if !is_root {
-        println!("skipped: only root can try it as another user");
+        carme_tests::skip::unsuited("only root can try it as another user");
     }
     is_root
 }
