@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use crate::account::account;
+use crate::apache::Translated;
 use crate::balancer::{Balancer, Proxying, named_balancer};
 use crate::config::{AccessLog, App, AppTimeouts, Config, Queue, defaults};
 use crate::draft::{AnswerDraft, AppDraft, At, Draft, LocationDraft, PolicyDraft};
@@ -19,12 +20,13 @@ use crate::surroundings::Surroundings;
 use crate::target::{self, Found, Target};
 use crate::{env_file, paths, probe, sticky};
 
-/// Completes the draft, or returns what was wrong before together with what turns out to be wrong here.
+/// Completes the draft, with what is doubtful in it, or returns what was wrong before together with what turns out to be
+/// wrong here.
 pub(crate) fn assemble(
     draft: Draft,
     surroundings: &Surroundings,
     mut problems: Problems,
-) -> Result<Config, Problems> {
+) -> Result<Translated<Config>, Problems> {
     let locations = locations(&draft, &mut problems);
     let mut apps = Vec::with_capacity(draft.apps.len());
     for app in &draft.apps {
@@ -44,7 +46,11 @@ pub(crate) fn assemble(
     if !problems.is_empty() {
         return Err(problems.in_order());
     }
-    Ok(Config {
+    let mut warnings = Problems::default();
+    for balancer in &draft.balancers {
+        balancer.warnings(&mut warnings);
+    }
+    let config = Config {
         server: draft.server,
         tls,
         apps,
@@ -54,6 +60,10 @@ pub(crate) fn assemble(
         error_pages: draft.error_pages,
         monitor: draft.monitor,
         traces: draft.traces,
+    };
+    Ok(Translated {
+        value: config,
+        warnings: warnings.iter().cloned().collect(),
     })
 }
 

@@ -18,7 +18,8 @@ impl Config {
         Self::from_file_with_warnings(path, surroundings).map(|read| read.value)
     }
 
-    /// The same, with what of a file in Apache's syntax means nothing here, or something else.
+    /// The same, with what is probably not meant, and what of a file in Apache's syntax means nothing here, or something
+    /// else.
     ///
     /// # Errors
     /// As [`Config::from_file`].
@@ -33,10 +34,7 @@ impl Config {
         {
             return Self::from_apache(&text, path, surroundings);
         }
-        Self::from_toml(&text, path, surroundings).map(|value| Translated {
-            value,
-            warnings: Vec::new(),
-        })
+        Self::from_toml_with_warnings(&text, path, surroundings)
     }
 }
 

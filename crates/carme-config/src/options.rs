@@ -130,7 +130,7 @@ impl Config {
             monitor: Monitor::default(),
             traces: None,
         };
-        assemble(draft, surroundings, reader.problems)
+        assemble(draft, surroundings, reader.problems).map(|made| made.value)
     }
 }
 

@@ -5,8 +5,8 @@ mod site;
 use std::time::Duration;
 
 use carme_config::{
-    Answer, Balancer, ErrorOverride, Failover, Flush, HashKey, HealthMethod, Location, MemberFlag, Method,
-    Proxying, Reverse, ReverseFrom, Upgrade, Via,
+    Answer, Balancer, Config, ErrorOverride, Failover, Flush, HashKey, HealthMethod, Location, MemberFlag,
+    Method, Proxying, Reverse, ReverseFrom, Upgrade, Via,
 };
 use site::Site;
 
@@ -337,11 +337,6 @@ fn mistakes_name_the_place_and_the_cure() {
              is at most max",
         ),
         (
-            member("redirect = \"www_2\"\nroute = \"www_1\""),
-            "carme.toml:1:1: [[balancers.NAME.members]] sends clients on to \"www_2\", and no member has this route | \
-             help: did you mean `www_1`?",
-        ),
-        (
             member(MEMBER),
             "carme.toml:3:1: [[balancers.NAME.members]] is there already: http://192.168.0.10:9001 at carme.toml:1:1 | \
              help: a larger share is `loadfactor`",
@@ -471,5 +466,29 @@ fn changes_are_told() {
             "balancers: farm added",
             "locations: / changed"
         ]
+    );
+}
+
+/// As in Apache: whoever is sent on to a route that is not there goes to any member.
+#[test]
+fn a_redirect_to_a_route_that_no_member_has_is_a_warning() {
+    let warnings = |parameters: &str| {
+        let site = Site::new();
+        let text = format!("{MEMBER}{parameters}\n{LOCATION}");
+        let path = std::path::Path::new("carme.toml");
+        let read = Config::from_toml_with_warnings(&text, path, &site.surroundings());
+        let read = read.unwrap_or_else(|problems| panic!("{text}\n{problems}"));
+        let all: Vec<_> = read.warnings.iter().map(ToString::to_string).collect();
+        all.join("\n").replace("\n    ", " | ")
+    };
+    assert_eq!(
+        warnings("redirect = \"www_2\"\nroute = \"www_1\""),
+        "carme.toml:1:1: [[balancers.NAME.members]] sends clients on to \"www_2\", and no member has this route: they go \
+         to any member | help: did you mean `www_1`?"
+    );
+    assert_eq!(warnings("redirect = \"www_1\"\nroute = \"www_1\""), "");
+    assert_eq!(
+        warnings("redirect = \"www_1\"\n[balancers.cluster.discover]\ndns = \"app.internal:80\""),
+        ""
     );
 }

@@ -12,7 +12,8 @@ pub(crate) fn of_file(file: &Path, surroundings: &Surroundings) -> Result<Config
     of_file_telling(file, surroundings, |_| {})
 }
 
-/// The same; `warn` is told what of a file in Apache's syntax means nothing here, or something else.
+/// The same; `warn` is told what is probably not meant, and what of a file in Apache's syntax means nothing here, or
+/// something else.
 ///
 /// # Errors
 /// As [`of_file`].

@@ -37,12 +37,13 @@ use crate::paths;
 use crate::problem::{Place, Problem, Problems};
 use crate::surroundings::{Console, Surroundings};
 
-/// What was read, and what of it means nothing here.
+/// What was read, and what is to be told of it.
 #[derive(Debug)]
 pub struct Translated<T> {
     /// What was read.
     pub value: T,
-    /// Directives without a meaning here, each with the reason, and what is otherwise than in Apache.
+    /// What is probably not meant. Of a file in Apache's syntax directives without a meaning here, each with the reason,
+    /// and what is otherwise than in Apache.
     pub warnings: Vec<Problem>,
 }
 
@@ -68,14 +69,13 @@ impl Config {
         let mut problems = Problems::default();
         let read = read(&[(path, text)], surroundings, &mut problems);
         let base = read.draft.base.clone();
-        let mut config = assemble(read.draft, surroundings, problems)?;
+        let mut made = assemble(read.draft, surroundings, problems)?;
         if surroundings.console == Console::Absent {
-            config.write_console_to(&base.join(crate::config::defaults::SERVICE_LOG_FOLDER));
+            made.value
+                .write_console_to(&base.join(crate::config::defaults::SERVICE_LOG_FOLDER));
         }
-        Ok(Translated {
-            value: config,
-            warnings: read.warnings,
-        })
+        made.warnings.splice(0..0, read.warnings);
+        Ok(made)
     }
 }
 

@@ -35,7 +35,6 @@ impl BalancerDraft {
             problems.push(self.problem(mistake));
         }
         self.urls(problems);
-        self.redirects(problems);
         for (member, place) in balancer.members.iter().zip(&self.places) {
             if let Some(mistake) = member.pool.mistake() {
                 problems.push(place.problem(mistake));
@@ -70,7 +69,9 @@ impl BalancerDraft {
         }
     }
 
-    fn redirects(&self, problems: &mut Problems) {
+    /// Sessions that are sent on to a route that no member has: they go to any, as in Apache. A member that comes later
+    /// may have it.
+    pub(crate) fn warnings(&self, warnings: &mut Problems) {
         // The route may be that of one that is found.
         if !self.all_read || self.balancer.discover.is_some() {
             return;
@@ -90,9 +91,11 @@ impl BalancerDraft {
                     [] => None,
                     routes => Some(format!("there is {}", routes.join(", "))),
                 };
-                let what = format!("sends clients on to {redirect:?}, and no member has this route");
+                let what = format!(
+                    "sends clients on to {redirect:?}, and no member has this route: they go to any member"
+                );
                 let cure = did_you_mean(redirect, routes()).or(known);
-                problems.push(place.problem(Mistake::new(what).maybe_cure(cure)));
+                warnings.push(place.problem(Mistake::new(what).maybe_cure(cure)));
             }
         }
     }

@@ -27,6 +27,7 @@ use toml::de::DeValue;
 
 use self::document::Document;
 use self::section::{Section, describe, text};
+use crate::apache::Translated;
 use crate::assemble::assemble;
 use crate::config::{Config, Server, defaults};
 use crate::draft::{AppDraft, At, Draft};
@@ -46,6 +47,18 @@ impl Config {
     /// # Errors
     /// Everything that is wrong in it.
     pub fn from_toml(text: &str, path: &Path, surroundings: &Surroundings) -> Result<Self, Problems> {
+        Self::from_toml_with_warnings(text, path, surroundings).map(|read| read.value)
+    }
+
+    /// The same, with what is probably not meant.
+    ///
+    /// # Errors
+    /// As [`Config::from_toml`].
+    pub fn from_toml_with_warnings(
+        text: &str,
+        path: &Path,
+        surroundings: &Surroundings,
+    ) -> Result<Translated<Self>, Problems> {
         let file = paths::absolute(&surroundings.directory, path);
         let base = file.parent().unwrap_or(&surroundings.directory);
         let document = Document::new(path.to_owned(), text);
@@ -84,11 +97,12 @@ impl Config {
                 cure: Some("add [apps.site] with target = \"app.py\"".to_owned()),
             });
         }
-        let mut config = assemble(draft, surroundings, problems)?;
+        let mut made = assemble(draft, surroundings, problems)?;
         if surroundings.console == Console::Absent {
-            config.write_console_to(&base.join(defaults::SERVICE_LOG_FOLDER));
+            made.value
+                .write_console_to(&base.join(defaults::SERVICE_LOG_FOLDER));
         }
-        Ok(config)
+        Ok(made)
     }
 }
 
