@@ -6,6 +6,7 @@ As a program, it runs one cargo command the way the Windows stages of `ci/test.p
 """
 
 import contextlib
+import ctypes
 import os
 import platform
 import shutil
@@ -22,6 +23,10 @@ PACKAGE = "wine64"
 # `wine` itself comes last: Debian's asks for 32-bit Wine, and says so to every program that it starts.
 _LOADERS = ["/usr/lib/wine/wine64", "wine64", "wine"]
 _SERVERS = ["/usr/lib/wine/wineserver64", "wineserver64", "wineserver", "/usr/lib/wine/wineserver"]
+
+# linux/personality.h
+_WHICH_PERSONALITY = 0xffffffff
+_ADDR_NO_RANDOMIZE = 0x0040000
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class Wine:
         import fcntl
         self.prefix.mkdir(parents=True, exist_ok=True)
         env = self.environment(os.environ)
-        with open(str(self.prefix) + ".sessions", "a") as sessions:
+        with open(str(self.prefix) + ".sessions", "a") as sessions, addresses_not_random():
             fcntl.flock(sessions, fcntl.LOCK_SH)
             console.detached([self.server, "-p"], env=env)  # fails if one runs already, which is as good
             console.detached([self.loader, "wineboot", "-u"], timeout=300, env=env)
@@ -76,6 +81,28 @@ class Wine:
                 with contextlib.suppress(BlockingIOError):
                     fcntl.flock(sessions, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     console.detached([self.server, "-k", "-w"], env=env)
+
+
+@contextlib.contextmanager
+def addresses_not_random():
+    """What is started meanwhile, and whatever that starts, has its memory where it always has it.
+
+    Wine must have the page at 0x7ffe0000. Debian's `wine64` is linked to 0x7d000000 and comes without Wine's preloader,
+    so the kernel puts its heap anywhere in the GB behind: in one of some thousand starts onto that page. Wine gives up
+    then, before the program has begun: with code 1, or, where a Windows program starts another, with error 1359.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    before = libc.personality(ctypes.c_ulong(_WHICH_PERSONALITY))
+    if before == -1 or libc.personality(ctypes.c_ulong(before | _ADDR_NO_RANDOMIZE)) == -1:
+        # Some containers forbid it.
+        console.line("  one in some thousand programs will not start under Wine: addresses stay random here ({})".format(
+            os.strerror(ctypes.get_errno())))
+        yield
+        return
+    try:
+        yield
+    finally:
+        libc.personality(ctypes.c_ulong(before))
 
 
 def why_impossible():

@@ -1,8 +1,9 @@
 """Cargo's runner for test programs under Wine: `python wine_runner.py LOADER PROGRAM ARGUMENT…`.
 
-Once in some thousand starts Wine 8 gives up before the program has begun: code 1 after a few milliseconds, no
-output. That says nothing about the program, so it is started again, and the output says that it was. No program
-reaches its own first instruction in that time, and Rust's test programs end with 0 or 101, never with 1.
+Where `wine.addresses_not_random` is not allowed, once in some thousand starts Wine gives up before the program has
+begun: code 1 after a few milliseconds, no output. That says nothing about the program, so it is started again, and the
+output says that it was. No program reaches its own first instruction in that time, and Rust's test programs end with
+0 or 101, never with 1.
 """
 
 import subprocess

@@ -103,6 +103,19 @@ class WinePaths(unittest.TestCase):
         self.assertEqual(wine.cargo_command(rust, ["nextest", "run", "-p", "x"]),
                          ["/nowhere/cargo", "nextest", "run", "--target", toolchain.WINDOWS_TARGET, "-p", "x"])
 
+    @unittest.skipUnless(sys.platform == "linux", "Wine runs on Linux")
+    def test_addresses_are_not_random_in_a_session_only(self):
+        def heaps():
+            mapped = "print([line.split('-')[0] for line in open('/proc/self/maps') if '[heap]' in line])"
+            return {console.quiet([sys.executable, "-c", mapped]) for _ in range(4)}
+
+        before = heaps()
+        with unittest.mock.patch.object(console, "line") as said, wine.addresses_not_random():
+            within = heaps()
+        if not said.called:  # where a container forbids it
+            self.assertEqual(len(within), 1, within)
+        self.assertEqual(len(heaps()) > 1, len(before) > 1)
+
     def test_a_program_that_wine_did_not_start_is_started_again(self):
         def run(codes, took):
             clock = iter(moment for turn in range(len(codes)) for moment in (turn, turn + took))
