@@ -6,6 +6,7 @@ mod checks;
 mod choosing;
 mod membership;
 mod queueing;
+mod returning;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -112,7 +113,9 @@ impl Balancer {
                 return Pick::Member(self.grant(index, session, tried, Duration::ZERO, now));
             }
             Decision::Full { waits_for, limit } => (waits_for, limit),
-            Decision::NoneUsable if self.settings.timeout.is_zero() => {
+            Decision::NoneUsable
+                if !self.is_worth_waiting(wanted.route, now + self.settings.timeout, now) =>
+            {
                 return self.refuse(self.none_usable());
             }
             Decision::NoneUsable => (For::Any, self.settings.timeout),

@@ -76,6 +76,6 @@ pub use request::{
     Ending, Exposure, Failure, Granted, Lease, MemberId, Next, Outcome, Pick, Request, Session, Token,
     Unavailable, Wake,
 };
-pub use settings::{LbSet, LoadFactor, Member, Method, Resend, Settings};
+pub use settings::{Awaits, LbSet, LoadFactor, Member, Method, Resend, Settings};
 pub use status::{Flag, Status, UnknownStatus};
 pub use sticky::{SessionRoute, StickySession};

@@ -67,6 +67,16 @@ pub enum Resend {
     Idempotent,
 }
 
+/// What a request waits for when no member is usable, for as long as `timeout` allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Awaits {
+    /// Whatever may happen, as in Apache: a command enables a member, or one more is found.
+    #[default]
+    Anything,
+    /// A member that comes back by itself in time: its `retry` is over, or it may pass a check.
+    Return,
+}
+
 /// A balancer: `ProxySet balancer://…` and what Carme adds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -83,6 +93,8 @@ pub struct Settings {
     pub max_attempts: Option<u32>,
     /// `timeout`: how long a request waits when no member is usable. Zero: it is refused at once.
     pub timeout: Duration,
+    /// For what it waits then.
+    pub awaits: Awaits,
     /// How long a request waits for a member that is full and has no [`Member::acquire`].
     pub acquire: Duration,
     /// How many requests may wait at the same time; others are refused.
@@ -111,12 +123,13 @@ impl Settings {
     pub const DEFAULT_QUEUE_LIMIT: usize = 1000;
 
     /// A balancer as Carme's own configuration makes it: `queue`, a slow start of ten seconds, a rest for a member after
-    /// five failures one after another, and attempts at untried members first.
+    /// five failures one after another, attempts at untried members first, and no waits for what does not come.
     pub fn new(name: impl Into<String>) -> Settings {
         Settings {
             method: Method::Queue,
             slow_start: Duration::from_secs(10),
             max_fails: NonZeroU32::new(5),
+            awaits: Awaits::Return,
             untried_first: true,
             ..Settings::apache(name)
         }
@@ -131,6 +144,7 @@ impl Settings {
             nofailover: false,
             max_attempts: None,
             timeout: Duration::ZERO,
+            awaits: Awaits::Anything,
             acquire: Settings::DEFAULT_ACQUIRE,
             queue_limit: Settings::DEFAULT_QUEUE_LIMIT,
             fail_on_status: Vec::new(),

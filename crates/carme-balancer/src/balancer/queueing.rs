@@ -128,7 +128,9 @@ impl Balancer {
                 self.waiting.redirect(place, waits_for);
                 return Served::StillWaiting;
             }
-            Decision::NoneUsable if !self.settings.timeout.is_zero() => return Served::StillWaiting,
+            Decision::NoneUsable if self.is_worth_waiting(wanted.route, waiter.until, now) => {
+                return Served::StillWaiting;
+            }
             Decision::NoneUsable => self.none_usable(),
             Decision::Refused(reason) => reason,
         };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carme_balancer::{
-    CheckMethod, Condition, Expect, Flag, HealthCheck, LbSet, LoadFactor, Method, Resend, Settings, Status,
-    StickySession,
+    Awaits, CheckMethod, Condition, Expect, Flag, HealthCheck, LbSet, LoadFactor, Method, Resend, Settings,
+    Status, StickySession,
 };
 use carme_config::{DiscoverSource, Failover, HealthMethod, MemberFlag, MemberScheme};
 use carme_front::{HashKey, Proxied};
@@ -195,6 +195,11 @@ pub(super) fn settings(balancer: &carme_config::Balancer) -> Settings {
         nofailover: balancer.no_failover,
         max_attempts: balancer.max_attempts.map(at_most_u32),
         timeout: balancer.timeout,
+        awaits: match balancer.discover {
+            // What comes next may be found.
+            Some(_) => Awaits::Anything,
+            None => base.awaits,
+        },
         acquire: match balancer.timeout {
             Duration::ZERO => Settings::DEFAULT_ACQUIRE,
             timeout => timeout,
