@@ -1,11 +1,11 @@
-//! Requests that wait for a member, while the balancer is taken out of the configuration.
+//! Requests before members that are busy, out of use or gone: who waits, and for how long.
 
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use carme_tests::member::{Member, Reply};
 use carme_tests::{Client, Server, ServerBuilder, wait_until};
@@ -107,4 +107,42 @@ fn they_are_sent_away_in_time() {
     stage.go.store(true, Ordering::Relaxed);
     let served = stage.first.response("GET").expect("an answer");
     assert_eq!(served.text(), "member");
+}
+
+#[test]
+fn nobody_waits_for_members_that_do_not_come_back_in_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let well = Member::start(|_| Reply::response("200 OK", &[], b"well"));
+    let mut fails = Member::start(|_| Reply::response("200 OK", &[], b"fails"));
+    fails.die();
+    let member = |member: &Member, route: &str| {
+        format!(
+            "[[balancers.cluster.members]]\nurl = \"http://{}\"\nroute = \"{route}\"\n",
+            member.address
+        )
+    };
+    let (well_member, failed_member) = (member(&well, "well"), member(&fails, "fails"));
+    let rest = format!(
+        "[balancers.cluster]\nmethod = \"byrequests\"\n{well_member}{failed_member}\
+         [[locations]]\npath = \"/\"\nbalancer = \"cluster\"\n"
+    );
+    write(folder.path(), &rest);
+    let file = folder.path().join("carme.toml");
+    let server = ServerBuilder::arguments(&[]).configured(&file).start();
+    wait_until("the other one is known to have failed", || {
+        assert_eq!(server.get("/").text(), "well");
+        cluster(&server)["members"][1]["state"] == "error"
+    });
+    let (status, out, err) = server.command(&["drain", "well"]).run();
+    assert!(status.success(), "{out}{err}");
+    let begun = Instant::now();
+    let refused = server.get("/");
+    assert_eq!(refused.status(), 503);
+    // `timeout` is 30 s, and `retry` 60 s.
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    let after: u64 = refused
+        .header("retry-after")
+        .and_then(|text| text.parse().ok())
+        .expect("a number");
+    assert!((20..=60).contains(&after), "{after}");
 }

@@ -118,6 +118,11 @@ impl Waiting {
             .filter_map(|(&member, places)| Some((member, *places.first()?)))
     }
 
+    /// Since when the one waits that waits longest.
+    pub(crate) fn first_since(&self) -> Option<Instant> {
+        self.places.values().next().map(|waiter| waiter.since)
+    }
+
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|&(until, _)| until)
     }

@@ -1,12 +1,13 @@
-//! No member is usable: a request waits for what comes back by itself in time, and for nothing else.
+//! No member is usable: a request waits for what comes back by itself in time, and for nothing else; and who has waited in
+//! vain is told when to come again.
 
 mod common;
 
 use std::time::Duration;
 
 use carme_balancer::{
-    Awaits, Change, CheckMethod, Exposure, Failure, Flag, HealthCheck, Member, Next, Outcome, Pick, Settings,
-    StickySession, Unavailable,
+    Awaits, Change, Check, CheckMethod, Exposure, Failure, Flag, HealthCheck, Member, Next, Outcome, Pick,
+    Settings, StickySession, Unavailable,
 };
 use common::{Bench, member};
 
@@ -160,4 +161,59 @@ fn members_that_are_still_to_come_are_waited_for() {
     let now = bench.now;
     bench.balancer.replace_members([member("a")], now);
     assert!(bench.woken().expect("it is woken").result.is_ok());
+}
+
+fn retry_after(bench: &Bench, reason: &Unavailable) -> Option<Duration> {
+    bench.balancer.retry_after(reason, bench.now)
+}
+
+#[test]
+fn clients_are_told_when_the_first_member_comes_back() {
+    let mut bench = drained(settings(), resting("b", 60));
+    bench.pass(Duration::from_millis(20_300));
+    let expected = Some(Duration::from_secs(40));
+    assert_eq!(retry_after(&bench, &Unavailable::NoneUsable), expected);
+    // Another one is checked sooner.
+    let now = bench.now;
+    bench.balancer.add(checked("c", 7), now).expect("it is new");
+    set(&mut bench, "c", Flag::HealthFailed);
+    let due = bench.balancer.due_checks(now);
+    assert_eq!(due.len(), 1);
+    let _ = bench.balancer.checked(bench.id("c"), Check::Failed, now);
+    bench.pass(Duration::from_millis(1_700));
+    let expected = Some(Duration::from_secs(6));
+    assert_eq!(retry_after(&bench, &Unavailable::NoneUsable), expected);
+    // A session's own member counts alone.
+    let own = |route: &str| Unavailable::RouteUnusable(route.as_bytes().to_vec());
+    let expected = Some(Duration::from_secs(39));
+    assert_eq!(retry_after(&bench, &own("b")), expected);
+    set(&mut bench, "b", Flag::Disabled);
+    assert_eq!(retry_after(&bench, &own("b")), None);
+    let empty = Bench::new(settings(), []);
+    assert_eq!(retry_after(&empty, &Unavailable::NoMembers), None);
+}
+
+#[test]
+fn clients_are_told_how_long_the_queue_is() {
+    let narrow = Settings {
+        queue_limit: 2,
+        ..settings()
+    };
+    let one = Member {
+        max: std::num::NonZeroU32::new(1),
+        ..member("a")
+    };
+    let mut bench = Bench::new(narrow, [one]);
+    let _a = bench.granted();
+    for _ in 0..2 {
+        let pick = bench.pick();
+        assert!(matches!(pick, Pick::Wait { .. }), "{pick:?}");
+        bench.seconds(4);
+    }
+    let refused = bench.refused();
+    assert_eq!(refused, Unavailable::QueueFull(2));
+    assert_eq!(retry_after(&bench, &refused), Some(Duration::from_secs(8)));
+    let waited = Duration::from_millis(30_010);
+    let late = Unavailable::WaitedTooLong(waited);
+    assert_eq!(retry_after(&bench, &late), Some(waited));
 }

@@ -150,6 +150,11 @@ impl Cluster {
         self.look(|balancer| balancer.report(now()))
     }
 
+    /// How long it will take until another try is worth while for whoever has got this answer, as far as that is known.
+    pub fn retry_after(&self, reason: &Unavailable) -> Option<Duration> {
+        self.look(|balancer| balancer.retry_after(reason, now()))
+    }
+
     /// Other settings and members: a new configuration, or what discovery has found. What goes finishes what it has.
     pub fn replace(self: &Arc<Self>, settings: Settings, nodes: Vec<Node>) {
         let mut state = self.state();

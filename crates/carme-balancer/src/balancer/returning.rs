@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Balancer;
 use crate::member::Live;
+use crate::request::Unavailable;
 use crate::settings::Awaits;
 use crate::status::Flag;
 
@@ -22,6 +23,31 @@ impl Balancer {
             // Nobody makes a balancer for no members: they are on their way.
             Awaits::Return if self.members.iter().all(is_leaving) => true,
             Awaits::Return => self.next_return(route, now).is_some_and(|at| at <= until),
+        }
+    }
+
+    /// How long it will take until another try is worth while for whoever has got this answer. `None`: nobody knows.
+    ///
+    /// Where all are full that is as long as the request has waited that waits longest, or as this one has.
+    pub fn retry_after(&self, reason: &Unavailable, now: Instant) -> Option<Duration> {
+        // Whole seconds: who comes a little too early has come in vain.
+        let until = |at: Instant| {
+            let seconds = at.saturating_duration_since(now).as_millis().div_ceil(1000);
+            Duration::from_secs(seconds as u64)
+        };
+        match reason {
+            Unavailable::NoMembers => None,
+            Unavailable::NoneUsable => self.next_return(None, now).map(until),
+            Unavailable::RouteUnusable(route) => {
+                let own = self.members.iter().filter(|member| member.has_route(route));
+                let returns = own.filter_map(|member| member.returns_at(Some(route), now));
+                returns.min().map(until)
+            }
+            Unavailable::QueueFull(_) => self
+                .waiting
+                .first_since()
+                .map(|since| now.saturating_duration_since(since)),
+            Unavailable::WaitedTooLong(waited) => Some(*waited),
         }
     }
 

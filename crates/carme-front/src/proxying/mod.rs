@@ -4,6 +4,7 @@ mod client_body;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use carme_proxy::head::{self, Answered, Asked, Origin, Passing};
 use carme_proxy::{Answer, Ask, Content, Endpoint, Failed, Forward, Kept, RequestBody, Seat, Tunnel};
@@ -146,6 +147,10 @@ pub(crate) async fn pass(
         Err(failed) => Err(Fault {
             // What is left of the body is not read.
             close: framing != Framing::Empty,
+            wait: match &failed {
+                Failed::Unavailable(reason) => proxied.cluster.retry_after(reason).unwrap_or_default(),
+                _ => Duration::ZERO,
+            },
             ..Fault::new(failed.status(), failed.to_string())
         }),
     }

@@ -38,7 +38,8 @@ async fn nobody_there_is_502_and_then_503_where_errors_are_kept() {
     assert_eq!(refused.status, 502);
     let unavailable = balanced.front.ask("GET", "/", "").await;
     assert_eq!(unavailable.status, 503);
-    assert!(unavailable.header("retry-after").is_some());
+    // `retry`
+    assert_eq!(unavailable.header("retry-after"), Some("60"));
     assert_eq!(balanced.front.log(2).await, ["502 r1 1 + /", "503 - 0 + /"]);
 }
 
