@@ -14,6 +14,7 @@ use crate::cluster::{Ask, Cluster};
 use crate::connect::ConnectError;
 use crate::endpoint::Endpoint;
 use crate::head;
+use crate::http1;
 use crate::link::{Link, Tunnel, Unanswered};
 use crate::member::Label;
 use crate::ping::Ping;
@@ -90,6 +91,12 @@ pub enum Cause {
     /// It went on with another protocol.
     #[error("changed the protocol without being asked to")]
     Switched,
+    /// More fields than the library takes, or a longer head.
+    #[error(
+        "sent a response's head that is too long, or has more than {} fields",
+        http1::MOST_FIELDS
+    )]
+    LongHead,
     /// `responsefieldsize`
     #[error("sent a header field of more than {0} bytes (responsefieldsize)")]
     LongField(usize),
@@ -100,7 +107,7 @@ impl Cause {
         match self {
             Cause::Connect(_) | Cause::Unready(_) => Failure::Connect,
             Cause::TooSlow(_) => Failure::Timeout,
-            Cause::Broke(_) | Cause::Switched | Cause::LongField(_) => Failure::Broke,
+            Cause::Broke(_) | Cause::Switched | Cause::LongHead | Cause::LongField(_) => Failure::Broke,
         }
     }
 }
@@ -214,7 +221,8 @@ impl Cluster {
         loop {
             let mut link = match idle.take() {
                 Some(link) => link,
-                None => match member.connect().await {
+                // Boxed: it is rare, and each request's future would have the room for it.
+                None => match Box::pin(member.connect()).await {
                     Ok(link) => link,
                     Err(error) => {
                         let cause = Cause::Connect(error);
@@ -241,6 +249,9 @@ impl Cluster {
                 },
                 Err(NoAnswer::Late) => (Cause::TooSlow(timeout), false),
                 Err(NoAnswer::Unready(ping)) => (Cause::Unready(ping), true),
+                Err(NoAnswer::Broke(Unanswered { error, .. })) if error.is_parse_too_large() => {
+                    (Cause::LongHead, false)
+                }
                 Err(NoAnswer::Broke(Unanswered { error, is_unsent })) => {
                     let is_unsent = (is_unsent || ping.is_unanswered()) && request.body.is_whole();
                     // A member may close a connection while the next request is on its way (RFC 9112 section 9.3.1).

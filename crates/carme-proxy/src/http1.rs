@@ -14,13 +14,14 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 
+use crate::attention::Attention;
 use crate::body::RequestBody;
 use crate::endpoint::Endpoint;
 use crate::link::{Tunnel, Unanswered};
 use crate::stream::{Stream, Written};
 
-/// Fields of a response's header section.
-const MOST_FIELDS: usize = 256;
+/// Fields of a response's header section. It is hyper's own number: for any other it allocates room for each response.
+pub(crate) const MOST_FIELDS: usize = 100;
 /// What a response's body is read with at once, at most.
 const MOST_BUFFER: usize = 128 * 1024;
 
@@ -29,6 +30,7 @@ pub(crate) struct Link {
     sender: SendRequest<RequestBody>,
     /// `None` when it is over.
     connection: Option<Box<Connection<TokioIo<Stream>, RequestBody>>>,
+    attention: Attention,
     written: Written,
     has_served: bool,
 }
@@ -37,13 +39,13 @@ impl Link {
     pub(crate) async fn open(stream: Stream, endpoint: &Endpoint) -> Result<Self, hyper::Error> {
         let written = stream.written();
         let (sender, connection) = http1::Builder::new()
-            .max_headers(MOST_FIELDS)
             .max_buf_size(MOST_BUFFER.max(2 * endpoint.response_field))
             .handshake(TokioIo::new(stream))
             .await?;
         Ok(Link {
             sender,
             connection: Some(Box::new(connection)),
+            attention: Attention::new(),
             written,
             has_served: false,
         })
@@ -65,8 +67,13 @@ impl Link {
         let Some(connection) = &mut self.connection else {
             return false;
         };
-        let mut cx = Context::from_waker(Waker::noop());
+        let mut cx = self.attention.of_nobody();
         connection.poll_without_shutdown(&mut cx).is_pending() && self.sender.is_ready()
+    }
+
+    /// The same after [`Link::is_ready`] was true, and nothing was done with it since.
+    pub(crate) fn is_still_ready(&mut self) -> bool {
+        !self.attention.has_missed() || self.is_ready()
     }
 
     /// Sends a request and waits for the response's head.
@@ -77,10 +84,10 @@ impl Link {
         let before = self.written.bytes();
         self.has_served = true;
         let mut answer = pin!(self.sender.try_send_request(request));
-        let connection = &mut self.connection;
+        let (connection, attention) = (&mut self.connection, &mut self.attention);
         let answered = poll_fn(|cx| {
             let over = match connection {
-                Some(connection) => connection.poll_without_shutdown(cx),
+                Some(connection) => connection.poll_without_shutdown(&mut attention.of(cx)),
                 None => Poll::Ready(Ok(())),
             };
             // Only the connection makes it ready, and that is polled here.
@@ -108,12 +115,17 @@ impl Link {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let mut noop = Context::from_waker(Waker::noop());
+        // Asking for a piece wakes the connection, which is polled here anyway.
+        self.attention.release();
         let polled = Pin::new(&mut *incoming).poll_frame(&mut noop);
         if polled.is_ready() {
             return polled;
         }
         let over = match &mut self.connection {
-            Some(connection) => connection.poll_without_shutdown(cx).is_ready(),
+            Some(connection) => {
+                let mut cx = self.attention.of(cx);
+                connection.poll_without_shutdown(&mut cx).is_ready()
+            }
             None => true,
         };
         match Pin::new(&mut *incoming).poll_frame(&mut noop) {

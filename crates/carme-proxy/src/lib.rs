@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod attention;
 mod body;
 mod check;
 mod checking;

@@ -31,7 +31,7 @@ impl Pool {
                 self.idle().clear();
                 return None;
             }
-            if idle.link.is_ready() {
+            if idle.link.is_still_ready() {
                 return Some(idle.link);
             }
         }
@@ -53,7 +53,7 @@ impl Pool {
             let mut left = VecDeque::with_capacity(idle.len());
             for (at, mut one) in idle.drain(..).enumerate() {
                 let is_old = ttl.is_some_and(|ttl| one.since.elapsed() >= ttl);
-                match (is_old && at < surplus) || !one.link.is_ready() {
+                match (is_old && at < surplus) || !one.link.is_still_ready() {
                     true => gone.push(one),
                     false => left.push_back(one),
                 }

@@ -259,3 +259,33 @@ async fn a_connection_that_ends_before_its_member_takes_the_body() {
     };
     tokio::join!(serve, ask);
 }
+
+/// As many fields as there may be, and one more.
+#[tokio::test]
+async fn a_head_with_too_many_fields() {
+    for (fields, expected) in [
+        (99, Ok((StatusCode::OK, "hi".to_owned()))),
+        (
+            100,
+            Err(
+                "the member http://member sent a response's head that is too long, or has more than 100 fields",
+            ),
+        ),
+    ] {
+        let member = Listener::new().await;
+        let balanced = balanced(endpoint(member.address()));
+        let serve = async {
+            let mut peer = member.accept().await;
+            peer.head().await;
+            let lines: String = (0..fields).map(|number| format!("x-{number}: y\r\n")).collect();
+            peer.write(&OK.replace("\r\n\r\n", &format!("\r\n{lines}\r\n")))
+                .await;
+            peer
+        };
+        let (_peer, answer) = tokio::join!(serve, balanced.get());
+        assert_eq!(
+            answer.map_err(|failed| failed.to_string()),
+            expected.map_err(str::to_owned)
+        );
+    }
+}

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 
 use super::identity::Identity;
 use super::list;
@@ -17,6 +17,9 @@ static X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port"
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static X_FORWARDED_SERVER: HeaderName = HeaderName::from_static("x-forwarded-server");
 
+/// How many fields [`add`] adds at most.
+pub(super) const MOST_ADDED: usize = 5;
+
 /// Adds who asks, and for what. `headers` has the client's `Host` yet.
 pub(super) fn add(identity: &Identity, asked: &Asked<'_>, headers: &mut HeaderMap) {
     if headers.contains_key(header::FORWARDED) {
@@ -24,10 +27,8 @@ pub(super) fn add(identity: &Identity, asked: &Asked<'_>, headers: &mut HeaderMa
     }
     add_for(asked, headers);
     // One host: members take the whole field for it, and what is there is what the client asked for.
-    if !headers.contains_key(&X_FORWARDED_HOST)
-        && let Some(host) = headers.get(header::HOST).cloned()
-    {
-        headers.insert(&X_FORWARDED_HOST, host);
+    if let Some(host) = headers.get(header::HOST).cloned() {
+        headers.entry(&X_FORWARDED_HOST).or_insert(host);
     }
     if let Some(server) = &identity.server {
         list::append(headers, &X_FORWARDED_SERVER, server.clone());
@@ -42,13 +43,19 @@ pub(super) fn add(identity: &Identity, asked: &Asked<'_>, headers: &mut HeaderMa
 }
 
 fn add_for(asked: &Asked<'_>, headers: &mut HeaderMap) {
-    let next = match headers.contains_key(&X_FORWARDED_FOR) {
-        true => asked.peer,
+    let value = |address: Option<&str>| HeaderValue::from_str(address?).ok();
+    match headers.entry(&X_FORWARDED_FOR) {
+        Entry::Occupied(list) => {
+            if let Some(peer) = value(asked.peer) {
+                list::append_to(list, &peer);
+            }
+        }
         // Nobody has written a list: the client is told, even if a proxy has named it in another way.
-        false => asked.client,
-    };
-    if let Some(Ok(next)) = next.map(HeaderValue::from_str) {
-        list::append(headers, &X_FORWARDED_FOR, next);
+        Entry::Vacant(entry) => {
+            if let Some(client) = value(asked.client) {
+                entry.insert(client);
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Fields that concern one connection only (RFC 9110, 7.6.1).
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 
 use super::list;
 
@@ -33,34 +33,20 @@ fn is_of_connection(option: &[u8]) -> bool {
 /// Removes what concerns only the connection that a head came from, and what its `Connection` names. Trailers are passed
 /// on, so `Trailer` stays.
 pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if !headers.keys().any(is_hop_by_hop) {
-        return;
-    }
-    for name in [&header::CONNECTION, &PROXY_CONNECTION] {
-        let mut lines = headers.get_all(name).iter();
-        match (lines.next().cloned(), lines.next()) {
-            (None, _) => {}
-            (Some(line), None) => remove_named(headers, &line),
-            (Some(_), Some(_)) => {
-                let lines: Vec<HeaderValue> = headers.get_all(name).iter().cloned().collect();
-                lines.iter().for_each(|line| remove_named(headers, line));
-            }
+    while let Some(name) = headers.keys().find(|name| is_hop_by_hop(name)).cloned() {
+        let Entry::Occupied(entry) = headers.entry(&name) else {
+            return;
+        };
+        let (_, mut lines) = entry.remove_entry_mult();
+        let (first, others): (_, Vec<HeaderValue>) = (lines.next(), lines.collect());
+        if name == header::CONNECTION || name == PROXY_CONNECTION {
+            let lines = first.iter().chain(&others);
+            lines.for_each(|line| remove_named(headers, line));
         }
-        headers.remove(name);
-    }
-    for name in [
-        &KEEP_ALIVE,
-        &header::PROXY_AUTHENTICATE,
-        &header::TE,
-        &header::TRANSFER_ENCODING,
-        &header::UPGRADE,
-    ] {
-        headers.remove(name);
     }
 }
 
 static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// `Proxy-Authenticate` is for the next client only; none of ours has members' credentials to give.
 fn is_hop_by_hop(name: &HeaderName) -> bool {

@@ -75,6 +75,9 @@ impl Refused {
     }
 }
 
+/// How many fields are added at most: `Via`, `Host`, `Connection`, and those about the client.
+const MOST_ADDED: usize = 3 + forwarded::MOST_ADDED;
+
 /// Makes a client's fields the member's, and says what the member is asked for.
 ///
 /// `Content-Length` stays as it is; whoever sends the body says how it is delimited. If the request is refused, `headers`
@@ -89,6 +92,7 @@ pub fn request(
     if matches!(*asked.method, Method::OPTIONS | Method::TRACE) {
         count_forwards(headers)?;
     }
+    headers.reserve(MOST_ADDED);
     set_connection(endpoint, asked, headers);
     headers.remove(header::EXPECT);
     add_via(passing, asked.version, headers);
