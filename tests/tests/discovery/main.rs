@@ -3,4 +3,5 @@
 mod consul;
 mod dns;
 mod follower;
+mod routes;
 mod served;

@@ -20,6 +20,8 @@ pub(super) struct Membership {
 struct State {
     configured: carme_config::Balancer,
     found: Vec<Listed>,
+    /// Those of them whose route is a configured member's, as the log has been told.
+    shadowed: Vec<Shadowed>,
     following: Option<Following>,
 }
 
@@ -30,6 +32,29 @@ enum Listed {
     At(FoundAt),
     /// All of it.
     Whole(Box<Member>),
+}
+
+/// A member that was found, with the route of one that is configured: sessions with it go to the latter.
+#[derive(Debug, Clone, PartialEq)]
+struct Shadowed {
+    found: String,
+    route: String,
+    configured: String,
+}
+
+impl std::fmt::Display for Shadowed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Shadowed {
+            found,
+            route,
+            configured,
+        } = self;
+        write!(
+            f,
+            "the member {found}, which was found, has the route {route} of {configured}: sessions with that route go to the \
+             latter (route = \"…\" in discover.member gives found members other ones)"
+        )
+    }
 }
 
 /// Somebody is asked, until this is dropped.
@@ -46,6 +71,7 @@ impl Membership {
             state: Mutex::new(State {
                 configured: configured.clone(),
                 found: Vec::new(),
+                shadowed: Vec::new(),
                 following: None,
             }),
         });
@@ -60,7 +86,7 @@ impl Membership {
         let mut state = self.state();
         state.configured = configured.clone();
         self.ask(&mut state);
-        self.apply(&state);
+        self.apply(&mut state);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -143,18 +169,40 @@ impl Membership {
     fn found(&self, found: Vec<Listed>) {
         let mut state = self.state();
         state.found = found;
-        self.apply(&state);
+        self.apply(&mut state);
     }
 
-    fn apply(&self, state: &State) {
+    fn apply(&self, state: &mut State) {
         let mut balancer = state.configured.clone();
-        balancer.members.extend(state.members());
+        let found = state.members();
+        state.tell_of_shadowed(&found);
+        balancer.members.extend(found);
         self.cluster
             .replace(balancers::settings(&balancer), balancers::nodes(&balancer));
     }
 }
 
 impl State {
+    /// Warns of those of which it has not warned.
+    fn tell_of_shadowed(&mut self, found: &[Member]) {
+        let configured = &self.configured.members;
+        let shadowed = found.iter().filter_map(|found| {
+            let route = found.route.as_deref()?;
+            let of_route = |member: &&Member| member.route.as_deref() == Some(route);
+            let first = configured.iter().find(of_route)?;
+            Some(Shadowed {
+                found: found.url.to_string(),
+                route: route.to_owned(),
+                configured: first.url.to_string(),
+            })
+        });
+        let shadowed: Vec<Shadowed> = shadowed.collect();
+        for one in shadowed.iter().filter(|one| !self.shadowed.contains(one)) {
+            tracing::warn!("balancer {}: {one}", self.configured.name);
+        }
+        self.shadowed = shadowed;
+    }
+
     /// Those that were found.
     fn members(&self) -> Vec<Member> {
         let Some(discover) = &self.configured.discover else {

@@ -41,6 +41,24 @@ pub(super) fn balancer(balancer: &BalancerStatus, rates: Option<&Rates<'_>>) -> 
     for member in &balancer.members {
         text.push_str(&failure(member));
     }
+    text.push_str(&same_routes(&balancer.members));
+    text
+}
+
+/// Members whose sessions go to another one, which has their route and comes before them.
+fn same_routes(members: &[MemberStatus]) -> String {
+    let mut text = String::new();
+    for (at, member) in members.iter().enumerate() {
+        let Some(route) = &member.route else { continue };
+        let mut before = members[..at].iter();
+        if let Some(first) = before.find(|other| other.route.as_ref() == Some(route)) {
+            let (url, route, first) = (printable(&member.url), printable(route), printable(&first.url));
+            let _ = writeln!(
+                text,
+                "\n{url} has the route {route} of {first}, which gets the sessions of both"
+            );
+        }
+    }
     text
 }
 
@@ -226,6 +244,18 @@ www_2 failed 3s ago; tried again in 57s, 2 times so far
 www_3 fails its health check (get /healthz every 30s), the last 4s ago
 ";
         assert_eq!(balancer(&told(), None), expected);
+    }
+
+    #[test]
+    fn members_with_the_same_route_are_told_of() {
+        let mut same = told();
+        same.members[2].route = Some("www_1".into());
+        let text = balancer(&same, None);
+        let last = text.lines().last().expect("a line");
+        assert_eq!(
+            last,
+            "http://10.0.0.3:9001 has the route www_1 of http://10.0.0.1:9001, which gets the sessions of both"
+        );
     }
 
     #[test]
