@@ -189,7 +189,6 @@ impl Cluster {
                 attempts.member = Some(Arc::clone(seat.label()));
                 attempts.variables = seat.variables();
             }
-            tried.push(seat.member().id);
             let (seat, failing) = match self.attempt(&request, seat).await {
                 Ok(answer) => return Ok(answer),
                 Err(Attempt::Refused(refused)) => return Err(Failed::Refused(refused)),
@@ -199,6 +198,7 @@ impl Cluster {
                 return Err(Failed::Client);
             }
             let Failing { cause, exposure } = failing;
+            tried.push(seat.member().id);
             let name = String::from_utf8_lossy(&seat.label().name).into_owned();
             let next = seat.done(Outcome::failed(cause.failure(), exposure));
             let failure = Failed::Member { member: name, cause };
