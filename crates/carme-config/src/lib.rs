@@ -84,4 +84,4 @@ pub use target::{Attribute, Target};
 pub use template::{Piece, Template};
 pub use tls::Tls;
 pub use units::{ByteRate, ByteSize, DisplayDuration, parse_duration};
-pub use variable::{RequestAttribute, Subject, VariableRule, VariableTest};
+pub use variable::{RequestAttribute, Subject, VariableChange, VariableRule, VariableTest};

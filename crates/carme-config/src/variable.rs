@@ -8,12 +8,31 @@ use crate::template::{Syntax, Template};
 /// One change of a request's variables: a table of `variables`, a word of `SetEnvIf`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VariableRule {
-    /// `set` or `remove`: which variable. Upper and lower case are the same.
+    /// `set`, `pass` or `remove`: which variable. Upper and lower case are the same.
     pub name: String,
-    /// What it has from now on; `None` with `remove`: it is not set.
-    pub value: Option<Template>,
+    /// What becomes of it.
+    pub change: VariableChange,
     /// For which requests; all if `None`.
     pub when: Option<VariableTest>,
+}
+
+/// What becomes of a variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VariableChange {
+    /// `set`: what it has from now on.
+    Set(Template),
+    /// `pass`: it has what the variable of that name has in the server's own environment; `None`: there is none, and it
+    /// stays as it is.
+    Pass(Option<String>),
+    /// `remove`: it is not set.
+    Remove,
+}
+
+impl VariableChange {
+    /// `pass`, with what is there now.
+    pub(crate) fn passed(name: &str) -> Self {
+        VariableChange::Pass(std::env::var(name).ok())
+    }
 }
 
 /// A test of something that is known of a request.
@@ -89,13 +108,46 @@ impl VariableRule {
     }
 }
 
+/// What an application's environment (PEP 3333) has of the server and of the request itself. Fields of the request
+/// (`HTTP_HOST`) are not here: where a request has none, a variable may stand for it.
+const FIXED: [&str; 16] = [
+    "REQUEST_METHOD",
+    "REQUEST_URI",
+    "RAW_URI",
+    "SCRIPT_NAME",
+    "PATH_INFO",
+    "QUERY_STRING",
+    "CONTENT_LENGTH",
+    "HTTP_CONTENT_LENGTH",
+    "HTTP_CONTENT_TYPE",
+    "HTTP_X_REQUEST_ID",
+    "SERVER_NAME",
+    "SERVER_PORT",
+    "SERVER_PROTOCOL",
+    "SERVER_SOFTWARE",
+    "REMOTE_ADDR",
+    "REMOTE_PORT",
+];
+
+/// Whether nobody but Carme can say what this name stands for: in logs, or in the environment of applications.
+pub(crate) fn is_fixed(name: &str) -> bool {
+    let is_of = |prefix: &str| {
+        let start = name.as_bytes().get(..prefix.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+    };
+    carme_log::Variable::is_own(name)
+        || FIXED.iter().any(|fixed| fixed.eq_ignore_ascii_case(name))
+        || is_of("wsgi.")
+        || is_of("carme.")
+}
+
 /// The name of a variable that a rule may change.
 pub(crate) fn settable(name: &str) -> Result<String, Mistake> {
     env_file::check_key(name)?;
     if name.starts_with('!') || name.contains('}') {
         return Err(Mistake::new(format!("must be a variable's name, found {name:?}")));
     }
-    match carme_log::Variable::is_own(name) {
+    match is_fixed(name) {
         true => Err(Mistake::new(format!(
             "must not be {name}, which Carme itself sets"
         ))),

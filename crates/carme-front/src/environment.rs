@@ -59,6 +59,14 @@ impl Environment {
         self.0.retain(|(other, _)| !other.is(name));
     }
 
+    /// Those that the configuration has given, under their names, with any bytes as values.
+    pub(crate) fn configured(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.iter().filter_map(|(name, value)| match name {
+            Name::Configured(name) => Some((&**name, &value[..])),
+            Name::Known(_) => None,
+        })
+    }
+
     /// Its value, any bytes; `None` if it is not set.
     pub(crate) fn get(&self, name: &str) -> Option<&[u8]> {
         let (_, value) = self.0.iter().find(|(other, _)| other.is(name))?;

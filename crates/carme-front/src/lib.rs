@@ -37,6 +37,7 @@
 
 mod accept;
 mod app;
+mod app_variables;
 mod body;
 mod capacity;
 mod client;

@@ -13,6 +13,7 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::app::{Application, Exchange};
+use crate::app_variables;
 use crate::body::{self, BodyLimits};
 use crate::fault::Fault;
 use crate::files;
@@ -210,8 +211,11 @@ async fn exchange<A: Application>(
     };
     remove_unseen(record);
     let route = sticky::route(record);
-    let head = request_head(record, &found, &uri);
-    let exchange = app.dispatch(head, &record.headers, body, route.as_deref());
+    let exchange = {
+        let variables = app_variables::of(record);
+        let head = request_head(record, &found, &uri, variables.as_bytes());
+        app.dispatch(head, &record.headers, body, route.as_deref())
+    };
     if record.common.access_logs.is_empty() && record.policy.is_none() {
         record.forget_headers();
     }
@@ -399,6 +403,7 @@ fn request_head<'a, A>(
     record: &'a Record,
     found: &location::Found<'a, A>,
     uri: &'a http::Uri,
+    variables: &'a [u8],
 ) -> RequestHead<'a> {
     let connection = &record.connection;
     let ends = &connection.ends;
@@ -408,11 +413,8 @@ fn request_head<'a, A>(
         Version::Http11
     };
     let (host, _) = split_port(host(record));
-    let scheme = record.scheme();
-    let mut head = RequestHead::new(version, scheme);
-    if let Some(session) = connection.tls() {
-        head.variables = session.variables.as_bytes();
-    }
+    let mut head = RequestHead::new(version, app_variables::scheme(record));
+    head.variables = variables;
     head.method = record.method.as_str().as_bytes();
     head.target = record.target();
     head.script_name = found.script_name;
@@ -455,10 +457,7 @@ pub(crate) fn server_port(record: &Record) -> u16 {
 fn encoded_len(record: &Record) -> usize {
     // With what the front adds: a length, a trace's context.
     let fixed = 336 + record.connection.ends.reached_text().len() + record.client_text().len();
-    let variables = record
-        .connection
-        .tls()
-        .map_or(0, |session| session.variables.as_bytes().len());
+    let variables = app_variables::max_len(record);
     fixed + variables + record.bytes_in as usize + 3 * record.target().len() + 12 * record.headers.len()
 }
 

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use carme_front::{
     Fixed, ForwardedFields, HeaderChange, HeaderRule, HeaderText, Location, Piece, Policy, Proxies,
-    SiteOptions, Subject, Template, VariableRule, VariableTest,
+    SiteOptions, StickySession, Subject, Template, VariableRule, VariableTest,
 };
 use carme_log::{Condition, Variable};
+use carme_ring::frame::Scheme;
 use common::Front;
 use common::app::Fake;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -324,4 +325,99 @@ async fn who_answers_is_known_when_the_header_is_sent() {
         front.log(4).await,
         ["200 fake_1", "200 fake_1", "200 fake_1", "200 -"]
     );
+}
+
+#[tokio::test]
+async fn an_application_sees_what_the_configuration_gives() {
+    let server = variables(vec![
+        sets("A", "server"),
+        takes("Field", header("x-field"), "^(.*)$"),
+        takes("HTTP_X_FIELD", header("x-other"), ".+"),
+        takes("CONTENT_TYPE", header("x-other"), ".+"),
+        sets("EMPTY", ""),
+    ]);
+    let location = vec![
+        sets("a", "location"),
+        sets("REMOTE_USER", "ann"),
+        removes("EMPTY", Subject::RequestMethod, "^PUT$"),
+    ];
+    let front = front("%{A}e", server, variables(location));
+    let mut seen = Vec::new();
+    for (method, target, fields) in [
+        ("GET", "/app", "X-Field: a=\u{e9}\nX-Other: o"),
+        ("PUT", "/app/x", "X-Other: o\nContent-Type: t\nContent-Length: 0"),
+        // Not an application's.
+        ("GET", "/ok", "X-Field: a"),
+    ] {
+        front.ask(method, target, fields).await;
+        let requests = front.events.seen();
+        seen.push(
+            requests
+                .into_iter()
+                .map(|seen| seen.variables.join(" "))
+                .collect::<Vec<_>>(),
+        );
+    }
+    assert_eq!(
+        seen,
+        [
+            vec![r"A=location Field=a=\xc3\xa9 CONTENT_TYPE=o EMPTY= REMOTE_USER=ann"],
+            vec!["A=location Field= HTTP_X_FIELD=o REMOTE_USER=ann"],
+            vec![],
+        ]
+    );
+}
+
+#[tokio::test]
+async fn https_is_the_scheme_of_the_application() {
+    for (value, scheme) in [
+        ("on", Scheme::Https),
+        ("ON", Scheme::Https),
+        ("1", Scheme::Https),
+        ("off", Scheme::Http),
+        ("", Scheme::Http),
+    ] {
+        let front = front(
+            "%{HTTPS}e",
+            variables(vec![sets("https", value)]),
+            Policy::default(),
+        );
+        front.ask("GET", "/app", "").await;
+        let seen = front.events.seen();
+        assert_eq!(seen.len(), 1);
+        assert_eq!((seen[0].scheme, seen[0].variables.len()), (scheme, 0), "{value}");
+    }
+}
+
+#[tokio::test]
+async fn without_rules_an_application_has_no_variables() {
+    let sticky = Policy {
+        sticky: Some(StickySession::new("ROUTEID")),
+        ..Policy::default()
+    };
+    let front = front("%{BALANCER_SESSION_ROUTE}e", Policy::default(), sticky);
+    front.ask("GET", "/app", "Cookie: ROUTEID=.fake_1").await;
+    assert_eq!(front.events.seen()[0].variables, [""; 0]);
+    assert_eq!(front.log(1).await, ["fake_1"]);
+}
+
+/// What a request's body may take in memory is what its head leaves, with the variables of the request.
+#[tokio::test]
+async fn variables_count_as_a_part_of_the_head() {
+    let rules = vec![takes("COPY", header("x-field"), "^(.*)$")];
+    let front = front("%>s", Policy::default(), variables(rules));
+    let field = "x".repeat(4000);
+    for (len, kind) in [(7_000, "memory"), (8_000, "file")] {
+        let fields = format!("X-Field: {field}\nContent-Length: {len}");
+        let mut client = front.connect().await;
+        let head = fields.replace('\n', "\r\n");
+        let body = "y".repeat(len);
+        client
+            .send(format!(
+                "POST /app/digest HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n{body}"
+            ))
+            .await;
+        let answer = client.response("POST").await;
+        assert!(answer.text().starts_with(kind), "{len}: {}", answer.text());
+    }
 }

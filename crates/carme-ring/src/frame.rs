@@ -208,6 +208,11 @@ impl Variables {
         encode_fields(std::iter::once((name, value)), &mut self.0);
     }
 
+    /// Bytes that one takes.
+    pub fn len_of(name: &[u8], value: &[u8]) -> usize {
+        8 + name.len() + value.len()
+    }
+
     /// As [`RequestHead::variables`] takes them.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -335,6 +340,8 @@ mod tests {
         ) {
             let mut encoded = Variables::default();
             variables.iter().for_each(|(name, value)| encoded.push(name, value));
+            let taken: usize = variables.iter().map(|(name, value)| Variables::len_of(name, value)).sum();
+            prop_assert_eq!(encoded.as_bytes().len(), taken);
             let head = RequestHead {
                 variables: encoded.as_bytes(),
                 body: BodyKind::File(len), server_port: port, remote_port: port ^ 7,

@@ -164,7 +164,7 @@ impl Reading {
         self.pools.retain(|other| other.name.value != pool);
     }
 
-    /// What the first instance says of its Python.
+    /// What the first instance says of its Python, and what its application sees in `environ`.
     fn take_over(&mut self, instance: &mut Reading) {
         if self.python_home.is_none() {
             self.python_home = instance.python_home.take();
@@ -177,8 +177,11 @@ impl Reading {
         self.main.group = self.main.group.take().or(group);
         let callable = hosts(instance).find_map(|host| host.callable.clone());
         self.main.callable = self.main.callable.take().or(callable);
-        let env: Vec<_> = hosts(instance).flat_map(|host| host.env.clone()).collect();
-        self.main.env.extend(env);
+        let known: Vec<&At<String>> = self.variables.iter().chain(&self.late_variables).collect();
+        let is_ours = |name: &str| known.iter().any(|at| at.value.eq_ignore_ascii_case(name));
+        let rules = hosts(instance).flat_map(|host| &host.policy.variables);
+        let new: Vec<_> = rules.filter(|rule| !is_ours(&rule.name)).cloned().collect();
+        self.main.policy.variables.extend(new);
     }
 }
 

@@ -19,6 +19,7 @@ mod reading;
 mod remote_ip;
 mod requests;
 mod rules;
+mod seen_variables;
 mod source;
 mod table;
 mod time;

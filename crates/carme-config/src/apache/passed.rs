@@ -263,7 +263,6 @@ pub(super) const PASSED: &[(&str, &str)] = &[
     ),
     ("MergeSlashes", "is not a choice"),
     ("AllowEncodedSlashes", "is not a choice"),
-    ("PassEnv", "is not needed: workers have the server's environment"),
     ("SeeRequestTail", "is Apache's status page"),
     ("RegisterHttpMethod", ALWAYS),
 ];

@@ -26,7 +26,7 @@ fn rank(rule: &Rule) -> u8 {
 }
 
 /// Whether a path is another or below it.
-fn covers(outer: &MountPath, inner: &MountPath) -> bool {
+pub(super) fn covers(outer: &MountPath, inner: &MountPath) -> bool {
     outer.path_info(inner.script_name().as_bytes()).is_some() || outer == inner
 }
 

@@ -44,6 +44,8 @@ pub(super) struct Reading {
     pub(super) error_log: Option<Word>,
     /// `SetEnvIf` and its kin: where they name which variable.
     pub(super) variables: Vec<At<String>>,
+    /// `SetEnv` and `PassEnv`, which come when all of those are done.
+    pub(super) late_variables: Vec<At<String>>,
     pub(super) groups: Vec<Group>,
     /// Whether workers can be other users than the server.
     pub(super) is_root: bool,
@@ -82,7 +84,6 @@ pub(super) struct Host {
     pub(super) fallback: Option<String>,
     pub(super) group: Option<Word>,
     pub(super) callable: Option<String>,
-    pub(super) env: Vec<(String, String)>,
 }
 
 /// What answers below a path, in the order in which Apache asks its modules.
@@ -185,6 +186,7 @@ impl Reading {
             logs: Vec::new(),
             error_log: None,
             variables: Vec::new(),
+            late_variables: Vec::new(),
             groups: Vec::new(),
             is_root,
             user: None,

@@ -53,6 +53,7 @@ const READ: &[(&str, Handler)] = &[
     ("BrowserMatch", variables::browser_match),
     ("BrowserMatchNoCase", variables::browser_match),
     ("SetEnv", variables::set),
+    ("PassEnv", variables::pass),
     ("UnsetEnv", variables::unset),
     ("Header", headers::response),
     ("RequestHeader", headers::request),

@@ -1,20 +1,21 @@
-//! `SetEnvIf` and its kin, `SetEnv` and `UnsetEnv`: variables of requests.
+//! `SetEnvIf` and its kin, `SetEnv`, `PassEnv` and `UnsetEnv`: variables of requests.
 //!
-//! Only those that something looks at are kept: a log, a header rule, another `SetEnvIf`.
+//! Those that nothing looks at are forgotten in the end; see [`super::seen_variables`].
 
 use super::headers::policy;
 use super::lexer::Word;
 use super::reading::{Context, Host, Outcome, Reading};
 use super::requests::literal;
 use super::source::Node;
-use crate::config::AccessLog;
 use crate::draft::PolicyDraft;
 use crate::env_file;
 use crate::pattern::Pattern;
 use crate::problem::{Mistake, Problem};
 use crate::template::Template;
 use crate::toml_file::{rules, variables};
-use crate::variable::{RequestAttribute, Subject, VariableRule, VariableTest, settable};
+use crate::variable::{
+    RequestAttribute, Subject, VariableChange, VariableRule, VariableTest, is_fixed, settable,
+};
 
 /// `SetEnvIf ATTRIBUTE EXPRESSION [!]NAME[=VALUE]…`
 pub(super) fn set_if(reading: &mut Reading, node: &Node, host: &mut Host, context: &Context) -> Outcome {
@@ -106,9 +107,10 @@ fn change(
     let Some(name) = changeable(reading, node, word, name)? else {
         return Ok(None);
     };
+    reading.variables.push(word.at(&node.name.text, name.clone()));
     let mut rule = VariableRule {
         name,
-        value: None,
+        change: VariableChange::Remove,
         when: Some(test.clone()),
     };
     if let Some(value) = value {
@@ -116,7 +118,7 @@ fn change(
             true => Ok(Template::from(value)),
             false => Template::parse(value, rule.syntax()),
         };
-        rule.value = Some(parsed.map_err(|mistake| node.wrong_arg(word, mistake))?);
+        rule.change = VariableChange::Set(parsed.map_err(|mistake| node.wrong_arg(word, mistake))?);
     }
     Ok(Some(rule))
 }
@@ -127,17 +129,14 @@ fn changeable(
     word: &Word,
     name: &str,
 ) -> Result<Option<String>, Problem> {
-    if carme_log::Variable::is_own(name) {
-        reading.warn(
-            word,
-            &node.name.text,
-            format!("changes {name}, which Carme itself sets"),
-        );
+    if is_fixed(name) {
+        let why = format!("changes {name}, which Carme itself sets");
+        reading.warn(word, &node.name.text, why);
         return Ok(None);
     }
-    let name = settable(name).map_err(|mistake| node.wrong_arg(word, mistake))?;
-    reading.variables.push(word.at(&node.name.text, name.clone()));
-    Ok(Some(name))
+    settable(name)
+        .map(Some)
+        .map_err(|mistake| node.wrong_arg(word, mistake))
 }
 
 /// `SetEnv NAME [VALUE]`
@@ -157,123 +156,59 @@ pub(super) fn set(reading: &mut Reading, node: &Node, host: &mut Host, context: 
         );
         return Ok(());
     }
-    let check = env_file::check_key(&name.text).and_then(|()| env_file::check_value(value));
-    check.map_err(|mistake| node.wrong_arg(name, mistake))?;
-    let why = "is in os.environ of the workers, and not in environ of each request";
-    reading.warn(&node.name, &node.name.text, why);
-    host.env.push((name.text.clone(), value.to_owned()));
-    if let Ok(name) = settable(&name.text) {
-        policy(host, context).variables.push(VariableRule {
+    env_file::check_value(value).map_err(|mistake| node.wrong_arg(name, mistake))?;
+    let change = VariableChange::Set(Template::from(value));
+    for_every_request(reading, node, name, policy(host, context), change)
+}
+
+/// `PassEnv NAME…`
+pub(super) fn pass(reading: &mut Reading, node: &Node, host: &mut Host, context: &Context) -> Outcome {
+    node.arg(0)?;
+    for word in &node.args {
+        let change = VariableChange::passed(&word.text);
+        if change == VariableChange::Pass(None) {
+            let why = format!("passes {}, which the server's environment has not", word.text);
+            reading.warn(word, &node.name.text, why);
+        }
+        for_every_request(reading, node, word, policy(host, context), change)?;
+    }
+    Ok(())
+}
+
+fn for_every_request(
+    reading: &mut Reading,
+    node: &Node,
+    word: &Word,
+    policy: &mut PolicyDraft,
+    change: VariableChange,
+) -> Outcome {
+    if let Some(name) = changeable(reading, node, word, &word.text)? {
+        reading
+            .late_variables
+            .push(word.at(&node.name.text, name.clone()));
+        policy.variables.push(VariableRule {
             name,
-            value: Some(Template::from(value)),
+            change,
             when: None,
         });
     }
     Ok(())
 }
 
-/// `UnsetEnv NAME…`: what `SetEnv` gives is taken away, and nothing else.
+/// `UnsetEnv NAME…`: what `SetEnv` and `PassEnv` give is taken away, and nothing else.
 pub(super) fn unset(reading: &mut Reading, node: &Node, host: &mut Host, context: &Context) -> Outcome {
     node.arg(0)?;
     for word in &node.args {
-        host.env.retain(|(known, _)| *known != word.text);
         let gives = |rule: &VariableRule| rule.when.is_none() && same(&rule.name, &word.text);
         policy(host, context).variables.retain(|rule| !gives(rule));
         // It may come from outside.
         if context.location.is_some() || host.place.is_some() {
-            let name = changeable(reading, node, word, &word.text)?;
-            policy(host, context)
-                .variables
-                .extend(name.map(|name| VariableRule {
-                    name,
-                    value: None,
-                    when: None,
-                }));
+            for_every_request(reading, node, word, policy(host, context), VariableChange::Remove)?;
         }
     }
     Ok(())
 }
 
-fn same(a: &str, b: &str) -> bool {
+pub(super) fn same(a: &str, b: &str) -> bool {
     a.eq_ignore_ascii_case(b)
-}
-
-impl Reading {
-    /// Forgets the variables that nobody looks at, and says so. The others are in the order in which Apache sets them.
-    pub(super) fn order_variables(&mut self, logs: &[AccessLog]) {
-        let read = self.read_variables(logs);
-        let is_read = |name: &str| read.iter().any(|known| same(known, name));
-        for at in std::mem::take(&mut self.variables) {
-            if !is_read(&at.value) {
-                let what = format!(
-                    "changes {}, and nothing here looks at it: no log, no header rule",
-                    at.value
-                );
-                self.warnings.push(at.problem(Mistake::new(what)));
-            }
-        }
-        for policy in self.policies_mut() {
-            policy.variables.retain(|rule| is_read(&rule.name));
-            // SetEnv comes when all SetEnvIf are done.
-            policy.variables.sort_by_key(|rule| rule.when.is_none());
-        }
-    }
-
-    /// The names that something looks at.
-    fn read_variables(&self, logs: &[AccessLog]) -> Vec<String> {
-        let formats: Vec<_> = logs
-            .iter()
-            .filter_map(|log| carme_log::Format::parse(&log.format).ok())
-            .collect();
-        let in_logs = |name: &str| {
-            let mut conditions = logs.iter().filter_map(|log| log.when.as_ref());
-            conditions.any(|when| when.reads_variable(name))
-                || formats.iter().any(|format| format.reads_variable(name))
-        };
-        let in_headers = |name: &str| {
-            let rules = |policy: &'_ PolicyDraft| {
-                let mut rules = policy.request_headers.iter().chain(&policy.response_headers);
-                rules.any(|rule| rule.reads_variable(name))
-            };
-            self.policies().any(rules)
-        };
-        let rules = || self.policies().flat_map(|policy| &policy.variables);
-        let mut read: Vec<String> = Vec::new();
-        loop {
-            let looked_at = |name: &str| {
-                rules().any(|rule| match &rule.when {
-                    Some(VariableTest {
-                        subject: Subject::Variable(subject),
-                        ..
-                    }) => same(subject, name) && read.iter().any(|known| same(known, &rule.name)),
-                    _ => false,
-                })
-            };
-            let is_new = |name: &&String| !read.iter().any(|known| same(known, name));
-            let found = rules()
-                .map(|rule| &rule.name)
-                .filter(is_new)
-                .find(|name| in_logs(name) || in_headers(name) || looked_at(name));
-            match found.cloned() {
-                Some(name) => read.push(name),
-                None => return read,
-            }
-        }
-    }
-
-    fn policies(&self) -> impl Iterator<Item = &PolicyDraft> {
-        std::iter::once(&self.main).chain(&self.hosts).flat_map(|host| {
-            let sections = host.sections.iter().map(|(_, policy)| policy);
-            std::iter::once(&host.policy).chain(sections)
-        })
-    }
-
-    fn policies_mut(&mut self) -> impl Iterator<Item = &mut PolicyDraft> {
-        std::iter::once(&mut self.main)
-            .chain(&mut self.hosts)
-            .flat_map(|host| {
-                let sections = host.sections.iter_mut().map(|(_, policy)| policy);
-                std::iter::once(&mut host.policy).chain(sections)
-            })
-    }
 }

@@ -417,9 +417,6 @@ impl Reading {
             variable(&mut app, "PYTHONPATH", &word.text)
                 .map_err(|mistake| word.problem("WSGIPythonPath", mistake))?;
         }
-        for (name, value) in self.main.env.iter().chain(&host.env) {
-            app.env.insert(name.clone(), value.clone());
-        }
         apps.push((key, app));
         Ok(script.file.at("WSGIScriptAlias", name))
     }

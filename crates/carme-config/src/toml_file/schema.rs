@@ -343,6 +343,7 @@ pub(crate) const VARIABLE: Keys = Keys {
     section: "a rule of `variables`",
     known: &[
         "set",
+        "pass",
         "remove",
         "value",
         "header",

@@ -7,8 +7,11 @@ use crate::nearest::did_you_mean;
 use crate::pattern::Pattern;
 use crate::problem::{Mistake, Problems};
 use crate::template::{Syntax, Template};
-use crate::variable::{RequestAttribute, Subject, VariableRule, VariableTest, settable};
+use crate::variable::{RequestAttribute, Subject, VariableChange, VariableRule, VariableTest, settable};
 use crate::{env_file, toml_file::rules};
+
+/// The keys that say what is done.
+const KINDS: [&str; 3] = ["set", "pass", "remove"];
 
 /// The keys that say what is looked at.
 const SUBJECTS: [&str; 3] = ["header", "attribute", "variable"];
@@ -24,29 +27,20 @@ pub(super) fn variables(section: &Section<'_>, problems: &mut Problems) -> Vec<V
 
 fn rule(item: &At<Section<'_>>, problems: &mut Problems) -> Option<VariableRule> {
     let section = &item.value;
-    let kind = match (section.has("set"), section.has("remove")) {
-        (true, false) => "set",
-        (false, true) => "remove",
-        (both, _) => {
-            let what = match both {
-                true => "has `set` and `remove`, which exclude each other",
-                false => "says not what to do",
-            };
-            let cure = "write { set = \"NAME\" }, perhaps with a `value`, or { remove = \"NAME\" }";
-            problems.push(item.problem(Mistake::new(what).cure(cure)));
-            return None;
-        }
+    let named: Vec<&str> = KINDS.into_iter().filter(|key| section.has(key)).collect();
+    let [kind] = named[..] else {
+        let what = match named[..] {
+            [first, second, ..] => format!("has `{first}` and `{second}`, which exclude each other"),
+            _ => "says not what to do".to_owned(),
+        };
+        let cure = "write { set = \"NAME\" }, perhaps with a `value`, or { remove = \"NAME\" }";
+        problems.push(item.problem(Mistake::new(what).cure(cure)));
+        return None;
     };
     let name = section.text(kind, problems, settable);
     let when = test(item, problems);
-    let value = match kind {
-        "remove" => {
-            section.read("value", problems, |_| {
-                Err::<(), _>(Mistake::new("has no meaning beside `remove`").cure("leave it out"))
-            });
-            Some(None)
-        }
-        _ if section.has("value") => {
+    let change = match kind {
+        "set" if section.has("value") => {
             let groups = when
                 .as_ref()
                 .and_then(|test| Some(test.as_ref()?.pattern.groups()));
@@ -55,13 +49,23 @@ fn rule(item: &At<Section<'_>>, problems: &mut Problems) -> Option<VariableRule>
                 groups,
             };
             let read = section.text("value", problems, |text| Template::parse(text, syntax));
-            read.map(|at| Some(at.value))
+            read.map(|at| VariableChange::Set(at.value))
         }
-        _ => Some(Some(Template::from(USUAL))),
+        "set" => Some(VariableChange::Set(Template::from(USUAL))),
+        _ => {
+            section.read("value", problems, |_| {
+                let what = format!("has no meaning beside `{kind}`");
+                Err::<(), _>(Mistake::new(what).cure("leave it out"))
+            });
+            match (kind, &name) {
+                ("pass", Some(name)) => Some(VariableChange::passed(&name.value)),
+                _ => Some(VariableChange::Remove),
+            }
+        }
     };
     Some(VariableRule {
         name: name?.value,
-        value: value?,
+        change: change?,
         when: when?,
     })
 }

@@ -63,8 +63,9 @@ fn instance(number: usize) -> String {
 #[test]
 fn a_balancer_and_its_instances_become_one_app() {
     let site = Site::new();
-    let balancer = FARM.replace("192.168.0.10", "127.0.0.1");
-    let instances: Vec<String> = (1..=3).map(instance).collect();
+    let balancer = FARM.replace("192.168.0.10", "127.0.0.1") + "SetEnvIf Request_URI ^/a OURS\n";
+    let own = "SetEnv SITE shop\nSetEnvIf Host x OURS=2\n";
+    let instances: Vec<String> = (1..=3).map(|number| instance(number) + own).collect();
     let made = made(
         &site,
         &[
@@ -86,6 +87,10 @@ fn a_balancer_and_its_instances_become_one_app() {
     assert_eq!((app.workers.min.get(), app.threads.get()), (3, 10));
     assert_eq!(app.route.route(3), "www_3");
     assert_eq!(config.locations[0].answer, Answer::App(0));
+    // What the instances set for their application; a name that the balancer's file has is its own.
+    let variables = &config.server.policy.variables;
+    let names: Vec<_> = variables.iter().map(|rule| rule.name.as_str()).collect();
+    assert_eq!(names, ["OURS", "SITE"], "{made}");
     assert_eq!(config.access_logs.len(), 1);
     // One of them is not there.
     let made = convert_texts(

@@ -288,6 +288,7 @@ const PIECES: &[&str] = &[
     "^/a",
     "BrowserMatch",
     "SetEnv",
+    "PassEnv",
     "UnsetEnv",
     "(x)",
     "A=$1%%",

@@ -82,13 +82,68 @@ fn workers_are_the_user_that_apache_would_have() {
 #[test]
 fn several_scripts_and_the_embedded_mode() {
     let site = Site::new();
-    let text = "Listen 80\nWSGIPythonHome .venv\nWSGIPythonPath lib\nWSGICallableObject app\nSetEnv A b\nWSGIScriptAlias /shop shop/app.py\nWSGIScriptAlias / app.py\n";
+    let text = "Listen 80\nWSGIPythonHome .venv\nWSGIPythonPath lib\nWSGICallableObject app\nWSGIScriptAlias /shop shop/app.py\nWSGIScriptAlias / app.py\n";
     let config = config(&site, text);
     let targets: Vec<String> = config.apps.iter().map(|app| app.target.to_string()).collect();
     assert_eq!(targets, ["app:app", "app:app"]);
     assert_ne!(config.apps[0].name, config.apps[1].name);
     for app in &config.apps {
         assert_eq!(app.env.get("PYTHONPATH").map(String::as_str), Some("lib"));
-        assert_eq!(app.env.get("A").map(String::as_str), Some("b"));
     }
+}
+
+/// The names of the variables at a place, those of the server first.
+fn variables(config: &Config, host: &str, path: &[u8]) -> Vec<String> {
+    let location = config.location(host, path).expect("a location");
+    let rules = config
+        .server
+        .policy
+        .variables
+        .iter()
+        .chain(&location.policy.variables);
+    rules.map(|rule| rule.name.clone()).collect()
+}
+
+#[test]
+fn what_is_set_where_an_application_answers_is_its_own() {
+    let site = Site::new();
+    site.write("static/a.css", "");
+    let text = "Listen 80\nSetEnv ALL 1\nSetEnv OF_MEMBERS 1\nUnsetEnv OF_MEMBERS\nBrowserMatch MSIE nokeepalive\n\
+        <Location /static>\nSetEnvIf Host a FILES\n</Location>\n\
+        <VirtualHost *:80>\nServerName a.example\nWSGIScriptAlias /shop shop/app.py\nAlias /static static\nSetEnv HOST a\n\
+        SetEnvIf Host (.*) EARLY=$1\n\
+        <Location /shop>\nPassEnv PATH NOT_IN_ANY_ENVIRONMENT\n</Location>\n</VirtualHost>\n\
+        <VirtualHost *:80>\nServerName b.example\nDocumentRoot static\nSetEnv ONLY_FILES 1\nSetEnv HOST b\n</VirtualHost>\n\
+        <VirtualHost *:80>\nServerName c.example\nWSGIScriptAlias / shop/app.py\nSetEnv HOST c\nSetEnv wsgi.input x\n</VirtualHost>\n";
+    let config = config(&site, text);
+    assert!(config.apps.iter().all(|app| !app.env.contains_key("HOST")));
+    for (host, path, names) in [
+        (
+            "a.example",
+            &b"/shop/x"[..],
+            &["ALL", "EARLY", "HOST", "PATH", "NOT_IN_ANY_ENVIRONMENT"][..],
+        ),
+        ("c.example", b"/x", &["ALL", "HOST"]),
+    ] {
+        assert_eq!(variables(&config, host, path), names, "{host}");
+    }
+    let rules = &config.location("c.example", b"/").expect("one").policy.variables;
+    assert_eq!(
+        rules[0].change,
+        carme_config::VariableChange::Set(carme_config::Template::from("c"))
+    );
+    let mut said = warnings(&site, text);
+    said.retain(|line| line.contains("nv ") || line.contains("nvIf ") || line.contains("Browser"));
+    assert_eq!(
+        said,
+        [
+            "httpd.conf:3:8: SetEnv changes OF_MEMBERS, and nothing here looks at it: no log, no header rule, no application",
+            "httpd.conf:5:19: BrowserMatch changes nokeepalive, and nothing here looks at it: no log, no header rule, no application",
+            "httpd.conf:7:17: SetEnvIf changes FILES, and nothing here looks at it: no log, no header rule, no application",
+            "httpd.conf:16:14: PassEnv passes NOT_IN_ANY_ENVIRONMENT, which the server's environment has not",
+            "httpd.conf:22:8: SetEnv changes ONLY_FILES, and nothing here looks at it: no log, no header rule, no application",
+            "httpd.conf:29:8: SetEnv changes wsgi.input, which Carme itself sets",
+        ]
+    );
+    assert!(toml(&site, text).contains("{ pass = \"PATH\" },"));
 }

@@ -32,6 +32,9 @@ pub struct Seen {
     pub fields: Vec<Vec<u8>>,
     /// The route of the worker that its client is bound to.
     pub route: Option<Vec<u8>>,
+    /// `NAME=value`, in the order in which a worker sets them.
+    pub variables: Vec<String>,
+    pub scheme: Scheme,
 }
 
 impl Seen {
@@ -53,8 +56,14 @@ impl Seen {
             }
             field
         };
+        let variable = |(name, value): (&[u8], &[u8])| {
+            let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
+            format!("{}={}", text(name), text(value))
+        };
         Seen {
             request,
+            variables: head.variables().map(|pair| variable(pair.unwrap())).collect(),
+            scheme: head.scheme,
             fields: headers.iter().map(field).collect(),
             route: route.map(<[u8]>::to_vec),
         }

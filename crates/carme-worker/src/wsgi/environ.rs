@@ -17,7 +17,7 @@ use super::input::{Empty, Input};
 use crate::mail::Mail;
 use crate::rules;
 
-/// Header names that are remembered; clients can invent any number of them.
+/// Header names that are remembered, since clients can invent any number of them; variables, too.
 const REMEMBERED: usize = 256;
 
 /// What is true of all requests of a worker.
@@ -68,29 +68,52 @@ struct Key {
     value: Memo,
 }
 
-/// The front's variables, which are mostly the same as the last time.
-#[derive(Default)]
-struct Variables {
-    encoded: Vec<u8>,
-    pairs: Vec<(Py<PyString>, Py<PyString>)>,
+/// One of the front's variables.
+struct Variable {
+    encoded_name: Vec<u8>,
+    /// `None`: the server itself says what this key has.
+    key: Option<Py<PyString>>,
+    value: Memo,
 }
 
+impl Variable {
+    fn new(py: Python<'_>, name: &[u8], base: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let key = PyString::intern(py, &String::from_utf8_lossy(name));
+        Ok(Self {
+            encoded_name: name.to_vec(),
+            key: (!base.contains(&key)?).then(|| key.unbind()),
+            value: Memo::default(),
+        })
+    }
+}
+
+/// The front's variables, which are mostly the same as the last time, or at least some of them are.
+#[derive(Default)]
+struct Variables(Vec<Variable>);
+
 impl Variables {
-    fn set(&mut self, py: Python<'_>, head: &RequestHead<'_>, environ: &Bound<'_, PyDict>) -> PyResult<()> {
-        if self.encoded != head.variables {
-            let mut pairs = Vec::new();
-            for variable in head.variables() {
-                let (name, value) = variable.map_err(malformed)?;
-                let name = PyString::intern(py, &String::from_utf8_lossy(name));
-                pairs.push((name.unbind(), latin1(py, value)?.unbind()));
-            }
-            *self = Self {
-                encoded: head.variables.to_vec(),
-                pairs,
+    fn set(
+        &mut self,
+        head: &RequestHead<'_>,
+        base: &Bound<'_, PyDict>,
+        environ: &Bound<'_, PyDict>,
+    ) -> PyResult<()> {
+        let py = environ.py();
+        for (place, variable) in head.variables().enumerate() {
+            let (name, value) = variable.map_err(malformed)?;
+            let mut passing = None;
+            let known = match self.0.get_mut(place) {
+                Some(known) if known.encoded_name == name => known,
+                Some(other) => {
+                    *other = Variable::new(py, name, base)?;
+                    other
+                }
+                None if place < REMEMBERED => self.0.push_mut(Variable::new(py, name, base)?),
+                None => passing.insert(Variable::new(py, name, base)?),
             };
-        }
-        for (name, value) in &self.pairs {
-            environ.set_item(name, value)?;
+            if let Some(key) = &known.key {
+                environ.set_item(key, known.value.get(py, value)?)?;
+            }
         }
         Ok(())
     }
@@ -212,7 +235,7 @@ impl EnvironBuilder {
             environ.set_item(intern!(py, "HTTPS"), intern!(py, "on"))?;
         }
         if !head.variables.is_empty() {
-            self.variables.set(py, head, &environ)?;
+            self.variables.set(head, self.base.bind(py), &environ)?;
         }
         let request_id = latin1(py, head.request_id)?;
         environ.set_item(intern!(py, "carme.request_id"), &request_id)?;

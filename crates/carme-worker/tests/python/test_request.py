@@ -60,9 +60,25 @@ class Environ(WsgiTest):
         environ = self.environ(variables=pairs, repeat=3)
         self.assertEqual((environ["HTTPS"], environ["SSL_CLIENT_S_DN"]), ("on", "CN=Zo\xeb"))
         self.assertEqual(environ["EMPTY"], "")
+        again = self.environ(variables=pairs[1:] + [(b"MY.NAME", b"1"), (b"EMPTY", b"2")])
+        self.assertEqual([again[k] for k in ("SSL_CLIENT_S_DN", "MY.NAME", "EMPTY")], ["CN=Zo\xeb", "1", "2"])
+        self.assertNotIn("HTTPS", again)
+        many = self.environ(variables=[(f"V{i}".encode(), str(i).encode()) for i in range(1000)], repeat=2)
+        self.assertEqual([many[f"V{i}"] for i in (0, 255, 256, 999)], ["0", "255", "256", "999"])
         forged = self.environ(headers=[(b"https", b"on"), (b"ssl-client-s-dn", b"CN=root")])
         self.assertNotIn("HTTPS", forged)
         self.assertNotIn("SSL_CLIENT_S_DN", forged)
+
+    def test_variables_of_the_front_replace_nothing_of_the_server(self):
+        plain = self.environ()
+        for key in sorted(plain):
+            if key.startswith("HTTP_") and key != "HTTP_X_REQUEST_ID" or key == "REMOTE_PORT":
+                continue
+            environ = self.environ(variables=[(key.encode(), b"forged"), (b"AFTER", b"1")], repeat=2)
+            self.assertNotEqual(environ[key], "forged")
+            self.assertEqual((type(environ[key]), environ["AFTER"]), (type(plain[key]), "1"), key)
+        body = self.environ(variables=[(b"CONTENT_LENGTH", b"99")], body=b"12345")
+        self.assertEqual(body["CONTENT_LENGTH"], "5")
 
     def test_facts(self):
         environ = self.environ(multithread=True, multiprocess=True, https=True, http10=True, remote_port=0)

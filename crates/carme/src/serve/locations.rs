@@ -84,7 +84,7 @@ pub(super) fn policy(policy: &carme_config::Policy) -> Policy {
     };
     Policy {
         compress: policy.compress.as_ref().map(compress),
-        variables: policy.variables.iter().map(rules::variable).collect(),
+        variables: policy.variables.iter().filter_map(rules::variable).collect(),
         request_headers: policy.request_headers.iter().map(rules::header).collect(),
         response_headers: policy.response_headers.iter().map(rules::header).collect(),
         sendfile: Vec::new(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use carme_config::RequestAttribute;
+use carme_config::{RequestAttribute, VariableChange};
 use carme_front::{
     Edit, HeaderChange, HeaderRule, HeaderText, Piece, StatusRange, Subject, Template, VariableRule,
     VariableTest,
@@ -11,15 +11,21 @@ use carme_front::{
 use carme_log::{Condition, Variable};
 use http::{HeaderName, HeaderValue};
 
-pub(super) fn variable(rule: &carme_config::VariableRule) -> VariableRule {
-    VariableRule {
+/// `None` if the server's environment has not what it would pass on.
+pub(super) fn variable(rule: &carme_config::VariableRule) -> Option<VariableRule> {
+    let value = match &rule.change {
+        VariableChange::Set(value) => Some(template(value, Bytes::from)),
+        VariableChange::Pass(value) => Some(Template::Fixed(Bytes::from(value.clone()?))),
+        VariableChange::Remove => None,
+    };
+    Some(VariableRule {
         name: Arc::from(rule.name.as_str()),
-        value: rule.value.as_ref().map(|value| template(value, Bytes::from)),
+        value,
         when: rule.when.as_ref().map(|test| VariableTest {
             subject: subject(&test.subject),
             pattern: test.pattern.regex().clone(),
         }),
-    }
+    })
 }
 
 fn subject(subject: &carme_config::Subject) -> Subject {

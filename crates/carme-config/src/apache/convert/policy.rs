@@ -4,7 +4,7 @@ use super::writer::{Writer, list, quoted, status, table};
 use crate::header_rule::{Edit, HeaderChange, HeaderRule};
 use crate::template::{Syntax, Template};
 use crate::toml_file::variables::USUAL;
-use crate::variable::{Subject, VariableRule};
+use crate::variable::{Subject, VariableChange, VariableRule};
 
 impl Writer {
     pub(super) fn rules(
@@ -31,9 +31,10 @@ impl Writer {
 
 fn variable(rule: &VariableRule) -> String {
     let mut parts = Vec::new();
-    match &rule.value {
-        None => parts.push(pair("remove", &rule.name)),
-        Some(value) => {
+    match &rule.change {
+        VariableChange::Remove => parts.push(pair("remove", &rule.name)),
+        VariableChange::Pass(_) => parts.push(pair("pass", &rule.name)),
+        VariableChange::Set(value) => {
             parts.push(pair("set", &rule.name));
             if *value != Template::from(USUAL) {
                 parts.push(pair("value", &value.show(rule.syntax())));

@@ -1,0 +1,147 @@
+//! Which variables of requests something looks at: a log, a header rule, an application, another `SetEnvIf`.
+
+use super::places::covers;
+use super::reading::{Answers, Host, Reading};
+use super::variables::same;
+use crate::config::AccessLog;
+use crate::draft::PolicyDraft;
+use crate::mount::MountPath;
+use crate::problem::Mistake;
+use crate::variable::{Subject, VariableTest};
+
+/// What Apache's own modules look at, and no application does.
+const OF_APACHE: [&str; 14] = [
+    "nokeepalive",
+    "force-response-1.0",
+    "downgrade-1.0",
+    "force-no-vary",
+    "force-gzip",
+    "gzip-only-text/html",
+    "no-gzip",
+    "no-brotli",
+    "dont-vary",
+    "suppress-error-charset",
+    "ssl-unclean-shutdown",
+    "ssl-accurate-shutdown",
+    "redirect-carefully",
+    "prefer-language",
+];
+
+impl Reading {
+    /// Forgets the variables that nobody looks at, and says so. The others are in the order in which Apache sets them.
+    pub(super) fn order_variables(&mut self, logs: &[AccessLog]) {
+        let read = self.read_variables(logs);
+        let is_read = |name: &str| read.iter().any(|known| same(known, name));
+        let early = std::mem::take(&mut self.variables);
+        for at in early.iter().chain(&std::mem::take(&mut self.late_variables)) {
+            if !is_read(&at.value) {
+                let what = format!(
+                    "changes {}, and nothing here looks at it: no log, no header rule, no application",
+                    at.value
+                );
+                self.warnings.push(at.problem(Mistake::new(what)));
+            }
+        }
+        for policy in self.policies_mut() {
+            policy.variables.retain(|rule| is_read(&rule.name));
+            // SetEnv comes when all SetEnvIf are done.
+            policy.variables.sort_by_key(|rule| rule.when.is_none());
+        }
+    }
+
+    /// The names that something looks at.
+    fn read_variables(&self, logs: &[AccessLog]) -> Vec<String> {
+        let formats: Vec<_> = logs
+            .iter()
+            .filter_map(|log| carme_log::Format::parse(&log.format).ok())
+            .collect();
+        let in_logs = |name: &str| {
+            let mut conditions = logs.iter().filter_map(|log| log.when.as_ref());
+            conditions.any(|when| when.reads_variable(name))
+                || formats.iter().any(|format| format.reads_variable(name))
+        };
+        let in_headers = |name: &str| {
+            let rules = |policy: &'_ PolicyDraft| {
+                let mut rules = policy.request_headers.iter().chain(&policy.response_headers);
+                rules.any(|rule| rule.reads_variable(name))
+            };
+            self.policies().any(rules)
+        };
+        let in_apps = self.app_variables();
+        let rules = || self.policies().flat_map(|policy| &policy.variables);
+        let mut read: Vec<String> = Vec::new();
+        loop {
+            let looked_at = |name: &str| {
+                rules().any(|rule| match &rule.when {
+                    Some(VariableTest {
+                        subject: Subject::Variable(subject),
+                        ..
+                    }) => same(subject, name) && read.iter().any(|known| same(known, &rule.name)),
+                    _ => false,
+                })
+            };
+            let is_new = |name: &&String| !read.iter().any(|known| same(known, name));
+            let found = rules().map(|rule| &rule.name).filter(is_new).find(|name| {
+                let in_apps = in_apps.iter().any(|known| same(known, name));
+                in_apps || in_logs(name) || in_headers(name) || looked_at(name)
+            });
+            match found.cloned() {
+                Some(name) => read.push(name),
+                None => return read,
+            }
+        }
+    }
+
+    /// What applications find in `environ`: all that is set where they answer, but for Apache's own affairs.
+    fn app_variables(&self) -> Vec<&str> {
+        let of_main = scripts(&self.main);
+        let everywhere = self
+            .hosts
+            .iter()
+            .flat_map(scripts)
+            .chain(of_main.clone())
+            .collect();
+        let of_hosts = self
+            .hosts
+            .iter()
+            .map(|host| (host, [scripts(host), of_main.clone()].concat()));
+        let mut names = Vec::new();
+        for (host, apps) in std::iter::once((&self.main, everywhere)).chain(of_hosts) {
+            let reaches = |path: &MountPath| apps.iter().any(|app| covers(path, app));
+            let sections = host.sections.iter().filter(|(path, _)| reaches(&path.value));
+            let policies = sections
+                .map(|(_, policy)| policy)
+                .chain((!apps.is_empty()).then_some(&host.policy));
+            names.extend(
+                policies
+                    .flat_map(|policy| &policy.variables)
+                    .map(|rule| rule.name.as_str()),
+            );
+        }
+        names.retain(|name| !OF_APACHE.iter().any(|own| same(own, name)));
+        names
+    }
+
+    fn policies(&self) -> impl Iterator<Item = &PolicyDraft> {
+        std::iter::once(&self.main).chain(&self.hosts).flat_map(|host| {
+            let sections = host.sections.iter().map(|(_, policy)| policy);
+            std::iter::once(&host.policy).chain(sections)
+        })
+    }
+
+    fn policies_mut(&mut self) -> impl Iterator<Item = &mut PolicyDraft> {
+        std::iter::once(&mut self.main)
+            .chain(&mut self.hosts)
+            .flat_map(|host| {
+                let sections = host.sections.iter_mut().map(|(_, policy)| policy);
+                std::iter::once(&mut host.policy).chain(sections)
+            })
+    }
+}
+
+/// Where a host's own applications are.
+fn scripts(host: &Host) -> Vec<&MountPath> {
+    let rules = host.rules.iter();
+    let scripts = rules.filter(|rule| matches!(rule.what, Answers::Script(_)));
+    scripts.map(|rule| &rule.path.value).collect()
+}
