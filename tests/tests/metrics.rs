@@ -498,6 +498,7 @@ fn the_dashboard_asks_for_nothing_that_is_not_there() {
     let mut expressions = Vec::new();
     collect(&dashboard, &mut expressions);
     assert!(expressions.len() > 10, "{expressions:?}");
+    let mut asked = BTreeSet::new();
     for expression in expressions {
         let mut metrics = Vec::new();
         for word in words(&expression) {
@@ -511,6 +512,7 @@ fn the_dashboard_asks_for_nothing_that_is_not_there() {
             }
         }
         assert!(!metrics.is_empty(), "{expression}");
+        asked.extend(metrics.iter().map(|family| (*family).to_owned()));
         let known: BTreeSet<String> = metrics
             .iter()
             .flat_map(|family| labels(&scrape, family))
@@ -521,6 +523,11 @@ fn the_dashboard_asks_for_nothing_that_is_not_there() {
                 "{label} in {expression}: {known:?}"
             );
         }
+    }
+    let is_of_balancers =
+        |name: &&String| name.starts_with("carme_balancer_") || name.starts_with("carme_member_");
+    for name in scrape.0.keys().filter(is_of_balancers) {
+        assert!(asked.contains(name), "nobody sees {name}");
     }
 }
 
@@ -554,7 +561,9 @@ fn collect(value: &serde_json::Value, found: &mut Vec<String>) {
         serde_json::Value::Object(fields) => {
             for (name, value) in fields {
                 match value.as_str() {
-                    Some(expression) if name == "expr" => found.push(expression.to_owned()),
+                    Some(expression) if name == "expr" || name == "definition" => {
+                        found.push(expression.to_owned())
+                    }
                     _ => collect(value, found),
                 }
             }
