@@ -21,7 +21,7 @@ use windows_sys::Win32::System::Threading::{
 
 use super::bell::{Bell, Ringer};
 use super::{FrontBells, Head, LINK_VARIABLE, LinkError, Peer, WorkerBells, socket_error, time_left};
-use owner::peer_process;
+use owner::peer_processes;
 
 mod owner;
 
@@ -165,11 +165,7 @@ impl Invitation {
                 return Err(LinkError::Closed);
             }
         }
-        let real = proved
-            .iter()
-            .flatten()
-            .map(peer_process)
-            .collect::<io::Result<Vec<_>>>()?;
+        let real = peer_processes(proved.iter().flatten())?;
         let [
             Some(up),
             Some(down),

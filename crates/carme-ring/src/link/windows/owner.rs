@@ -9,21 +9,28 @@ use windows_sys::Win32::NetworkManagement::IpHelper::{
 };
 use windows_sys::Win32::Networking::WinSock::AF_INET;
 
-/// The id of the process at the other end, or `None` if the operating system does not tell: then the token alone is the
-/// proof.
-pub(super) fn peer_process(stream: &TcpStream) -> io::Result<Option<u32>> {
-    let (SocketAddr::V4(ours), SocketAddr::V4(theirs)) = (stream.local_addr()?, stream.peer_addr()?) else {
-        return Ok(None);
+/// For each of these the id of the process at its other end, or `None` if the operating system does not tell: then the
+/// token alone is the proof.
+///
+/// There is only the table of all connections of the machine, which can be long, so it is read once for all of them.
+pub(super) fn peer_processes<'a>(
+    streams: impl IntoIterator<Item = &'a TcpStream>,
+) -> io::Result<Vec<Option<u32>>> {
+    let table = connections().unwrap_or_default();
+    let peer = |stream: &TcpStream| {
+        let (SocketAddr::V4(ours), SocketAddr::V4(theirs)) = (stream.local_addr()?, stream.peer_addr()?)
+        else {
+            return Ok(None);
+        };
+        // The other end's row has the addresses the other way round.
+        let row = table.iter().find(|row| row.local == theirs && row.remote == ours);
+        Ok(row.map(|row| row.process))
     };
-    let Some(table) = connections() else {
-        return Ok(None);
-    };
-    // The other end's row has the addresses the other way round.
-    Ok(table
-        .iter()
-        .find(|row| row.local == theirs && row.remote == ours)
-        .map(|row| row.process))
+    streams.into_iter().map(peer).collect()
 }
+
+/// Enough bytes for some ten thousand connections, so that one call mostly does.
+const ROOM: u32 = 256 * 1024;
 
 struct Connection {
     local: SocketAddrV4,
@@ -35,7 +42,7 @@ struct Connection {
 fn connections() -> Option<Vec<Connection>> {
     // Words, so that the rows behind the count are aligned.
     let mut table: Vec<u32> = Vec::new();
-    let mut bytes = 16 * 1024u32;
+    let mut bytes = ROOM;
     // The table can grow between the calls; a machine on which it always does gets no answer.
     for _ in 0..8 {
         table.resize(bytes.div_ceil(4) as usize, 0);
