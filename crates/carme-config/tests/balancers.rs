@@ -257,6 +257,7 @@ fn what_goes_with_a_location() {
         [("internal".to_owned(), "example.com".to_owned())]
     );
     assert_eq!(cookies.cookie_paths, [("/app".to_owned(), "/shop".to_owned())]);
+    assert!(!read("trace = false").trace);
     assert_eq!(read("override_errors = true").override_errors, ErrorOverride::All);
     assert_eq!(
         read("override_errors = [502, 503]").override_errors,

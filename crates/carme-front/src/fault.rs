@@ -18,6 +18,8 @@ pub(crate) struct Fault {
     pub(crate) close: bool,
     /// How long it will take until another try is worth while, as far as that is known.
     pub(crate) wait: Duration,
+    /// The methods that there are, where the request's is none of them: 405 names them.
+    pub(crate) allow: Option<&'static str>,
 }
 
 /// The longest that a client is sent away for: a queue empties sooner than it seems if its clients have left.
@@ -30,6 +32,7 @@ impl Fault {
             reason: reason.into(),
             close: false,
             wait: Duration::ZERO,
+            allow: None,
         }
     }
 

@@ -92,9 +92,8 @@ pub(crate) fn fault<E: Exchange>(mut record: Box<Record>, fault: &Fault) -> Resp
         record.reason = Some(fault.reason.clone());
     }
     let mut headers = HeaderMap::new();
-    if fault.status == StatusCode::METHOD_NOT_ALLOWED {
-        // Only files know which methods there are.
-        headers.insert(header::ALLOW, const { HeaderValue::from_static("GET, HEAD") });
+    if let Some(methods) = fault.allow {
+        headers.insert(header::ALLOW, HeaderValue::from_static(methods));
     }
     if let Some(seconds) = fault.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -194,10 +193,13 @@ pub(crate) fn passed<E: Exchange>(
     finish_compressed(record, response, content, compressing)
 }
 
+/// What may be asked for where nobody here knows better.
+pub(crate) const METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH";
+
 /// The answer to `OPTIONS *`: what the server as a whole can do (RFC 9110 section 9.3.7).
 pub(crate) fn server_options<E: Exchange>(record: Box<Record>) -> Response<Outgoing<E>> {
     let mut response = Response::new(());
-    let methods = HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
+    let methods = HeaderValue::from_static(METHODS);
     response.headers_mut().insert(header::ALLOW, methods);
     finish(record, response, Content::Empty)
 }

@@ -164,6 +164,9 @@ async fn exchange<A: Application>(
         prepare(record, policy, &found.location.answerer);
     }
     if let Answerer::Balancer(proxied) = &found.location.answerer {
+        if let Some(answer) = proxying::own_answer(proxied, record, framing)? {
+            return Ok(Outcome::Local(Box::new(answer)));
+        }
         let passed = proxying::pass(proxied, found.script_name, record, framing, incoming);
         let answer = Box::pin(passed).await?;
         return Ok(Outcome::Passed(Box::new(answer), Arc::clone(proxied)));

@@ -102,6 +102,7 @@ fn passing(site: &Value) -> Passing {
             Some(other) => panic!("{other}"),
         },
         raw_path: flag("raw", false),
+        trace: true,
         reverse: reverse
             .into_iter()
             .map(|[kind, from, to]| Reverse {

@@ -21,6 +21,7 @@ mod requests;
 mod rules;
 mod seen_variables;
 mod source;
+mod switches;
 mod table;
 mod time;
 mod tls;

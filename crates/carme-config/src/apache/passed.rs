@@ -17,7 +17,6 @@ pub(super) const PASSED: &[(&str, &str)] = &[
         "ServerTokens",
         "is Apache's name in answers; Carme does not tell its version",
     ),
-    ("TraceEnable", "is Apache's TRACE, which Carme does not answer"),
     ("PidFile", PROCESSES),
     ("Mutex", PROCESSES),
     ("DefaultRuntimeDir", PROCESSES),

@@ -18,10 +18,11 @@ use crate::problem::{Mistake, Problems};
 /// A rule's place in the order in which Apache asks.
 fn rank(rule: &Rule) -> u8 {
     match rule.what {
-        Answers::NoProxy | Answers::Proxy { .. } => 0,
-        Answers::Fixed(_) => 1,
-        Answers::Files(_) => 2,
-        Answers::Script(_) => 3,
+        Answers::NeverProxy => 0,
+        Answers::NoProxy | Answers::Proxy { .. } => 1,
+        Answers::Fixed(_) => 2,
+        Answers::Files(_) => 3,
+        Answers::Script(_) => 4,
     }
 }
 
@@ -47,7 +48,7 @@ fn answer_at(rules: &[Rule], path: &MountPath) -> Option<usize> {
             continue;
         }
         match rule.what {
-            Answers::NoProxy => no_proxy = true,
+            Answers::NoProxy | Answers::NeverProxy => no_proxy = true,
             Answers::Proxy { .. } if no_proxy => {}
             _ => return Some(index),
         }
@@ -67,12 +68,12 @@ fn ordered(main: &Host, host: &Host) -> Vec<Rule> {
             .collect::<Vec<_>>()
     };
     let mut rules = Vec::new();
-    for wanted in 0..4 {
+    for wanted in 0..5 {
         let inherited = if is_main { Vec::new() } else { of(main, wanted) };
         let own = of(host, wanted);
         // What proxies is the server's first; everything else is the host's first.
         rules.extend(
-            if wanted == 0 {
+            if wanted <= 1 {
                 [inherited, own]
             } else {
                 [own, inherited]
@@ -169,7 +170,7 @@ impl Places<'_> {
         for (index, rule) in rules.iter().enumerate() {
             let is_root = rule.path.subject == "DocumentRoot";
             let reached = done.iter().any(|(_, answer)| *answer == Some(index));
-            if !reached && !is_root && !matches!(rule.what, Answers::NoProxy) {
+            if !reached && !is_root && !matches!(rule.what, Answers::NoProxy | Answers::NeverProxy) {
                 let mistake = Mistake::new(format!(
                     "for {} is never reached, as in Apache: something before it answers there",
                     rule.path.value
@@ -192,7 +193,7 @@ impl Places<'_> {
             .strip_prefix(rule.path.value.script_name())
             .unwrap_or_default();
         match &rule.what {
-            Answers::NoProxy => None,
+            Answers::NoProxy | Answers::NeverProxy => None,
             Answers::Proxy { pool, path, raw_path } => {
                 let proxying = self.proxying(proxy, pool, &format!("{path}{suffix}"), *raw_path);
                 Some(AnswerDraft::Balancer(rule.path.with(pool.clone()), proxying))
@@ -287,6 +288,7 @@ impl Places<'_> {
             forwarded_headers: proxy.add_headers.unwrap_or(true),
             via: proxy.via.unwrap_or(Via::Off),
             raw_path,
+            trace: proxy.trace.unwrap_or(true),
             cookie_domains: first_of_each(proxy.cookie_domains.iter().cloned(), |(from, _)| from.clone()),
             cookie_paths: first_of_each(proxy.cookie_paths.iter().cloned(), |(from, _)| from.clone()),
             override_errors: proxy.override_errors.clone().unwrap_or_default(),

@@ -19,6 +19,8 @@ pub(super) struct ProxyOptions {
     pub(super) preserve_host: Option<bool>,
     pub(super) add_headers: Option<bool>,
     pub(super) via: Option<Via>,
+    /// `TraceEnable`
+    pub(super) trace: Option<bool>,
     pub(super) override_errors: Option<ErrorOverride>,
     /// `ProxyTimeout`
     pub(super) timeout: Option<std::time::Duration>,
@@ -133,16 +135,22 @@ pub(super) fn pass_match(reading: &mut Reading, node: &Node, host: &mut Host, co
     pass_to(reading, node, host, path, &url, &node.args[2..])
 }
 
+/// The path below which an expression fits everything.
+pub(super) fn excluded(regex: &str) -> Option<String> {
+    let path = regex
+        .strip_prefix('^')?
+        .trim_end_matches('$')
+        .trim_end_matches(".*")
+        .trim_end_matches("(.*)");
+    literal(path)
+}
+
 /// Path and address of a `ProxyPass` that does the same.
 fn plain(regex: &str, url: &str) -> Option<(String, String)> {
-    let regex = regex.strip_prefix('^')?;
     if url == "!" {
-        let path = regex
-            .trim_end_matches('$')
-            .trim_end_matches(".*")
-            .trim_end_matches("(.*)");
-        return Some((literal(path)?, url.to_owned()));
+        return Some((excluded(regex)?, url.to_owned()));
     }
+    let regex = regex.strip_prefix('^')?;
     let url = url.strip_suffix("$1")?;
     let regex = regex.strip_suffix('$').unwrap_or(regex);
     // The slash is before the group, or in it.
@@ -255,6 +263,25 @@ pub(super) fn requests(_: &mut Reading, node: &Node, _: &mut Host, _: &Context) 
     }
 }
 
+/// `TraceEnable On|Off|Extended`; of what nobody else answers Carme answers no `TRACE` anyway.
+pub(super) fn trace(reading: &mut Reading, node: &Node, host: &mut Host, _: &Context) -> Outcome {
+    let word = node.arg(0)?;
+    host.proxy.trace = Some(match word.text.to_ascii_lowercase().as_str() {
+        "on" => true,
+        "off" => false,
+        "extended" => {
+            let why = "is as On: a TRACE with content is refused";
+            reading.warn(word, &node.name.text, why);
+            true
+        }
+        _ => {
+            let what = format!("must be On, Off or Extended, found {:?}", word.text);
+            return Err(node.wrong_arg(word, Mistake::new(what)));
+        }
+    });
+    Ok(())
+}
+
 impl ProxyOptions {
     /// What holds at a host: its own, then the server's.
     pub(super) fn within(&self, outer: &ProxyOptions) -> ProxyOptions {
@@ -263,6 +290,7 @@ impl ProxyOptions {
             preserve_host: self.preserve_host.or(outer.preserve_host),
             add_headers: self.add_headers.or(outer.add_headers),
             via: self.via.or(outer.via),
+            trace: self.trace.or(outer.trace),
             override_errors: self
                 .override_errors
                 .clone()

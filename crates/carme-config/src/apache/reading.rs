@@ -97,6 +97,8 @@ pub(super) struct Rule {
 pub(super) enum Answers {
     /// `ProxyPass /path !`: no proxy here, but what comes after.
     NoProxy,
+    /// `SetEnvIf Request_URI ^/path/ no-proxy`: the same before every `ProxyPass`.
+    NeverProxy,
     /// `ProxyPass`: a pool, the path there, and whether the path is passed on as it came.
     Proxy {
         pool: String,

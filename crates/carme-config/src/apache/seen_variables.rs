@@ -2,6 +2,7 @@
 
 use super::places::covers;
 use super::reading::{Answers, Host, Reading};
+use super::switches::{self, NO_PROXY, NO_PROXY_LATE};
 use super::variables::same;
 use crate::config::AccessLog;
 use crate::draft::PolicyDraft;
@@ -9,37 +10,31 @@ use crate::mount::MountPath;
 use crate::problem::Mistake;
 use crate::variable::{Subject, VariableTest};
 
-/// What Apache's own modules look at, and no application does.
-const OF_APACHE: [&str; 14] = [
-    "nokeepalive",
-    "force-response-1.0",
-    "downgrade-1.0",
-    "force-no-vary",
-    "force-gzip",
-    "gzip-only-text/html",
-    "no-gzip",
-    "no-brotli",
-    "dont-vary",
-    "suppress-error-charset",
-    "ssl-unclean-shutdown",
-    "ssl-accurate-shutdown",
-    "redirect-carefully",
-    "prefer-language",
-];
+/// What is to be told of a directive that changes a variable, as the rest of a sentence.
+fn doubtful(name: &str, is_late: bool, is_read: bool) -> Option<String> {
+    match switches::unlike(name) {
+        _ if same(name, NO_PROXY) => is_late.then(|| NO_PROXY_LATE.to_owned()),
+        Some(why) => Some(format!("changes {name}, which {why}")),
+        None if is_read => None,
+        None => Some(format!(
+            "changes {name}, and nothing here looks at it: no log, no header rule, no application"
+        )),
+    }
+}
 
 impl Reading {
     /// Forgets the variables that nobody looks at, and says so. The others are in the order in which Apache sets them.
     pub(super) fn order_variables(&mut self, logs: &[AccessLog]) {
         let read = self.read_variables(logs);
         let is_read = |name: &str| read.iter().any(|known| same(known, name));
-        let early = std::mem::take(&mut self.variables);
-        for at in early.iter().chain(&std::mem::take(&mut self.late_variables)) {
-            if !is_read(&at.value) {
-                let what = format!(
-                    "changes {}, and nothing here looks at it: no log, no header rule, no application",
-                    at.value
-                );
-                self.warnings.push(at.problem(Mistake::new(what)));
+        for (is_late, all) in [
+            (false, std::mem::take(&mut self.variables)),
+            (true, std::mem::take(&mut self.late_variables)),
+        ] {
+            for at in &all {
+                if let Some(what) = doubtful(&at.value, is_late, is_read(&at.value)) {
+                    self.warnings.push(at.problem(Mistake::new(what)));
+                }
             }
         }
         for policy in self.policies_mut() {
@@ -118,7 +113,8 @@ impl Reading {
                     .map(|rule| rule.name.as_str()),
             );
         }
-        names.retain(|name| !OF_APACHE.iter().any(|own| same(own, name)));
+        // What Apache's own modules look at no application does.
+        names.retain(|name| !same(name, NO_PROXY) && switches::unlike(name).is_none());
         names
     }
 

@@ -35,6 +35,7 @@ const READ: &[(&str, Handler)] = &[
     ("ProxyAddHeaders", proxy::add_headers),
     ("ProxyVia", proxy::via),
     ("ProxyErrorOverride", proxy::error_override),
+    ("TraceEnable", proxy::trace),
     ("ProxyTimeout", proxy::timeout),
     ("ProxyRequests", proxy::requests),
     ("BalancerMember", balancers::member),

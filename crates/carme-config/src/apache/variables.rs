@@ -4,9 +4,11 @@
 
 use super::headers::policy;
 use super::lexer::Word;
-use super::reading::{Context, Host, Outcome, Reading};
+use super::proxy;
+use super::reading::{Answers, Context, Host, Outcome, Reading, Rule};
 use super::requests::literal;
 use super::source::Node;
+use super::switches::{NO_PROXY, NO_PROXY_LATE};
 use crate::draft::PolicyDraft;
 use crate::env_file;
 use crate::pattern::Pattern;
@@ -55,12 +57,36 @@ fn tested(
     let test = VariableTest { subject, pattern };
     let mut rules = Vec::new();
     for word in &node.args[at + 1..] {
+        if same(word.text.split('=').next().unwrap_or_default(), NO_PROXY) {
+            match context.location {
+                None => host.rules.push(no_proxy(node, word, &test.subject, expression)?),
+                Some(_) => reading.warn(word, &node.name.text, NO_PROXY_LATE),
+            }
+        }
         rules.extend(change(reading, node, word, (&test, is_plain))?);
     }
     // All changes go with one test in Apache: what it looks at is changed last.
     rules.sort_by_key(|rule| matches!(&test.subject, Subject::Variable(name) if same(name, &rule.name)));
     policy(host, context).variables.extend(rules);
     Ok(())
+}
+
+/// `no-proxy` for some requests: a path that is not passed on, if it is that.
+fn no_proxy(node: &Node, word: &Word, subject: &Subject, expression: &Word) -> Result<Rule, Problem> {
+    let path = match subject {
+        Subject::Attribute(RequestAttribute::RequestUri) => proxy::excluded(&expression.text),
+        _ => None,
+    };
+    let path = path.ok_or_else(|| {
+        let what = "keeps requests from ProxyPass that are not just those below a path";
+        let cure = "known is SetEnvIf Request_URI ^/path/ no-proxy; the same is ProxyPass /path/ !";
+        node.wrong_arg(word, Mistake::new(what).cure(cure))
+    })?;
+    let path = proxy::path(&path).map_err(|mistake| node.wrong_arg(expression, mistake))?;
+    Ok(Rule {
+        path: word.at(&node.name.text, path),
+        what: Answers::NeverProxy,
+    })
 }
 
 /// What `SetEnvIf` looks at.
@@ -143,19 +169,6 @@ fn changeable(
 pub(super) fn set(reading: &mut Reading, node: &Node, host: &mut Host, context: &Context) -> Outcome {
     let name = node.arg(0)?;
     let value = node.args.get(1).map_or("", |word| word.text.as_str());
-    if name.text.starts_with("proxy-")
-        || matches!(
-            name.text.as_str(),
-            "no-proxy" | "force-proxy-request-1.0" | "nokeepalive"
-        )
-    {
-        reading.warn(
-            name,
-            &node.name.text,
-            format!("sets {}, which Apache's modules look at", name.text),
-        );
-        return Ok(());
-    }
     env_file::check_value(value).map_err(|mistake| node.wrong_arg(name, mistake))?;
     let change = VariableChange::Set(Template::from(value));
     for_every_request(reading, node, name, policy(host, context), change)

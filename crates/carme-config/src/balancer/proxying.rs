@@ -17,6 +17,8 @@ pub struct Proxying {
     pub via: Via,
     /// `nocanon`: the path is passed on as the client wrote it.
     pub raw_path: bool,
+    /// `trace`: `TRACE` is answered, by members, or by the server itself where it may go no further.
+    pub trace: bool,
     /// `reverse`, `reverse_urls`: addresses of members in their answers that become the server's own; the first that fits.
     pub reverse: Vec<Reverse>,
     /// `cookie_domains`: what becomes of `Domain` in their cookies.
@@ -81,6 +83,7 @@ impl Proxying {
             forwarded_headers: true,
             via: Via::default(),
             raw_path: false,
+            trace: true,
             reverse: vec![Reverse::members(path, path)],
             cookie_domains: Vec::new(),
             cookie_paths: Vec::new(),

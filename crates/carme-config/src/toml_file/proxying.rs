@@ -11,12 +11,13 @@ use crate::mount::MountPath;
 use crate::problem::{Mistake, Problems};
 
 /// The keys that mean something only beside `balancer`.
-pub(super) const WITH_BALANCER: [&str; 10] = [
+pub(super) const WITH_BALANCER: [&str; 11] = [
     "upstream_path",
     "preserve_host",
     "forwarded_headers",
     "via",
     "nocanon",
+    "trace",
     "reverse",
     "reverse_urls",
     "cookie_domains",
@@ -45,6 +46,7 @@ pub(super) fn proxying(section: &Section<'_>, problems: &mut Problems) -> Option
     let via = section.text("via", problems, Via::parse);
     set(&mut proxying.via, via.map(|at| at.value));
     set(&mut proxying.raw_path, flag(section, "nocanon", problems));
+    set(&mut proxying.trace, flag(section, "trace", problems));
     if flag(section, "reverse", problems) == Some(false) {
         proxying.reverse.clear();
     }

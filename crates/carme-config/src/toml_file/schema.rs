@@ -171,6 +171,7 @@ pub(crate) const LOCATION: Keys = Keys {
         "forwarded_headers",
         "via",
         "nocanon",
+        "trace",
         "reverse",
         "reverse_urls",
         "cookie_domains",

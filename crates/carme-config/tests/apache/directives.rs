@@ -77,6 +77,7 @@ fn each_directive() {
         (proxy("ProxyPreserveHost On"), vec!["preserve_host = true"]),
         (proxy("ProxyAddHeaders Off"), vec!["forwarded_headers = false"]),
         (proxy("ProxyVia Full"), vec!["via = \"full\""]),
+        (proxy("TraceEnable off"), vec!["trace = false"]),
         (proxy("ProxyErrorOverride On"), vec!["override_errors = true"]),
         (proxy("ProxyErrorOverride On 500 503"), vec!["override_errors = [500, 503]"]),
         (proxy("ProxyTimeout 7"), vec!["timeout = \"7s\""]),

@@ -114,6 +114,14 @@ fn mistakes_have_line_column_and_cure() {
             "httpd.conf:3:18: Header has a condition of a path | help: write the directive in a <Location>",
         ),
         (
+            "SetEnvIf User-Agent curl no-proxy",
+            "httpd.conf:3:26: SetEnvIf keeps requests from ProxyPass that are not just those below a path | help: known is SetEnvIf Request_URI ^/path/ no-proxy; the same is ProxyPass /path/ !",
+        ),
+        (
+            "SetEnvIf Request_URI \\.gif$ no-proxy=1",
+            "httpd.conf:3:29: SetEnvIf keeps requests from ProxyPass that are not just those below a path | help: known is SetEnvIf Request_URI ^/path/ no-proxy; the same is ProxyPass /path/ !",
+        ),
+        (
             "SetEnvIf ^X-.* a b",
             "httpd.conf:3:10: SetEnvIf looks at fields whose names fit an expression: \"^X-.*\" | help: name one field, or write one SetEnvIf for each",
         ),
@@ -221,7 +229,7 @@ fn what_means_nothing_is_told_with_its_line() {
         ),
         (
             "BrowserMatch \"MSIE [2-5]\" nokeepalive",
-            Some("httpd.conf:3:27: BrowserMatch changes nokeepalive, and nothing here looks at it"),
+            Some("httpd.conf:3:27: BrowserMatch changes nokeepalive, which has Apache keep to what"),
         ),
         (
             "SetEnvIf Remote_Host ^a A\nHeader set X b env=A",
@@ -230,6 +238,46 @@ fn what_means_nothing_is_told_with_its_line() {
         (
             "SetEnvIf X-Id (.*) UNIQUE_ID=$1",
             Some("httpd.conf:3:20: SetEnvIf changes UNIQUE_ID, which Carme itself sets"),
+        ),
+        (
+            "SetEnv proxy-nokeepalive 1",
+            Some(
+                "httpd.conf:3:8: SetEnv changes proxy-nokeepalive, which ends the connection to the member in Apache; `disablereuse=On`",
+            ),
+        ),
+        (
+            "SetEnv force-proxy-request-1.0 1",
+            Some(
+                "httpd.conf:3:8: SetEnv changes force-proxy-request-1.0, which has Apache speak HTTP/1.0 to members; Carme speaks HTTP/1.1",
+            ),
+        ),
+        (
+            "SetEnv proxy-fcgi-pathinfo unescape",
+            Some(
+                "httpd.conf:3:8: SetEnv changes proxy-fcgi-pathinfo, which is looked at by Apache's proxy modules, and not here",
+            ),
+        ),
+        (
+            "SetEnv no-proxy 1",
+            Some(
+                "httpd.conf:3:8: SetEnv sets no-proxy too late, as in Apache: SetEnvIf outside of a <Location>",
+            ),
+        ),
+        (
+            "<Location /a>\nSetEnvIf Request_URI ^/a/ no-proxy\n</Location>",
+            Some("httpd.conf:4:27: SetEnvIf sets no-proxy too late, as in Apache"),
+        ),
+        ("SetEnvIf Request_URI ^/a/ no-proxy", None),
+        (
+            "BrowserMatch \"MSIE [2-5]\" nokeepalive ssl-unclean-shutdown downgrade-1.0",
+            Some(
+                "httpd.conf:3:27: BrowserMatch changes nokeepalive, which has Apache keep to what browsers of the nineties understood",
+            ),
+        ),
+        // Though a log looks at it, too.
+        (
+            "SetEnvIf Request_URI \\.gif$ no-gzip\nCustomLog a.log common env=!no-gzip",
+            Some("httpd.conf:3:29: SetEnvIf changes no-gzip, which is about Apache's compression"),
         ),
         ("SetEnvIf Host a A B=2\nCustomLog a.log \"%h %{a}e\" env=!B", None),
     ] {

@@ -138,7 +138,7 @@ fn what_is_set_where_an_application_answers_is_its_own() {
         said,
         [
             "httpd.conf:3:8: SetEnv changes OF_MEMBERS, and nothing here looks at it: no log, no header rule, no application",
-            "httpd.conf:5:19: BrowserMatch changes nokeepalive, and nothing here looks at it: no log, no header rule, no application",
+            "httpd.conf:5:19: BrowserMatch changes nokeepalive, which has Apache keep to what browsers of the nineties understood; Carme answers in HTTP/1.1",
             "httpd.conf:7:17: SetEnvIf changes FILES, and nothing here looks at it: no log, no header rule, no application",
             "httpd.conf:16:14: PassEnv passes NOT_IN_ANY_ENVIRONMENT, which the server's environment has not",
             "httpd.conf:22:8: SetEnv changes ONLY_FILES, and nothing here looks at it: no log, no header rule, no application",

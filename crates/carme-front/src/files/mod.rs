@@ -128,10 +128,11 @@ impl Files {
         path_info: &[u8],
     ) -> Result<LocalAnswer, Fault> {
         if !matches!(*method, Method::GET | Method::HEAD) {
-            return Err(Fault::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                format!("files are there for GET and HEAD, not for {method}"),
-            ));
+            let reason = format!("files are there for GET and HEAD, not for {method}");
+            return Err(Fault {
+                allow: Some("GET, HEAD"),
+                ..Fault::new(StatusCode::METHOD_NOT_ALLOWED, reason)
+            });
         }
         let not_found = |why: &dyn std::fmt::Display| {
             let shown = path_info.escape_ascii();

@@ -1,6 +1,7 @@
 //! Requests that members of a balancer answer.
 
 mod client_body;
+mod own_answer;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::respond;
 use crate::service::{host, server_port};
 use crate::tunnel::Switched;
 use client_body::{ClientBody, ClientLimits, Receipt};
+pub(crate) use own_answer::own_answer;
 
 /// A balancer at a location.
 pub struct Proxied {

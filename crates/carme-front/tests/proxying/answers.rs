@@ -1,6 +1,6 @@
 //! What comes back, and how requests go out.
 
-use carme_proxy::head::ErrorOverride;
+use carme_proxy::head::{ErrorOverride, Passing};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Wanted, one_member, passing};
@@ -199,4 +199,72 @@ async fn a_client_that_waits_for_100_gets_it_when_its_body_is_wanted() {
     client.stream.write_all(b"ok").await.expect("sent");
     assert!(client.response("POST").await.text().ends_with(" ok"));
     assert_eq!(member.asked()[0].field("expect"), None);
+}
+
+#[tokio::test]
+async fn what_may_go_no_further_is_answered_here() {
+    let (member, balanced) = one_member().await;
+    let mut client = balanced.front.connect().await;
+    let ask = "HTTP/1.1\r\nHost: test\r\nMax-Forwards: 0\r\n";
+    client.send(format!("OPTIONS /x {ask}\r\n")).await;
+    let response = client.response("OPTIONS").await;
+    assert_eq!(
+        (
+            response.status,
+            response.header("allow"),
+            response.text().as_str()
+        ),
+        (
+            200,
+            Some("GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH, TRACE"),
+            ""
+        )
+    );
+    let secrets = "Cookie: a=b\r\nAuthorization: Basic YQ==\r\nProxy-Authorization: Basic YQ==\r\n";
+    client
+        .send(format!("TRACE /x?y {ask}X-Own: 1\r\n{secrets}\r\n"))
+        .await;
+    let response = client.response("TRACE").await;
+    assert_eq!(
+        (
+            response.status,
+            response.header("content-type"),
+            response.text().as_str()
+        ),
+        (
+            200,
+            Some("message/http"),
+            "TRACE /x?y HTTP/1.1\r\nhost: test\r\nmax-forwards: 0\r\nx-own: 1\r\n\r\n"
+        )
+    );
+    client
+        .send(format!("TRACE /x {ask}Content-Length: 1\r\n\r\n"))
+        .await;
+    assert_eq!(client.response("TRACE").await.status, 413);
+    assert_eq!(
+        balanced.front.log(3).await,
+        ["200 - - + /x", "200 - - + /x", "413 - - - /x"]
+    );
+    assert_eq!(member.connections(), 0, "no member is asked");
+}
+
+#[tokio::test]
+async fn trace_may_be_off() {
+    let member = Member::start("one").await;
+    let wanted = Wanted {
+        passing: Passing {
+            trace: false,
+            ..passing()
+        },
+        ..Wanted::default()
+    };
+    let balanced = wanted.start(&[&member.url()]);
+    let mut client = balanced.front.connect().await;
+    client.send("TRACE / HTTP/1.1\r\nHost: test\r\n\r\n").await;
+    let response = client.response("TRACE").await;
+    assert_eq!(
+        (response.status, response.header("allow")),
+        (405, Some("GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"))
+    );
+    assert_eq!(member.connections(), 0);
 }

@@ -101,6 +101,7 @@ fn passing() -> Passing {
         forwarded_headers: true,
         via: Via::Off,
         raw_path: false,
+        trace: true,
         reverse: vec![Reverse {
             from: ReverseFrom::Members("/".into()),
             to: "/".into(),

@@ -17,6 +17,8 @@ pub struct Passing {
     pub via: Via,
     /// The path is passed on as the client wrote it (`nocanon`).
     pub raw_path: bool,
+    /// `TRACE` is answered: by members, or here ([`recipient`](super::recipient)). Without it nobody does (`TraceEnable`).
+    pub trace: bool,
     /// Addresses of members that become this server's in their answers; the first that fits (`ProxyPassReverse`).
     pub reverse: Vec<Reverse>,
     /// What becomes of `Domain` in members' cookies, as pairs of theirs and the client's; the first that fits

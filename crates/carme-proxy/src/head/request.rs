@@ -6,6 +6,7 @@ use http::{Method, StatusCode, Version};
 
 use super::hop_by_hop::{self, joined, remove_hop_by_hop};
 use super::passing::{Passing, Via};
+use super::recipient::forwards;
 use super::{forwarded, list, path};
 use crate::endpoint::{Endpoint, Protocol};
 
@@ -58,9 +59,15 @@ pub enum Refused {
     /// `Max-Forwards` that is no number.
     #[error("Max-Forwards is no number")]
     MaxForwards,
-    /// `OPTIONS` or `TRACE` with `Max-Forwards: 0`: whoever receives it answers it (RFC 9110, 7.6.2).
+    /// `OPTIONS` or `TRACE` with `Max-Forwards: 0`, for which [`recipient`](super::recipient) had to be asked before.
     #[error("Max-Forwards is 0: it is to be answered here")]
     LastHop,
+    /// `TRACE` where it is off.
+    #[error("TRACE is not answered here")]
+    Trace,
+    /// `TRACE` with content.
+    #[error("TRACE has no content")]
+    TraceContent,
 }
 
 impl Refused {
@@ -71,6 +78,8 @@ impl Refused {
             Refused::Elsewhere => StatusCode::NOT_FOUND,
             Refused::TooLong => StatusCode::URI_TOO_LONG,
             Refused::LastHop => StatusCode::BAD_GATEWAY,
+            Refused::Trace => StatusCode::METHOD_NOT_ALLOWED,
+            Refused::TraceContent => StatusCode::PAYLOAD_TOO_LARGE,
         }
     }
 }
@@ -117,21 +126,10 @@ fn set_host(passing: &Passing, endpoint: &Endpoint, headers: &mut HeaderMap) {
 }
 
 fn count_forwards(headers: &mut HeaderMap) -> Result<(), Refused> {
-    let Some(value) = headers.get(header::MAX_FORWARDS) else {
-        return Ok(());
-    };
-    let digits = value.as_bytes();
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return Err(Refused::MaxForwards);
+    if let Some(forwards) = forwards(headers)? {
+        let left = forwards.checked_sub(1).ok_or(Refused::LastHop)?;
+        headers.insert(header::MAX_FORWARDS, HeaderValue::from(left));
     }
-    // As large as anybody means it.
-    let left = value
-        .to_str()
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(u64::MAX);
-    let left = left.checked_sub(1).ok_or(Refused::LastHop)?;
-    headers.insert(header::MAX_FORWARDS, HeaderValue::from(left));
     Ok(())
 }
 

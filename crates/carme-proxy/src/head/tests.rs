@@ -18,6 +18,7 @@ pub(super) fn passing() -> Passing {
         forwarded_headers: true,
         via: Via::Off,
         raw_path: false,
+        trace: true,
         reverse: Vec::new(),
         cookie_domains: Vec::new(),
         cookie_paths: Vec::new(),

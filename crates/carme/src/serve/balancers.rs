@@ -343,6 +343,7 @@ fn passing(configured: &carme_config::Proxying, host: Option<&str>) -> Passing {
             carme_config::Via::Block => Via::Block,
         },
         raw_path: configured.raw_path,
+        trace: configured.trace,
         reverse: configured.reverse.iter().map(reverse).collect(),
         cookie_domains: configured.cookie_domains.clone(),
         cookie_paths: configured.cookie_paths.clone(),

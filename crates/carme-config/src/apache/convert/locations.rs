@@ -66,6 +66,7 @@ impl Writer {
         );
         self.unless("via", &proxying.via, &usual.via, |via| quoted(via.as_str()));
         self.unless("nocanon", &proxying.raw_path, &false, ToString::to_string);
+        self.unless("trace", &proxying.trace, &true, ToString::to_string);
         let own = Reverse::members(&proxying.path, path);
         let more = match proxying.reverse.split_first() {
             Some((first, more)) if *first == own => more,

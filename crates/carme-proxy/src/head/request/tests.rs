@@ -385,6 +385,8 @@ fn where_a_request_is_refused() {
         (Refused::Elsewhere, 404),
         (Refused::TooLong, 414),
         (Refused::LastHop, 502),
+        (Refused::Trace, 405),
+        (Refused::TraceContent, 413),
     ] {
         assert_eq!(refused.status(), status);
     }
