@@ -10,6 +10,7 @@ use std::thread;
 use carme_tests::apache::{self, Apache};
 use carme_tests::{ServerBuilder, free_address, wait_until};
 
+use crate::by_hand::Hand;
 use crate::table::Table;
 
 /// What was answered and logged, by step.
@@ -30,7 +31,9 @@ const FIELDS: [(&str, &str); 11] = [
     ("session", "%{BALANCER_SESSION_ROUTE}e"),
 ];
 
-const MODULES: [&str; 9] = [
+const MODULES: [&str; 11] = [
+    "setenvif",
+    "env",
     "headers",
     "proxy",
     "proxy_http",
@@ -42,35 +45,38 @@ const MODULES: [&str; 9] = [
     "lbmethod_bybusyness",
 ];
 
+/// What changes Apache's balancers at run time.
+const MANAGER: &str = "<Location /manager>\nSetHandler balancer-manager\n</Location>\nProxyPass /manager !\n";
+
 /// Plays the same with both: what Apache did, and what Carme did. The error says why there is no Apache.
 pub(crate) fn play_with_both(
     configuration: &str,
-    play: impl Fn(SocketAddr) -> Rows,
+    play: impl Fn(SocketAddr, &Hand<'_>) -> Rows,
 ) -> Result<[Rows; 2], String> {
     let builder = ServerBuilder::app("");
     let folder = builder.directory().to_owned();
     let preamble = apache::preamble(&folder, &MODULES)?;
     let conf = format!(
-        "<IfDefine APACHE>\n{preamble}</IfDefine>\nListen 127.0.0.1:${{PORT}}\nServerName www.example.org\n\
+        "<IfDefine APACHE>\n{preamble}{MANAGER}</IfDefine>\nListen 127.0.0.1:${{PORT}}\nServerName www.example.org\n\
          KeepAliveTimeout 60\nLogFormat \"{}\" steps\nCustomLog ${{PORT}}.log steps\n{configuration}",
         Table::format(&FIELDS)
     );
     let file = folder.join("httpd.conf");
     fs::write(&file, conf).expect("it is written");
-    let played = |address: SocketAddr| {
-        let mut rows = play(address);
+    let played = |address: SocketAddr, hand: &Hand<'_>| {
+        let mut rows = play(address, hand);
         add_lines(&mut rows, &folder.join(format!("{}.log", address.port())));
         rows
     };
     let theirs = {
         let address = free_address();
         let _apache = Apache::start(&file, address);
-        played(address)
+        played(address, &Hand::Apache(address))
     };
     let address = free_address();
     let builder = builder.configured(&file).env("PORT", address.port().to_string());
-    let _carme = builder.start();
-    Ok([theirs, played(address)])
+    let carme = builder.start();
+    Ok([theirs, played(address, &Hand::Carme(&carme))])
 }
 
 /// Adds to each step what the log says of it.

@@ -11,17 +11,18 @@ use carme_tests::{Response, skip};
 use serde_json::Value;
 
 use crate::both::{Rows, for_each, is_other_status, play_with_both};
+use crate::by_hand::Hand;
+use crate::changes;
 use crate::stage::{Asker, Stage};
 use crate::table::Table;
 
-/// The recorded cases of which this holds, without those of changes at run time: a client alone can make the others.
+/// The recorded cases of which this holds.
 fn cases(wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
     let file = repository("crates/carme-balancer/tests/apache/recorded.json");
     let text = fs::read_to_string(file).expect("the recording is there");
     let recorded: Value = serde_json::from_str(&text).expect("it is JSON");
     let cases = recorded["cases"].as_array().expect("a list").iter();
-    let is_changed = |case: &Value| steps(case).iter().any(|step| step.get("change").is_some());
-    let cases = cases.filter(|case| !is_changed(case) && !is_counted_later(case) && wanted(case));
+    let cases = cases.filter(|case| !is_counted_later(case) && wanted(case));
     cases.cloned().collect()
 }
 
@@ -34,7 +35,8 @@ fn takes_time(case: &Value) -> bool {
 }
 
 fn is_by_traffic(case: &Value) -> bool {
-    case["parameters"]["lbmethod"] == "bytraffic"
+    let becomes = |step: &Value| step["change"]["parameters"]["b_lbm"] == "bytraffic";
+    case["parameters"]["lbmethod"] == "bytraffic" || steps(case).iter().any(becomes)
 }
 
 /// Documented: Apache counts what it sends at once, Carme when the answer is there; so `bytraffic` differs meanwhile.
@@ -60,7 +62,9 @@ fn bytes(case: &Value, value: &Value) -> u64 {
 
 /// One balancer for each case, at `/NUMBER/`.
 fn configuration(cases: &[Value], stage: &Stage) -> String {
-    let mut conf = String::new();
+    let mut conf =
+        "Header add Set-Cookie \"R=.%{BALANCER_WORKER_ROUTE}e; path=/\" env=BALANCER_ROUTE_CHANGED\n"
+            .to_owned();
     for (number, case) in cases.iter().enumerate() {
         let parameters = |of: &Value| {
             let pairs = of["parameters"].as_object().expect("parameters").iter();
@@ -70,23 +74,43 @@ fn configuration(cases: &[Value], stage: &Stage) -> String {
         let _ = writeln!(conf, "<Proxy balancer://case{number}>");
         for member in case["members"].as_array().expect("a list") {
             let name = member["name"].as_str().expect("a name");
-            let address = match member["dead"] == true {
-                true => stage.nobody(),
-                false => stage.address(name),
-            };
-            let _ = writeln!(
-                conf,
-                "BalancerMember http://{address}/{number}/{name}{}",
-                parameters(member)
-            );
+            let url = url(case, number, name, stage);
+            let _ = writeln!(conf, "BalancerMember {url}{}", parameters(member));
         }
         let _ = writeln!(
             conf,
-            "ProxySet{}\n</Proxy>\nProxyPass \"/{number}/\" \"balancer://case{number}/\"",
+            "ProxySet nonce=case{number}{}\n</Proxy>\nProxyPass \"/{number}/\" \"balancer://case{number}/\"",
             parameters(case)
         );
     }
     conf
+}
+
+/// Where a member is; one of those that come later is alive.
+fn url(case: &Value, number: usize, name: &str, stage: &Stage) -> String {
+    let members = case["members"].as_array().expect("a list");
+    let is_dead = members
+        .iter()
+        .any(|member| member["name"] == name && member["dead"] == true);
+    let address = match is_dead {
+        true => stage.nobody(),
+        false => stage.address(name),
+    };
+    format!("http://{address}/{number}/{name}")
+}
+
+/// Changes what a step says.
+fn change(case: &Value, number: usize, step: &Value, stage: &Stage, hand: &Hand<'_>) {
+    let balancer = format!("case{number}");
+    let url = |name: &Value| name.as_str().map(|name| url(case, number, name, stage));
+    if let Some(member) = url(&step["add"]["member"]) {
+        return hand.add(&balancer, &member);
+    }
+    let fields = step["change"]["parameters"].as_object().expect("fields").iter();
+    let fields: Vec<_> = fields
+        .map(|(field, value)| (field.clone(), text(value)))
+        .collect();
+    hand.change(&balancer, url(&step["change"]["member"]).as_deref(), &fields);
 }
 
 /// The bytes of a step's request.
@@ -119,7 +143,13 @@ fn request(case: &Value, number: usize, name: &str, step: &Value) -> String {
 }
 
 /// Plays one case: what was answered, by step.
-fn play_one(case: &Value, number: usize, stage: &Stage, address: SocketAddr) -> Vec<(String, Response)> {
+fn play_one(
+    case: &Value,
+    number: usize,
+    stage: &Stage,
+    address: SocketAddr,
+    hand: &Hand<'_>,
+) -> Vec<(String, Response)> {
     let (mut asker, script) = (Asker::new(address), &stage.script);
     let mut played = Vec::new();
     for (index, step) in steps(case).iter().enumerate() {
@@ -131,6 +161,9 @@ fn play_one(case: &Value, number: usize, stage: &Stage, address: SocketAddr) -> 
         } else if let Some(health) = step.get("health") {
             let member = health["member"].as_str().expect("a name");
             script.turn(&format!("/{number}/{member}"), health["well"] == true);
+            continue;
+        } else if step.get("change").is_some() || step.get("add").is_some() {
+            change(case, number, step, stage, hand);
             continue;
         } else if let Some(held) = held("release") {
             let answer = asker.release(script, &held);
@@ -153,8 +186,8 @@ fn play_one(case: &Value, number: usize, stage: &Stage, address: SocketAddr) -> 
 }
 
 /// Asks one server everything, so many cases at a time.
-fn play(cases: &[Value], at_a_time: usize, stage: &Stage, address: SocketAddr) -> Rows {
-    let one = |number: usize| play_one(&cases[number], number, stage, address);
+fn play(cases: &[Value], at_a_time: usize, stage: &Stage, address: SocketAddr, hand: &Hand<'_>) -> Rows {
+    let one = |number: usize| play_one(&cases[number], number, stage, address, hand);
     let answers = for_each(cases.len(), at_a_time, one).into_iter();
     let rows = answers.map(|(name, response)| {
         let mut row = Table::default();
@@ -163,6 +196,7 @@ fn play(cases: &[Value], at_a_time: usize, stage: &Stage, address: SocketAddr) -
         row.set("from", member.unwrap_or("-"));
         if member.is_some() {
             row.set("bytes", response.body.len());
+            row.set("cookie", response.header("set-cookie").unwrap_or("-"));
         }
         (name, row)
     });
@@ -184,7 +218,7 @@ fn recorded(step: &Value) -> Table {
 /// Plays the cases with Apache and with Carme; fails if they are not alike.
 fn compare(cases: &[Value], at_a_time: usize) {
     let stage = Stage::new(&["a", "b", "c", "d"]);
-    let play = |address| play(cases, at_a_time, &stage, address);
+    let play = |address, hand: &Hand<'_>| play(cases, at_a_time, &stage, address, hand);
     let [theirs, ours] = match play_with_both(&configuration(cases, &stage), play) {
         Ok(both) => both,
         Err(reason) => return skip::missing(reason),
@@ -241,4 +275,9 @@ fn the_same_members_answer() {
 #[test]
 fn the_same_members_answer_whatever_the_latency() {
     compare(&cases(takes_time), 8);
+}
+
+#[test]
+fn the_same_members_answer_after_the_same_changes() {
+    compare(&changes::cases(), 2);
 }

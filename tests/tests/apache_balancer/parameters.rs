@@ -75,8 +75,8 @@ const OF_ONE: &[&str] = &[
     "te",
 ];
 
-/// What error pages have of their own.
-const OF_PAGES: &[&str] = &["content-length", "content-type", "retry-after", "vary"];
+/// What answers of the server itself have of their own.
+const OF_PAGES: &[&str] = &["content-length", "content-type", "retry-after", "vary", "allow"];
 
 fn see_response(row: &mut Table, response: &Response) {
     row.set("answer", response.status());
@@ -93,6 +93,17 @@ fn see_response(row: &mut Table, response: &Response) {
     if from_member {
         row.set("body", response.body.len());
     }
+    if response.header("content-type") == Some("message/http") {
+        row.set("reflected", message(&response.text()));
+    }
+}
+
+/// A request that came back: its line and its fields, without those that Carme keeps to itself.
+fn message(text: &str) -> String {
+    let (line, rest) = text.split_once("\r\n").expect("a request line");
+    assert!(rest.ends_with("\r\n\r\n"), "{text:?}");
+    let pairs = rest.lines().filter_map(|line| line.split_once(": "));
+    format!("{line}, {}", fields(pairs, &["cookie", "authorization"]))
 }
 
 fn see_requests(row: &mut Table, seen: &[(&'static str, Request)], connection: &mut Option<usize>) {
@@ -193,7 +204,7 @@ fn play(stage: &Stage, address: SocketAddr) -> Rows {
 #[test]
 fn members_and_clients_see_the_same_whatever_the_latency() {
     let stage = Stage::new(&["a", "b"]);
-    let [theirs, ours] = match play_with_both(&configuration(&stage), |address| play(&stage, address)) {
+    let [theirs, ours] = match play_with_both(&configuration(&stage), |address, _| play(&stage, address)) {
         Ok(both) => both,
         Err(reason) => return skip::missing(reason),
     };

@@ -177,6 +177,11 @@ pub(crate) const SITES: &[Site] = &[
         &[Get("/m/x?y"), Get("/m/"), Get("/no/x"), Get("/other")],
     ),
     site(
+        "no-proxy",
+        "ProxyPass / http://{a}/\nSetEnvIf Request_URI ^/no/ no-proxy\nSetEnv no-proxy 1",
+        &[Get("/no/x"), Get("/x"), Get("/other/no/x")],
+    ),
+    site(
         "host kept",
         "ProxyPreserveHost On\nProxyPass / http://{a}/",
         TWICE,
@@ -218,6 +223,36 @@ pub(crate) const SITES: &[Site] = &[
             Get("/?cookie=a=b;Domain=inner.test;Path=/up/x"),
             Get("/?cookie=a=b;Path=/upper"),
             Get("/?cookie=a=b"),
+        ],
+    ),
+    site(
+        "last hop",
+        "ProxyPass / http://{a}/\nHeader always set X-Answer here",
+        &[
+            Send("OPTIONS /x?y", "Max-Forwards: 0\r\n", ""),
+            Send("OPTIONS /x", "Max-Forwards: 0\r\n", "a body"),
+            Send("OPTIONS /x", "Max-Forwards: 1\r\n", ""),
+            Send("OPTIONS /x", "Max-Forwards: x\r\n", ""),
+            Send("OPTIONS /x", "Max-Forwards: 0\r\nMax-Forwards: 1\r\n", ""),
+            Send("OPTIONS *", "Max-Forwards: 0\r\n", ""),
+            Send(
+                "TRACE /x?y",
+                "Max-Forwards: 0\r\nX-Own: 1\r\nX-Own: 2\r\nCookie: a=b\r\nAuthorization: Basic YQ==\r\n",
+                "",
+            ),
+            Send("TRACE /x", "Max-Forwards: 0\r\n", "a body"),
+            Send("TRACE /x", "Max-Forwards: 3\r\n", ""),
+            Send("TRACE /x", "", ""),
+        ],
+    ),
+    site(
+        "no TRACE",
+        "TraceEnable off\nProxyPass / http://{a}/",
+        &[
+            Send("TRACE /x", "", ""),
+            Send("TRACE /x", "Max-Forwards: 0\r\n", ""),
+            Send("TRACE /x", "Max-Forwards: 0\r\n", "a body"),
+            Send("OPTIONS /x", "Max-Forwards: 0\r\n", ""),
         ],
     ),
     site(

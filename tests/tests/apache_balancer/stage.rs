@@ -245,8 +245,10 @@ impl Asker {
         let response = client
             .response(request.split(' ').next().unwrap_or_default())
             .unwrap_or_else(|error| panic!("{error} from {} for {request}", self.address));
-        if response.header("connection") != Some("close") {
-            self.kept = Some(client);
+        match response.header("connection") {
+            // When it ends, too, the server is through: Apache marks a member whose status is bad only after the answer.
+            Some("close") => drop(client.rest()),
+            _ => self.kept = Some(client),
         }
         response
     }
