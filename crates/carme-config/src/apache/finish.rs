@@ -4,9 +4,7 @@ use super::Read;
 use super::hosts::ClientCheck;
 use super::places::{Places, not_found};
 use super::reading::{Answers, Host, Reading};
-use crate::balancer::BalancerDraft;
 use crate::bind::Bind;
-use crate::config::defaults;
 use crate::draft::{AnswerDraft, AppDraft, At, Draft, LocationDraft};
 use crate::location::{Answer, Policy};
 use crate::monitor::Monitor;
@@ -253,70 +251,6 @@ impl Reading {
         }
         draft.redirect = redirects.then(|| whole.with(true));
         draft
-    }
-
-    fn balancers(
-        &mut self,
-        locations: &[LocationDraft],
-        warnings: &mut Problems,
-        problems: &mut Problems,
-    ) -> Vec<BalancerDraft> {
-        let hosts = || {
-            std::iter::once(&self.main)
-                .chain(&self.hosts)
-                .map(|host| &host.proxy)
-        };
-        let timeout = hosts()
-            .find_map(|proxy| proxy.timeout)
-            .or(self.timeout)
-            .unwrap_or(defaults::MEMBER_TIMEOUT);
-        let verify = hosts().find_map(|proxy| proxy.verify);
-        let ca = hosts().find_map(|proxy| proxy.ca.clone());
-        let mut drafts = Vec::new();
-        for pool in std::mem::take(&mut self.pools) {
-            if let Err(problem) = pool.check() {
-                problems.push(problem);
-            }
-            let is_used = |location: &LocationDraft| match &location.answer {
-                AnswerDraft::Balancer(name, _) => name.value == pool.name.value,
-                _ => false,
-            };
-            if !locations.iter().any(is_used) {
-                let what = format!(
-                    "of the balancer {} is passed over: no ProxyPass leads there",
-                    pool.name.value
-                );
-                warnings.push(pool.name.problem(Mistake::new(what)));
-                continue;
-            }
-            if pool.members.is_empty() {
-                let what = format!("names the balancer {}, which has no members", pool.name.value);
-                let cure = format!(
-                    "write <Proxy balancer://{}> with BalancerMember http://10.0.0.1:9001",
-                    pool.name.value
-                );
-                problems.push(pool.name.problem(Mistake::new(what).cure(cure)));
-                continue;
-            }
-            let (name, mut balancer, places) = pool.finish(timeout);
-            balancer.tls.verify = verify.unwrap_or(true);
-            balancer.persist = self.persist;
-            let is_secure = balancer
-                .members
-                .iter()
-                .any(|member| member.url.scheme.is_secure());
-            drafts.push(BalancerDraft {
-                name,
-                balancer,
-                places,
-                all_read: true,
-                ca: ca
-                    .as_ref()
-                    .filter(|_| is_secure)
-                    .map(|word| word.at("SSLProxyCACertificateFile", word.text.clone())),
-            });
-        }
-        drafts
     }
 }
 

@@ -14,6 +14,7 @@ mod logs;
 mod parameters;
 mod passed;
 mod places;
+mod pools;
 mod proxy;
 mod reading;
 mod remote_ip;

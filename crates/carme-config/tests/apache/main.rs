@@ -3,6 +3,7 @@
 mod directives;
 mod farm;
 mod mistakes;
+mod shared_members;
 #[path = "../site/mod.rs"]
 mod site;
 mod wsgi;
