@@ -13,6 +13,7 @@ use bytes::Bytes;
 use carme_balancer::{CheckMethod, HealthCheck, Member, State};
 use carme_proxy::{Address, BodyError, Content, Endpoint, Protocol, RequestBody};
 use common::certificates::Authority;
+use common::frames::{DATA, GOAWAY, HEADERS, REFUSED_STREAM, RST_STREAM, Raw};
 use common::{Balanced, Clock, Listener, endpoint, node, text, until};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Frame;
@@ -21,8 +22,6 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
@@ -304,60 +303,6 @@ async fn pieces_and_trailers_both_ways() {
     let (sent, received) = (report.members[0].transferred, report.members[0].read);
     assert!((3_000_006..3_000_200).contains(&sent), "{sent}");
     assert_eq!(received, "HTTP/1.1 200 OK".len() as u64 + 3_000_006);
-}
-
-/// The member's end, frame by frame.
-struct Raw(TcpStream);
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-const REFUSED_STREAM: [u8; 4] = [0, 0, 0, 7];
-
-impl Raw {
-    async fn accept(listener: &Listener) -> Self {
-        let mut raw = Raw(listener.accept().await.0);
-        let mut preface = [0; 24];
-        raw.0.read_exact(&mut preface).await.unwrap();
-        assert!(preface.starts_with(b"PRI * HTTP/2.0"));
-        raw.write(SETTINGS, 0, 0, &[]).await;
-        raw
-    }
-
-    async fn write(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-        frame.extend([kind, flags]);
-        frame.extend(stream.to_be_bytes());
-        frame.extend(payload);
-        self.0.write_all(&frame).await.unwrap();
-    }
-
-    /// The stream and the payload of the next frame of this kind.
-    async fn next(&mut self, wanted: u8) -> (u32, Vec<u8>) {
-        loop {
-            let mut head = [0; 9];
-            self.0.read_exact(&mut head).await.unwrap();
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-            let mut payload = vec![0; length as usize];
-            self.0.read_exact(&mut payload).await.unwrap();
-            if head[3] == wanted {
-                let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-                return (stream, payload);
-            }
-        }
-    }
-
-    /// `:status: 200`, and nothing else.
-    async fn answer(&mut self, stream: u32) {
-        self.write(HEADERS, 4 | 1, stream, &[0x88]).await;
-    }
-
-    async fn goaway(&mut self, last: u32) {
-        let payload = [last.to_be_bytes(), [0; 4]].concat();
-        self.write(GOAWAY, 0, 0, &payload).await;
-    }
 }
 
 /// What happens to a request whose stream ends without an answer.

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod certificates;
+pub mod frames;
 #[path = "../../../carme-front/tests/common/reasons.rs"]
 pub mod reasons;
 
