@@ -70,12 +70,17 @@ impl HashKey {
     }
 }
 
+/// The value of the first cookie of that name that has one (RFC 6265, 5.4).
+///
+/// Not as `stickysession` finds its cookie, which is as Apache does it: there a comma ends a value, too. Here all of it
+/// counts, or two clients whose values differ behind a comma would have one key.
 fn cookie<'a>(field: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    field.split(|byte| *byte == b';').find_map(|pair| {
+    let mut values = field.split(|byte| *byte == b';').filter_map(|pair| {
         pair.trim_ascii()
             .strip_prefix(name.as_bytes())?
             .strip_prefix(b"=")
-    })
+    });
+    values.find(|value| !value.is_empty())
 }
 
 /// The path, decoded, in the form that members see; `None` if it has that form.
@@ -248,4 +253,27 @@ fn switch<E: Exchange>(
     let connection = Arc::clone(&record.connection);
     connection.switch(Switched { tunnel, seat, record });
     response.map(|()| Outgoing::unrecorded())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cookie;
+
+    #[test]
+    fn a_cookie_s_value_is_all_that_the_client_was_given() {
+        for (field, expected) in [
+            ("id=a", Some("a")),
+            ("x=1; id=a; y=2", Some("a")),
+            ("id=a,b=c", Some("a,b=c")),
+            ("xid=a; idx=b; id=c", Some("c")),
+            ("ID=a", None),
+            ("id=; id=b", Some("b")),
+            ("id=", None),
+            ("id", None),
+            ("", None),
+        ] {
+            let found = cookie(field.as_bytes(), "id").map(|value| std::str::from_utf8(value).unwrap());
+            assert_eq!(found, expected, "{field}");
+        }
+    }
 }
