@@ -35,6 +35,7 @@ SetEnv MY.DOTTED-name Ü
 SetEnv REMOTE_USER admin
 SetEnv HTTP_X_FIELD unsent
 SetEnv CONTENT_TYPE text/unknown
+SetEnv LATE server
 SetEnv GONE 1
 UnsetEnv GONE
 PassEnv LC_ALL NOT_IN_ANY_ENVIRONMENT
@@ -67,10 +68,20 @@ SetEnvIf X-Cap . PLACE=shop
 </Location>
 </VirtualHost>
 
+<Directory "FOLDER/other">
+SetEnv DIR other
+SetEnv HOST b-other
+SetEnvIf X-Cap . CAP=other
+</Directory>
+<Directory "FOLDER/unused">
+SetEnv ALL unused
+</Directory>
+
 <VirtualHost *>
 ServerName b.example
-WSGIScriptAlias / "FOLDER/app.wsgi"
+WSGIScriptAlias / "FOLDER/other/app.wsgi"
 SetEnv HOST b
+SetEnvIf Host . LATE=early
 BrowserMatch ^curl CURL=b
 </VirtualHost>
 "#;
@@ -88,12 +99,12 @@ const CASES: &[(&str, &str, &str)] = &[
         r"HOST='a-shop' PLACE='shop' CAPTURED='<\xc3\xa9 1>' SCRIPT_NAME='/shop' PATH_INFO='/x'",
     ),
     (
-        "GET /x?HOST&PLACE&CURL&ALL",
+        "GET /x?HOST&PLACE&CURL&ALL&DIR&CAP&LATE",
         "Host: b.example\r\nX-Cap: 1\r\nUser-Agent: curl/8",
-        "HOST='b' CURL='b' ALL='a b'",
+        "HOST='b-other' CURL='b' ALL='a b' DIR='other' CAP='other' LATE='server'",
     ),
     (
-        "GET /?HOST&CURL&ROBOT&NUMBER&CAPTURED",
+        "GET /?HOST&CURL&ROBOT&NUMBER&CAPTURED&DIR",
         "Host: a.example\r\nUser-Agent: a Bot77\r\nX-Cap: 1",
         "HOST='a' ROBOT='r77' NUMBER='77'",
     ),
@@ -118,7 +129,10 @@ const CASES: &[(&str, &str, &str)] = &[
 
 /// Writes the file and its script.
 pub(crate) fn write(folder: &Path, head: &str) {
-    fs::write(folder.join("app.wsgi"), SCRIPT).expect("it is written");
+    fs::create_dir(folder.join("other")).expect("it is made");
+    for script in ["app.wsgi", "other/app.wsgi"] {
+        fs::write(folder.join(script), SCRIPT).expect("it is written");
+    }
     let directives = DIRECTIVES.replace("FOLDER", &folder.display().to_string());
     fs::write(folder.join("httpd.conf"), format!("{head}\n{directives}")).expect("it is written");
 }

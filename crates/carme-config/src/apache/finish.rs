@@ -22,6 +22,9 @@ impl Reading {
         let (access_logs, requests): (Vec<_>, Vec<_>) = self.access_logs(problems).into_iter().unzip();
         self.order_variables(&access_logs);
         let mut warnings = std::mem::take(&mut self.warnings);
+        for idle in self.idle_directories() {
+            warnings.push(idle);
+        }
         if let Err(mistake) = protocol_needs_proxies(&self.server.proxies) {
             problems.push(Problem {
                 place: self.whole.clone(),

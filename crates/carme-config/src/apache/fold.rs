@@ -182,6 +182,10 @@ impl Reading {
         let rules = hosts(instance).flat_map(|host| &host.policy.variables);
         let new: Vec<_> = rules.filter(|rule| !is_ours(&rule.name)).cloned().collect();
         self.main.policy.variables.extend(new);
+        let directories: Vec<_> = hosts(instance)
+            .flat_map(|host| host.directories.clone())
+            .collect();
+        self.main.directories.extend(directories);
     }
 }
 

@@ -3,7 +3,7 @@
 use super::reading::{Context, Host, Outcome, Reading};
 use super::requests::{LogRequests, expression};
 use super::source::Node;
-use crate::draft::PolicyDraft;
+use crate::draft::{At, PolicyDraft};
 use crate::header_rule::{Edit, EnvTest, HeaderChange, HeaderRule};
 use crate::nearest::did_you_mean;
 use crate::pattern::Pattern;
@@ -25,18 +25,23 @@ pub(super) fn request(reading: &mut Reading, node: &Node, host: &mut Host, conte
 
 /// The policy of the section that the directive stands in.
 pub(super) fn policy<'h>(host: &'h mut Host, context: &Context) -> &'h mut PolicyDraft {
-    let Some(location) = &context.location else {
-        return &mut host.policy;
-    };
-    let known = host
-        .sections
-        .iter()
-        .position(|(path, _)| path.value == location.value);
+    match (&context.location, &context.directory) {
+        (Some(location), _) => of(&mut host.sections, location),
+        (None, Some(directory)) => of(&mut host.directories, directory),
+        (None, None) => &mut host.policy,
+    }
+}
+
+fn of<'s, P: Clone + PartialEq>(
+    sections: &'s mut Vec<(At<P>, PolicyDraft)>,
+    place: &At<P>,
+) -> &'s mut PolicyDraft {
+    let known = sections.iter().position(|(known, _)| known.value == place.value);
     let at = known.unwrap_or_else(|| {
-        host.sections.push((location.clone(), PolicyDraft::default()));
-        host.sections.len() - 1
+        sections.push((place.clone(), PolicyDraft::default()));
+        sections.len() - 1
     });
-    &mut host.sections[at].1
+    &mut sections[at].1
 }
 
 const ACTIONS: [&str; 10] = [

@@ -4,16 +4,20 @@
 //! the first directive that fits is the one; Carme takes the longest path. So for every path that some directive names it
 //! is looked up what Apache would answer there; where that is what the path above answers already, nothing is written.
 
+use std::path::PathBuf;
+
 use super::lexer::Word;
 use super::proxy::{ProxyOptions, reversed};
 use super::reading::{Answers, Host, Reading, Rule};
+use super::variables::same;
 use crate::balancer::{Proxying, Reverse, ReverseFrom, Via};
 use crate::config::defaults;
 use crate::draft::{AnswerDraft, AppDraft, At, LocationDraft, PolicyDraft};
 use crate::location::{Answer, Files};
 use crate::mount::MountPath;
 use crate::paths;
-use crate::problem::{Mistake, Problems};
+use crate::problem::{Mistake, Problem, Problems};
+use crate::variable::VariableRule;
 
 /// A rule's place in the order in which Apache asks.
 fn rank(rule: &Rule) -> u8 {
@@ -88,6 +92,66 @@ fn ordered(main: &Host, host: &Host) -> Vec<Rule> {
     rules
 }
 
+/// What a path has behind that of the rule that answers there.
+fn suffix<'p>(rule: &Rule, path: &'p MountPath) -> &'p str {
+    let rest = path.script_name().strip_prefix(rule.path.value.script_name());
+    rest.unwrap_or_default()
+}
+
+impl Host {
+    /// The `<Directory>` sections of this server that hold at a host, with the host's own, outer folders first.
+    pub(super) fn directories_of<'h>(&'h self, host: &'h Host) -> Vec<&'h (At<PathBuf>, PolicyDraft)> {
+        let inherited: &[_] = if host.place.is_some() {
+            &self.directories
+        } else {
+            &[]
+        };
+        let mut all: Vec<_> = inherited.iter().chain(&host.directories).collect();
+        all.sort_by_key(|(folder, _)| folder.value.components().count());
+        all
+    }
+}
+
+impl Reading {
+    /// Says which `<Directory>` sections hold for nothing that is served.
+    pub(super) fn idle_directories(&self) -> Vec<Problem> {
+        let files = |host| {
+            let rules = ordered(&self.main, host);
+            rules
+                .into_iter()
+                .filter_map(|rule| self.file(&rule, &rule.path.value))
+        };
+        let of_hosts = self
+            .hosts
+            .iter()
+            .map(|host| (host, files(host).collect::<Vec<_>>()));
+        let of_main = self.hosts.iter().chain([&self.main]).flat_map(files).collect();
+        let mut idle = Vec::new();
+        for (host, files) in of_hosts.chain([(&self.main, of_main)]) {
+            for (folder, policy) in &host.directories {
+                if !is_empty(policy) && !files.iter().any(|file| file.starts_with(&folder.value)) {
+                    let what = "is passed over: no script and no folder that is served is in it";
+                    let cure = "write <Location> with the path at which it is served";
+                    idle.push(folder.problem(Mistake::new(what).cure(cure)));
+                }
+            }
+        }
+        idle
+    }
+
+    /// The script or the folder that a rule leads to at a path.
+    pub(super) fn file(&self, rule: &Rule, path: &MountPath) -> Option<PathBuf> {
+        match &rule.what {
+            Answers::Script(script) => Some(paths::absolute(&self.root, &script.file.text)),
+            Answers::Files(folder) => {
+                let text = format!("{}{}", folder.text, suffix(rule, path));
+                Some(paths::absolute(&self.root, text))
+            }
+            Answers::NoProxy | Answers::Proxy { .. } | Answers::Fixed(_) => None,
+        }
+    }
+}
+
 /// All that makes a host's locations.
 pub(super) struct Places<'a> {
     pub(super) reading: &'a Reading,
@@ -108,6 +172,7 @@ impl Places<'_> {
         let inherited: &[(At<MountPath>, PolicyDraft)] =
             if host.place.is_some() { &main.sections } else { &[] };
         let sections: Vec<_> = inherited.iter().chain(&host.sections).collect();
+        let directories = main.directories_of(host);
         let mut named: Vec<&At<MountPath>> = rules.iter().map(|rule| &rule.path).collect();
         named.extend(sections.iter().map(|(path, _)| path));
         named.sort_by_key(|path| path.value.script_name().len());
@@ -137,28 +202,22 @@ impl Places<'_> {
                 // What is taken out of something, and given to nobody.
                 None => Some(not_found()),
             };
+            let file = answer.and_then(|index| self.reading.file(&rules[index], path));
             let Some(answer) = drafted else { continue };
-            let mut policy = host.policy.clone();
-            for (known, inner) in &sections {
-                if covers(&known.value, path) {
-                    policy.variables.extend(inner.variables.iter().cloned());
-                    policy
-                        .request_headers
-                        .extend(inner.request_headers.iter().cloned());
-                    policy
-                        .response_headers
-                        .extend(inner.response_headers.iter().cloned());
-                }
-            }
+            let by_file = directories.iter().filter(|(folder, _)| {
+                let is_below = |file: &PathBuf| file.starts_with(&folder.value);
+                file.as_ref().is_some_and(is_below)
+            });
+            let by_path = sections.iter().filter(|(known, _)| covers(&known.value, path));
+            // The server's own rules hold everywhere already.
+            let of_host = host.place.is_some().then_some(&host.policy);
+            let inner = by_file.map(|(_, policy)| policy);
+            let inner = inner.chain(by_path.map(|(_, policy)| policy));
             drafts.push(LocationDraft {
                 host: None,
                 path: at.clone(),
                 answer,
-                policy: if host.place.is_some() {
-                    policy
-                } else {
-                    without(policy, &main.policy)
-                },
+                policy: together(&main.policy, of_host.into_iter().chain(inner)),
             });
         }
         self.never_reached(&rules, &done);
@@ -187,11 +246,7 @@ impl Places<'_> {
         rule: &Rule,
         at: &At<MountPath>,
     ) -> Option<AnswerDraft> {
-        let suffix = at
-            .value
-            .script_name()
-            .strip_prefix(rule.path.value.script_name())
-            .unwrap_or_default();
+        let suffix = suffix(rule, &at.value);
         match &rule.what {
             Answers::NoProxy | Answers::NeverProxy => None,
             Answers::Proxy { pool, path, raw_path } => {
@@ -312,16 +367,29 @@ fn is_empty(policy: &PolicyDraft) -> bool {
     policy.variables.is_empty() && policy.request_headers.is_empty() && policy.response_headers.is_empty()
 }
 
-/// The server's own rules hold everywhere already.
-fn without(mut policy: PolicyDraft, outer: &PolicyDraft) -> PolicyDraft {
-    policy
+/// The rules of all that hold at a place, outer ones first, inside those of the server.
+fn together<'p>(server: &PolicyDraft, policies: impl Iterator<Item = &'p PolicyDraft>) -> PolicyDraft {
+    let mut all = PolicyDraft::default();
+    for policy in policies {
+        all.variables.extend(policy.variables.iter().cloned());
+        all.request_headers.extend(policy.request_headers.iter().cloned());
+        all.response_headers
+            .extend(policy.response_headers.iter().cloned());
+    }
+    // SetEnv comes when all SetEnvIf are done, also that of the server.
+    let is_late = |rule: &VariableRule| rule.when.is_none();
+    let (late, mut early): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut all.variables).into_iter().partition(is_late);
+    let is_changed = |rule: &&VariableRule| early.iter().any(|other| same(&other.name, &rule.name));
+    let again: Vec<_> = server
         .variables
-        .drain(..outer.variables.len().min(policy.variables.len()));
-    policy
-        .request_headers
-        .drain(..outer.request_headers.len().min(policy.request_headers.len()));
-    policy
-        .response_headers
-        .drain(..outer.response_headers.len().min(policy.response_headers.len()));
-    policy
+        .iter()
+        .filter(|rule| is_late(rule))
+        .filter(is_changed)
+        .cloned()
+        .collect();
+    early.extend(again);
+    early.extend(late);
+    all.variables = early;
+    all
 }

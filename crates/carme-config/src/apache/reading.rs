@@ -77,6 +77,8 @@ pub(super) struct Host {
     pub(super) policy: PolicyDraft,
     /// `<Location>`: what holds below a path.
     pub(super) sections: Vec<(At<MountPath>, PolicyDraft)>,
+    /// `<Directory>`: what holds for scripts and files below a folder.
+    pub(super) directories: Vec<(At<PathBuf>, PolicyDraft)>,
     pub(super) proxy: ProxyOptions,
     pub(super) secure: Secure,
     pub(super) document_root: Option<Word>,
@@ -120,6 +122,8 @@ pub(super) struct Context {
     pub(super) location: Option<At<MountPath>>,
     /// Whether it is in a `<Directory>` or `<Files>`.
     pub(super) in_directory: bool,
+    /// The folder of the `<Directory>`, if it is in one that is for a single folder; empty is every folder.
+    pub(super) directory: Option<At<PathBuf>>,
 }
 
 /// What came of a directive.

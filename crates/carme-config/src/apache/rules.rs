@@ -285,7 +285,7 @@ pub(super) fn location(reading: &mut Reading, node: &Node, children: &[Node], ho
     });
     let context = Context {
         location: Some(word.at(&format!("<{}>", node.name.text), path)),
-        in_directory: false,
+        ..Context::default()
     };
     if is_page {
         // Who may see a page that there is not is of no matter.

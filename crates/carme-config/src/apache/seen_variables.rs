@@ -1,7 +1,9 @@
 //! Which variables of requests something looks at: a log, a header rule, an application, another `SetEnvIf`.
 
+use std::path::{Path, PathBuf};
+
 use super::places::covers;
-use super::reading::{Answers, Host, Reading};
+use super::reading::{Answers, Host, Reading, Rule};
 use super::switches::{self, NO_PROXY, NO_PROXY_LATE};
 use super::variables::same;
 use crate::config::AccessLog;
@@ -39,7 +41,6 @@ impl Reading {
         }
         for policy in self.policies_mut() {
             policy.variables.retain(|rule| is_read(&rule.name));
-            // SetEnv comes when all SetEnvIf are done.
             policy.variables.sort_by_key(|rule| rule.when.is_none());
         }
     }
@@ -89,39 +90,47 @@ impl Reading {
 
     /// What applications find in `environ`: all that is set where they answer, but for Apache's own affairs.
     fn app_variables(&self) -> Vec<&str> {
-        let of_main = scripts(&self.main);
-        let everywhere = self
-            .hosts
-            .iter()
-            .flat_map(scripts)
-            .chain(of_main.clone())
-            .collect();
+        let everywhere = self.hosts.iter().chain([&self.main]);
+        let everywhere: Vec<App<'_>> = everywhere.flat_map(|host| self.apps(host)).collect();
         let of_hosts = self
             .hosts
             .iter()
-            .map(|host| (host, [scripts(host), of_main.clone()].concat()));
+            .map(|host| (host, [self.apps(host), self.apps(&self.main)].concat()));
         let mut names = Vec::new();
         for (host, apps) in std::iter::once((&self.main, everywhere)).chain(of_hosts) {
-            let reaches = |path: &MountPath| apps.iter().any(|app| covers(path, app));
-            let sections = host.sections.iter().filter(|(path, _)| reaches(&path.value));
+            let at = |path: &MountPath| apps.iter().any(|app| covers(path, app.path));
+            let below = |folder: &Path| apps.iter().any(|app| app.file.starts_with(folder));
+            let sections = host.sections.iter().filter(|(path, _)| at(&path.value));
+            let directories = host.directories.iter().filter(|(folder, _)| below(&folder.value));
             let policies = sections
                 .map(|(_, policy)| policy)
+                .chain(directories.map(|(_, policy)| policy))
                 .chain((!apps.is_empty()).then_some(&host.policy));
-            names.extend(
-                policies
-                    .flat_map(|policy| &policy.variables)
-                    .map(|rule| rule.name.as_str()),
-            );
+            let rules = policies.flat_map(|policy| &policy.variables);
+            names.extend(rules.map(|rule| rule.name.as_str()));
         }
         // What Apache's own modules look at no application does.
         names.retain(|name| !same(name, NO_PROXY) && switches::unlike(name).is_none());
         names
     }
 
+    /// A host's own applications.
+    fn apps<'h>(&self, host: &'h Host) -> Vec<App<'h>> {
+        let app = |rule: &'h Rule| match &rule.what {
+            Answers::Script(_) => Some(App {
+                path: &rule.path.value,
+                file: self.file(rule, &rule.path.value)?,
+            }),
+            _ => None,
+        };
+        host.rules.iter().filter_map(app).collect()
+    }
+
     fn policies(&self) -> impl Iterator<Item = &PolicyDraft> {
         std::iter::once(&self.main).chain(&self.hosts).flat_map(|host| {
             let sections = host.sections.iter().map(|(_, policy)| policy);
-            std::iter::once(&host.policy).chain(sections)
+            let directories = host.directories.iter().map(|(_, policy)| policy);
+            std::iter::once(&host.policy).chain(sections).chain(directories)
         })
     }
 
@@ -130,14 +139,17 @@ impl Reading {
             .chain(&mut self.hosts)
             .flat_map(|host| {
                 let sections = host.sections.iter_mut().map(|(_, policy)| policy);
-                std::iter::once(&mut host.policy).chain(sections)
+                let directories = host.directories.iter_mut().map(|(_, policy)| policy);
+                std::iter::once(&mut host.policy)
+                    .chain(sections)
+                    .chain(directories)
             })
     }
 }
 
-/// Where a host's own applications are.
-fn scripts(host: &Host) -> Vec<&MountPath> {
-    let rules = host.rules.iter();
-    let scripts = rules.filter(|rule| matches!(rule.what, Answers::Script(_)));
-    scripts.map(|rule| &rule.path.value).collect()
+/// Where an application is, and its script.
+#[derive(Clone)]
+struct App<'h> {
+    path: &'h MountPath,
+    file: PathBuf,
 }

@@ -1,12 +1,16 @@
 //! Every directive that is known, and what it does: read, passed over with a reason, or refused with one. Names are taken
 //! in any case.
 
+use std::path::PathBuf;
+
 use super::lexer::Word;
 use super::passed::{ACCESS, PASSED, REFUSED};
 use super::reading::{Context, Host, Outcome, Reading};
 use super::source::Node;
 use super::{balancers, headers, hosts, limits, logs, proxy, remote_ip, rules, tls, variables, wsgi};
+use crate::draft::At;
 use crate::nearest::nearest;
+use crate::paths;
 use crate::problem::{Mistake, Problem};
 
 type Handler = fn(&mut Reading, &Node, &mut Host, &Context) -> Outcome;
@@ -187,6 +191,7 @@ fn section(
             let inside = Context {
                 location: context.location.clone(),
                 in_directory: true,
+                directory: directory(reading, node).or_else(|| context.directory.clone()),
             };
             reading.inside(children, host, &inside);
             Ok(())
@@ -206,6 +211,20 @@ fn section(
         }
         _ => Err(unknown(&node.name, "<", SECTIONS.into_iter())),
     }
+}
+
+/// The folder that a `<Directory>` is for, unless it is for all that fit a pattern.
+fn directory(reading: &Reading, node: &Node) -> Option<At<PathBuf>> {
+    let [word] = node.args.as_slice() else { return None };
+    if !node.name.is("Directory") || word.text.contains(['*', '?', '[']) {
+        return None;
+    }
+    let folder = match word.text.as_str() {
+        // On Windows, too, this is every drive.
+        "/" => PathBuf::new(),
+        text => paths::absolute(&reading.root, text),
+    };
+    Some(word.at("<Directory>", folder))
 }
 
 #[cfg(test)]

@@ -147,3 +147,39 @@ fn what_is_set_where_an_application_answers_is_its_own() {
     );
     assert!(toml(&site, text).contains("{ pass = \"PATH\" },"));
 }
+
+#[test]
+fn a_directory_is_for_the_scripts_and_files_in_it() {
+    let site = Site::new();
+    site.write("static/a.css", "");
+    let text = "Listen 80\nWSGIScriptAlias /shop shop/app.py\nWSGIScriptAlias / app.py\nAlias /static static\n\
+        ProxyPass /proxied http://a\n\
+        <Directory shop>\n<Files app.py>\nSetEnv A shop\n</Files>\nHeader set X-From shop\n</Directory>\n\
+        <Directory />\nSetEnv A all\nSetEnv B all\n</Directory>\n\
+        <Directory static/private>\nHeader set X-Robots-Tag noindex\n</Directory>\n\
+        <Directory static>\nSetEnv C 1\n</Directory>\n";
+    let config = config(&site, text);
+    for (path, names) in [
+        (&b"/shop"[..], &["A", "B", "A"][..]),
+        (b"/x", &["A", "B"]),
+        (b"/proxied", &[]),
+    ] {
+        assert_eq!(variables(&config, "x", path), names);
+    }
+    let headers = |path: &[u8]| {
+        let location = config.location("x", path).expect("a location");
+        location.policy.response_headers.len()
+    };
+    assert_eq!(
+        (headers(b"/shop"), headers(b"/x"), headers(b"/static/a.css")),
+        (1, 0, 0)
+    );
+    let said = warnings(&site, text);
+    assert_eq!(
+        said,
+        [
+            "httpd.conf:16:12: <Directory> is passed over: no script and no folder that is served is in it\n    help: write <Location> with the path at which it is served",
+            "httpd.conf:20:8: SetEnv changes C, and nothing here looks at it: no log, no header rule, no application",
+        ]
+    );
+}
