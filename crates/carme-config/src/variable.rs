@@ -1,6 +1,7 @@
 //! Variables that the configuration gives to requests.
 
 use crate::env_file;
+use crate::mount::MountPath;
 use crate::pattern::Pattern;
 use crate::problem::Mistake;
 use crate::template::{Syntax, Template};
@@ -14,6 +15,8 @@ pub struct VariableRule {
     pub change: VariableChange,
     /// For which requests; all if `None`.
     pub when: Option<VariableTest>,
+    /// `path`: only for requests at or below it.
+    pub below: Option<MountPath>,
 }
 
 /// What becomes of a variable.

@@ -20,6 +20,8 @@ pub struct VariableRule {
     pub value: Option<Template<Bytes>>,
     /// For which requests; all if `None`.
     pub when: Option<VariableTest>,
+    /// Only for requests whose path is this one or below it; `/admin`.
+    pub below: Option<Box<str>>,
 }
 
 /// A test of something that is known of a request.
@@ -69,6 +71,11 @@ enum Outcome {
 
 impl VariableRule {
     fn outcome(&self, record: &Record) -> Outcome {
+        if let Some(outer) = &self.below
+            && !is_below(&carme_log::resolved_path(record.target()), outer)
+        {
+            return Outcome::Unchanged;
+        }
         let composed = |pieces, groups: Groups<'_>| {
             let mut value = Vec::new();
             compose(pieces, groups, || record.facts(), &mut value);
@@ -110,6 +117,15 @@ impl Subject {
             }
         }
     }
+}
+
+/// Empty segments make no difference, so that nobody gets around a rule by `//`.
+fn is_below(path: &[u8], outer: &str) -> bool {
+    let mut segments = path
+        .split(|&byte| byte == b'/')
+        .filter(|segment| !segment.is_empty());
+    let mut outer = outer.split('/').filter(|segment| !segment.is_empty());
+    outer.all(|segment| segments.next() == Some(segment.as_bytes()))
 }
 
 fn joined<'r>(headers: &'r HeaderMap, name: &HeaderName) -> Cow<'r, [u8]> {

@@ -32,6 +32,7 @@ fn takes(name: &str, subject: Subject, pattern: &str) -> VariableRule {
         name: Arc::from(name),
         value: Some(Template::Composed([group].into())),
         when: Some(VariableTest { subject, pattern }),
+        below: None,
     }
 }
 
@@ -40,6 +41,7 @@ fn sets(name: &str, value: &'static str) -> VariableRule {
         name: Arc::from(name),
         value: Some(Template::Fixed(Bytes::from(value))),
         when: None,
+        below: None,
     }
 }
 
@@ -180,6 +182,33 @@ async fn rules_are_followed_in_their_order_those_of_the_server_first() {
             "- - - -",
         ]
     );
+}
+
+#[tokio::test]
+async fn a_rule_may_be_for_a_part_of_the_paths() {
+    let below = |path: &str, rule| VariableRule {
+        below: Some(path.into()),
+        ..rule
+    };
+    let server = vec![
+        below("/ok/a b", sets("A", "1")),
+        below("/ok", takes("B", header("x-b"), ".+")),
+        below("", sets("C", "1")),
+    ];
+    let front = front("%{A}e %{B}e %{C}e", variables(server), Policy::default());
+    let cases = [
+        ("/ok/a%20b", "1 b 1"),
+        ("/ok//a%20b/", "1 b 1"),
+        ("/x/../ok/./a%20b/x?y", "1 b 1"),
+        ("/ok/a%20bc", "- b 1"),
+        ("/ok", "- b 1"),
+        ("/okay", "- - 1"),
+        ("/", "- - 1"),
+    ];
+    for (target, _) in cases {
+        front.ask("GET", target, "X-B: b").await;
+    }
+    assert_eq!(front.log(cases.len()).await, cases.map(|(_, line)| line));
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use carme_config::{Config, Surroundings};
 use carme_log::{Fields, Format, Record, RequestLine};
-use carme_ring::frame::{RequestHead, ResponseHead};
+use carme_ring::frame::{RequestHead, ResponseHead, Variables};
 
 pub use carme_control::fuzzing::control;
 pub use carme_discovery::fuzzing::consul;
@@ -195,6 +195,11 @@ pub fn request_frame(bytes: &[u8]) {
     let Ok(fields) = head.headers().collect::<Result<Vec<_>, _>>() else {
         return;
     };
+    if let Ok(pairs) = head.variables().collect::<Result<Vec<_>, _>>() {
+        let mut variables = Variables::default();
+        pairs.iter().for_each(|(name, value)| variables.push(name, value));
+        assert_eq!(variables.as_bytes(), head.variables);
+    }
     let mut again = Vec::new();
     head.encode(fields.iter().copied(), &mut again);
     let read = RequestHead::decode(&again).expect("what was encoded decodes");

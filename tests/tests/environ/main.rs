@@ -24,7 +24,7 @@ def application(environ, start_response):
     return [" ".join(shown).encode()]
 "#;
 
-/// What both servers read, behind `Listen`.
+/// What both servers read, behind `Listen`. Not here: `UnsetEnv` where several sections hold, which Apache forgets.
 const DIRECTIVES: &str = r#"
 WSGIDaemonProcess shop processes=1 threads=2
 WSGIProcessGroup shop
@@ -66,6 +66,10 @@ SetEnv HOST a-shop
 UnsetEnv ALL
 SetEnvIf X-Cap . PLACE=shop
 </Location>
+<Location /shop/admin>
+SetEnvIf X-Cap . ADMIN=$0
+SetEnv HOST a-admin
+</Location>
 </VirtualHost>
 
 <Directory "FOLDER/other">
@@ -97,6 +101,16 @@ const CASES: &[(&str, &str, &str)] = &[
         "GET /shop/x?ALL&HOST&PLACE&CAPTURED&SCRIPT_NAME&PATH_INFO",
         "Host: a.example\r\nX-Cap: \u{e9} 1",
         r"HOST='a-shop' PLACE='shop' CAPTURED='<\xc3\xa9 1>' SCRIPT_NAME='/shop' PATH_INFO='/x'",
+    ),
+    (
+        "GET /shop//admin/?HOST&PLACE&ADMIN&SCRIPT_NAME&EMPTY",
+        "Host: a.example\r\nX-Cap: yes",
+        "HOST='a-admin' PLACE='shop' ADMIN='y' SCRIPT_NAME='/shop' EMPTY=''",
+    ),
+    (
+        "GET /shop/admins?HOST&PLACE&ADMIN&SCRIPT_NAME&PATH_INFO",
+        "Host: a.example\r\nX-Cap: yes",
+        "HOST='a-shop' PLACE='shop' SCRIPT_NAME='/shop' PATH_INFO='/admins'",
     ),
     (
         "GET /x?HOST&PLACE&CURL&ALL&DIR&CAP&LATE",

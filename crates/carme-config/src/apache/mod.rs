@@ -14,6 +14,7 @@ mod logs;
 mod parameters;
 mod passed;
 mod places;
+mod policies;
 mod pools;
 mod proxy;
 mod reading;

@@ -4,20 +4,17 @@
 //! the first directive that fits is the one; Carme takes the longest path. So for every path that some directive names it
 //! is looked up what Apache would answer there; where that is what the path above answers already, nothing is written.
 
-use std::path::PathBuf;
-
 use super::lexer::Word;
+use super::policies::{is_empty, is_part};
 use super::proxy::{ProxyOptions, reversed};
 use super::reading::{Answers, Host, Reading, Rule};
-use super::variables::same;
 use crate::balancer::{Proxying, Reverse, ReverseFrom, Via};
 use crate::config::defaults;
-use crate::draft::{AnswerDraft, AppDraft, At, LocationDraft, PolicyDraft};
+use crate::draft::{AnswerDraft, AppDraft, At, LocationDraft};
 use crate::location::{Answer, Files};
 use crate::mount::MountPath;
 use crate::paths;
-use crate::problem::{Mistake, Problem, Problems};
-use crate::variable::VariableRule;
+use crate::problem::{Mistake, Problems};
 
 /// A rule's place in the order in which Apache asks.
 fn rank(rule: &Rule) -> u8 {
@@ -45,7 +42,7 @@ pub(super) fn not_found() -> AnswerDraft {
 }
 
 /// The index of the rule that answers at a path.
-fn answer_at(rules: &[Rule], path: &MountPath) -> Option<usize> {
+pub(super) fn answer_at(rules: &[Rule], path: &MountPath) -> Option<usize> {
     let mut no_proxy = false;
     for (index, rule) in rules.iter().enumerate() {
         if !covers(&rule.path.value, path) {
@@ -61,7 +58,7 @@ fn answer_at(rules: &[Rule], path: &MountPath) -> Option<usize> {
 }
 
 /// The rules of a host with those that it has from the server, in Apache's order.
-fn ordered(main: &Host, host: &Host) -> Vec<Rule> {
+pub(super) fn ordered(main: &Host, host: &Host) -> Vec<Rule> {
     let is_main = host.place.is_none();
     let root = host.document_root.as_ref().or(main.document_root.as_ref());
     let of = |host: &Host, wanted: u8| {
@@ -93,63 +90,9 @@ fn ordered(main: &Host, host: &Host) -> Vec<Rule> {
 }
 
 /// What a path has behind that of the rule that answers there.
-fn suffix<'p>(rule: &Rule, path: &'p MountPath) -> &'p str {
+pub(super) fn suffix<'p>(rule: &Rule, path: &'p MountPath) -> &'p str {
     let rest = path.script_name().strip_prefix(rule.path.value.script_name());
     rest.unwrap_or_default()
-}
-
-impl Host {
-    /// The `<Directory>` sections of this server that hold at a host, with the host's own, outer folders first.
-    pub(super) fn directories_of<'h>(&'h self, host: &'h Host) -> Vec<&'h (At<PathBuf>, PolicyDraft)> {
-        let inherited: &[_] = if host.place.is_some() {
-            &self.directories
-        } else {
-            &[]
-        };
-        let mut all: Vec<_> = inherited.iter().chain(&host.directories).collect();
-        all.sort_by_key(|(folder, _)| folder.value.components().count());
-        all
-    }
-}
-
-impl Reading {
-    /// Says which `<Directory>` sections hold for nothing that is served.
-    pub(super) fn idle_directories(&self) -> Vec<Problem> {
-        let files = |host| {
-            let rules = ordered(&self.main, host);
-            rules
-                .into_iter()
-                .filter_map(|rule| self.file(&rule, &rule.path.value))
-        };
-        let of_hosts = self
-            .hosts
-            .iter()
-            .map(|host| (host, files(host).collect::<Vec<_>>()));
-        let of_main = self.hosts.iter().chain([&self.main]).flat_map(files).collect();
-        let mut idle = Vec::new();
-        for (host, files) in of_hosts.chain([(&self.main, of_main)]) {
-            for (folder, policy) in &host.directories {
-                if !is_empty(policy) && !files.iter().any(|file| file.starts_with(&folder.value)) {
-                    let what = "is passed over: no script and no folder that is served is in it";
-                    let cure = "write <Location> with the path at which it is served";
-                    idle.push(folder.problem(Mistake::new(what).cure(cure)));
-                }
-            }
-        }
-        idle
-    }
-
-    /// The script or the folder that a rule leads to at a path.
-    pub(super) fn file(&self, rule: &Rule, path: &MountPath) -> Option<PathBuf> {
-        match &rule.what {
-            Answers::Script(script) => Some(paths::absolute(&self.root, &script.file.text)),
-            Answers::Files(folder) => {
-                let text = format!("{}{}", folder.text, suffix(rule, path));
-                Some(paths::absolute(&self.root, text))
-            }
-            Answers::NoProxy | Answers::Proxy { .. } | Answers::Fixed(_) => None,
-        }
-    }
 }
 
 /// All that makes a host's locations.
@@ -169,10 +112,7 @@ impl Places<'_> {
             Some(_) => host.proxy.within(&main.proxy),
             None => host.proxy.clone(),
         };
-        let inherited: &[(At<MountPath>, PolicyDraft)] =
-            if host.place.is_some() { &main.sections } else { &[] };
-        let sections: Vec<_> = inherited.iter().chain(&host.sections).collect();
-        let directories = main.directories_of(host);
+        let sections = main.sections_of(host);
         let mut named: Vec<&At<MountPath>> = rules.iter().map(|rule| &rule.path).collect();
         named.extend(sections.iter().map(|(path, _)| path));
         named.sort_by_key(|path| path.value.script_name().len());
@@ -197,27 +137,21 @@ impl Places<'_> {
             if (same || !is_new) && !has_policy {
                 continue;
             }
+            let mut here = sections.iter().filter(|(known, _)| known.value == *path);
+            if same && here.all(|section| is_part(&rules, answer, section)) {
+                continue;
+            }
             let drafted = match answer {
                 Some(index) => self.answer(host, &proxy, &rules[index], at),
                 // What is taken out of something, and given to nobody.
                 None => Some(not_found()),
             };
-            let file = answer.and_then(|index| self.reading.file(&rules[index], path));
-            let Some(answer) = drafted else { continue };
-            let by_file = directories.iter().filter(|(folder, _)| {
-                let is_below = |file: &PathBuf| file.starts_with(&folder.value);
-                file.as_ref().is_some_and(is_below)
-            });
-            let by_path = sections.iter().filter(|(known, _)| covers(&known.value, path));
-            // The server's own rules hold everywhere already.
-            let of_host = host.place.is_some().then_some(&host.policy);
-            let inner = by_file.map(|(_, policy)| policy);
-            let inner = inner.chain(by_path.map(|(_, policy)| policy));
+            let Some(drafted) = drafted else { continue };
             drafts.push(LocationDraft {
                 host: None,
                 path: at.clone(),
-                answer,
-                policy: together(&main.policy, of_host.into_iter().chain(inner)),
+                answer: drafted,
+                policy: self.reading.policy_at(host, &rules, answer, path),
             });
         }
         self.never_reached(&rules, &done);
@@ -361,35 +295,4 @@ fn first_of_each<T, K: PartialEq>(items: impl Iterator<Item = T>, key: impl Fn(&
         }
     }
     kept
-}
-
-fn is_empty(policy: &PolicyDraft) -> bool {
-    policy.variables.is_empty() && policy.request_headers.is_empty() && policy.response_headers.is_empty()
-}
-
-/// The rules of all that hold at a place, outer ones first, inside those of the server.
-fn together<'p>(server: &PolicyDraft, policies: impl Iterator<Item = &'p PolicyDraft>) -> PolicyDraft {
-    let mut all = PolicyDraft::default();
-    for policy in policies {
-        all.variables.extend(policy.variables.iter().cloned());
-        all.request_headers.extend(policy.request_headers.iter().cloned());
-        all.response_headers
-            .extend(policy.response_headers.iter().cloned());
-    }
-    // SetEnv comes when all SetEnvIf are done, also that of the server.
-    let is_late = |rule: &VariableRule| rule.when.is_none();
-    let (late, mut early): (Vec<_>, Vec<_>) =
-        std::mem::take(&mut all.variables).into_iter().partition(is_late);
-    let is_changed = |rule: &&VariableRule| early.iter().any(|other| same(&other.name, &rule.name));
-    let again: Vec<_> = server
-        .variables
-        .iter()
-        .filter(|rule| is_late(rule))
-        .filter(is_changed)
-        .cloned()
-        .collect();
-    early.extend(again);
-    early.extend(late);
-    all.variables = early;
-    all
 }

@@ -98,7 +98,8 @@ impl Reading {
             .map(|host| (host, [self.apps(host), self.apps(&self.main)].concat()));
         let mut names = Vec::new();
         for (host, apps) in std::iter::once((&self.main, everywhere)).chain(of_hosts) {
-            let at = |path: &MountPath| apps.iter().any(|app| covers(path, app.path));
+            let meets = |path: &MountPath, app: &App<'_>| covers(path, app.path) || covers(app.path, path);
+            let at = |path: &MountPath| apps.iter().any(|app| meets(path, app));
             let below = |folder: &Path| apps.iter().any(|app| app.file.starts_with(folder));
             let sections = host.sections.iter().filter(|(path, _)| at(&path.value));
             let directories = host.directories.iter().filter(|(folder, _)| below(&folder.value));

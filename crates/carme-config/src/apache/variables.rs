@@ -138,6 +138,7 @@ fn change(
         name,
         change: VariableChange::Remove,
         when: Some(test.clone()),
+        below: None,
     };
     if let Some(value) = value {
         let parsed = match is_plain {
@@ -203,6 +204,7 @@ fn for_every_request(
             name,
             change,
             when: None,
+            below: None,
         });
     }
     Ok(())

@@ -351,6 +351,7 @@ pub(crate) const VARIABLE: Keys = Keys {
         "attribute",
         "variable",
         "matches",
+        "path",
     ],
     later: &[],
 };

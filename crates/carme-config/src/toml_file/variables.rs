@@ -3,6 +3,7 @@
 use super::schema;
 use super::section::Section;
 use crate::draft::At;
+use crate::mount::MountPath;
 use crate::nearest::did_you_mean;
 use crate::pattern::Pattern;
 use crate::problem::{Mistake, Problems};
@@ -39,6 +40,12 @@ fn rule(item: &At<Section<'_>>, problems: &mut Problems) -> Option<VariableRule>
     };
     let name = section.text(kind, problems, settable);
     let when = test(item, problems);
+    let below = match section.has("path") {
+        true => section
+            .text("path", problems, MountPath::parse)
+            .map(|at| Some(at.value)),
+        false => Some(None),
+    };
     let change = match kind {
         "set" if section.has("value") => {
             let groups = when
@@ -67,6 +74,7 @@ fn rule(item: &At<Section<'_>>, problems: &mut Problems) -> Option<VariableRule>
         name: name?.value,
         change: change?,
         when: when?,
+        below: below?,
     })
 }
 

@@ -109,10 +109,10 @@ fn what_is_set_where_an_application_answers_is_its_own() {
     let site = Site::new();
     site.write("static/a.css", "");
     let text = "Listen 80\nSetEnv ALL 1\nSetEnv OF_MEMBERS 1\nUnsetEnv OF_MEMBERS\nBrowserMatch MSIE nokeepalive\n\
-        <Location /static>\nSetEnvIf Host a FILES\n</Location>\n\
         <VirtualHost *:80>\nServerName a.example\nWSGIScriptAlias /shop shop/app.py\nAlias /static static\nSetEnv HOST a\n\
         SetEnvIf Host (.*) EARLY=$1\n\
-        <Location /shop>\nPassEnv PATH NOT_IN_ANY_ENVIRONMENT\n</Location>\n</VirtualHost>\n\
+        <Location /shop>\nPassEnv PATH NOT_IN_ANY_ENVIRONMENT\n</Location>\n\
+        <Location /static>\nSetEnvIf Host a FILES\n</Location>\n</VirtualHost>\n\
         <VirtualHost *:80>\nServerName b.example\nDocumentRoot static\nSetEnv ONLY_FILES 1\nSetEnv HOST b\n</VirtualHost>\n\
         <VirtualHost *:80>\nServerName c.example\nWSGIScriptAlias / shop/app.py\nSetEnv HOST c\nSetEnv wsgi.input x\n</VirtualHost>\n";
     let config = config(&site, text);
@@ -139,13 +139,46 @@ fn what_is_set_where_an_application_answers_is_its_own() {
         [
             "httpd.conf:3:8: SetEnv changes OF_MEMBERS, and nothing here looks at it: no log, no header rule, no application",
             "httpd.conf:5:19: BrowserMatch changes nokeepalive, which has Apache keep to what browsers of the nineties understood; Carme answers in HTTP/1.1",
-            "httpd.conf:7:17: SetEnvIf changes FILES, and nothing here looks at it: no log, no header rule, no application",
-            "httpd.conf:16:14: PassEnv passes NOT_IN_ANY_ENVIRONMENT, which the server's environment has not",
+            "httpd.conf:13:14: PassEnv passes NOT_IN_ANY_ENVIRONMENT, which the server's environment has not",
+            "httpd.conf:16:17: SetEnvIf changes FILES, and nothing here looks at it: no log, no header rule, no application",
             "httpd.conf:22:8: SetEnv changes ONLY_FILES, and nothing here looks at it: no log, no header rule, no application",
             "httpd.conf:29:8: SetEnv changes wsgi.input, which Carme itself sets",
         ]
     );
     assert!(toml(&site, text).contains("{ pass = \"PATH\" },"));
+}
+
+#[test]
+fn variables_may_be_for_a_part_of_an_application() {
+    let site = Site::new();
+    site.write("static/a.css", "");
+    let text = "Listen 80\nWSGIScriptAlias / app.py\nAlias /static static\nSetEnv A b\n\
+        <Location /admin/x>\nSetEnvIf A b B\n</Location>\n<Location /admin>\nSetEnv A c\nSetEnvIf Host x C\n</Location>\n\
+        <Location /static/y>\nSetEnv A d\n</Location>\nCustomLog a.log %{A}e\n";
+    let made = toml(&site, text);
+    for line in [
+        "    { set = \"A\", value = \"c\", path = \"/admin\" },\n",
+        "    { set = \"B\", header = \"a\", matches = \"b\", path = \"/admin/x\" },\n    { set = \"C\", header = \"host\", matches = \"x\", path = \"/admin\" },\n",
+        "    { set = \"A\", value = \"d\", path = \"/static/y\" },\n",
+    ] {
+        assert!(made.contains(line), "{line}\n{made}");
+    }
+    let config = config(&site, text);
+    let paths: Vec<_> = config
+        .locations
+        .iter()
+        .map(|location| location.path.to_string())
+        .collect();
+    assert_eq!(paths.len(), 2, "{paths:?}");
+    assert_eq!(variables(&config, "x", b"/admin"), ["A", "B", "C", "A"]);
+    let wrong = problems(
+        &site,
+        &format!("{text}<Location /admin>\nHeader set A b\n</Location>\n"),
+    );
+    assert!(
+        wrong[0].starts_with("httpd.conf:8:11: <Location> divides an application"),
+        "{wrong:?}"
+    );
 }
 
 #[test]

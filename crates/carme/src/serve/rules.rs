@@ -25,6 +25,7 @@ pub(super) fn variable(rule: &carme_config::VariableRule) -> Option<VariableRule
             subject: subject(&test.subject),
             pattern: test.pattern.regex().clone(),
         }),
+        below: rule.below.as_ref().map(|path| path.script_name().into()),
     })
 }
 

@@ -49,6 +49,7 @@ fn variable(rule: &VariableRule) -> String {
         });
         parts.push(pair("matches", test.pattern.as_str()));
     }
+    parts.extend(rule.below.as_ref().map(|path| pair("path", &path.to_string())));
     table(parts)
 }
 
