@@ -16,7 +16,7 @@ use crate::request::{
     Ending, Exposure, Failure, Granted, Lease, MemberId, Next, Outcome, Pick, Request, Session, Token,
     Unavailable, Wake,
 };
-use crate::settings::{Member, Resend, Settings};
+use crate::settings::{Member, Method, Resend, Settings};
 use crate::status::Flag;
 use crate::waiting::{For, Waiter, Waiting};
 
@@ -182,6 +182,7 @@ impl Balancer {
             tried,
             granted: now,
             answered: false,
+            traffic_counts: self.settings.method == Method::ByTraffic,
         };
         Granted {
             member: member.id,

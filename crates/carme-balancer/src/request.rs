@@ -83,9 +83,15 @@ pub struct Lease {
     pub(crate) tried: u32,
     pub(crate) granted: Instant,
     pub(crate) answered: bool,
+    pub(crate) traffic_counts: bool,
 }
 
 impl Lease {
+    /// Whether the method looks at bytes: [`crate::Balancer::count_bytes`] is worth a call while the request lasts.
+    pub fn traffic_counts(&self) -> bool {
+        self.traffic_counts
+    }
+
     /// The member.
     pub fn member(&self) -> MemberId {
         self.member

@@ -103,9 +103,12 @@ fn another_method_starts_anew() {
     assert_eq!(bench.lbstatus(), [-100, 100]);
     let now = bench.now;
     bench.balancer.set_method(Method::ByTraffic, now);
-    assert_eq!(bench.lbstatus(), [0, 0]);
+    // Which looks at no quotas.
+    assert_eq!(bench.lbstatus(), [-100, 100]);
     assert_eq!(bench.serve_with("", 1000), "a");
     assert_eq!(bench.serve_with("", 1000), "b");
+    bench.balancer.set_method(Method::ByBusyness, now);
+    assert_eq!(bench.lbstatus(), [0, 0]);
     // What people read goes on.
     assert_eq!(bench.balancer.report(now).members[0].elected, 3);
 }

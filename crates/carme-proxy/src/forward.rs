@@ -15,6 +15,7 @@ use crate::connect::ConnectError;
 use crate::endpoint::Endpoint;
 use crate::head;
 use crate::http1;
+use crate::http2::fields;
 use crate::link::{Link, Tunnel, Unanswered};
 use crate::member::Label;
 use crate::ping::Ping;
@@ -232,7 +233,7 @@ impl Cluster {
                 },
             };
             let is_fresh = is_again || !link.has_served();
-            let before = link.written();
+            let mut before = link.written();
             let timeout = member.endpoint.timeout;
             let ping = Ping::of(&member.endpoint, &request.body);
             // Made anew where it has to be sent again: a copy for that would be made for all.
@@ -242,6 +243,10 @@ impl Cluster {
             };
             let switches = head.headers().contains_key(header::UPGRADE);
             let whole = ping.ask(head, &request.body);
+            let head_size = size(&whole);
+            if seat.count_early(head_size, 0) {
+                before += head_size;
+            }
             let (cause, is_unsent) = match answer(&mut link, whole, &request.body, timeout, &ping).await {
                 Ok(response) => match flaw(&response, switches, member.endpoint.response_field) {
                     None => return Ok(begin(response, link, seat, before).await),
@@ -271,10 +276,18 @@ impl Cluster {
                 },
             };
             let failing = Failing { cause, exposure };
-            seat.count_sent(link.written() - before);
+            seat.count_sent(link.written().saturating_sub(before));
             return Err(Attempt::Failed(seat, failing));
         }
     }
+}
+
+/// How long a head is on an HTTP/1.1 connection, without what the connection adds for a body.
+fn size(head: &Request<RequestBody>) -> u64 {
+    let target = head.uri().path_and_query();
+    let target = target.map_or(1, |target| target.as_str().len());
+    let line = head.method().as_str().len() + target + "  HTTP/1.1\r\n".len();
+    (line + fields(head.headers()) + "\r\n".len()) as u64
 }
 
 enum NoAnswer {

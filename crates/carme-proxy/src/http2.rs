@@ -296,7 +296,8 @@ fn size(head: &http::request::Parts) -> u64 {
     (line + "Host: \r\n\r\n".len() + authority + fields(&head.headers)) as u64
 }
 
-fn fields(headers: &HeaderMap) -> usize {
+/// How long fields are, as HTTP/1.1 would write them.
+pub(crate) fn fields(headers: &HeaderMap) -> usize {
     let fields = headers.iter();
     fields
         .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len())

@@ -31,8 +31,9 @@ pub struct ResponseBody {
     /// Both until the end.
     held: Option<(Link, Seat)>,
     status: u16,
-    /// What was written to the link before this request.
+    /// What was written to the link before this request, and what of the request is counted already.
     before: u64,
+    /// What is not counted yet.
     received: u64,
     timeout: Duration,
     pause: Option<Pause>,
@@ -77,7 +78,7 @@ impl ResponseBody {
         let Some((link, seat)) = self.held.take() else {
             return;
         };
-        let written = link.written() - self.before;
+        let written = link.written().saturating_sub(self.before);
         if is_whole {
             seat.member().give_back(link);
         }
@@ -111,7 +112,7 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let this = self.get_mut();
-        let Some((link, _)) = &mut this.held else {
+        let Some((link, seat)) = &mut this.held else {
             return Poll::Ready(None);
         };
         let Poll::Ready(frame) = link.poll_frame(&mut this.incoming, cx) else {
@@ -124,7 +125,10 @@ impl Body for ResponseBody {
         }
         match frame {
             Some(Ok(frame)) => {
-                this.received += frame.data_ref().map_or(0, |data| data.len() as u64);
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                if !seat.count_early(0, bytes) {
+                    this.received += bytes;
+                }
                 if this.incoming.is_end_stream() {
                     this.release(true);
                 }

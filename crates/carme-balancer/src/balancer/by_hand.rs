@@ -62,7 +62,7 @@ impl Balancer {
         self.serve_waiting(now);
     }
 
-    /// Another method: all quotas start anew.
+    /// Another method starts anew.
     pub fn set_method(&mut self, method: Method, now: Instant) {
         if method != self.settings.method {
             self.settings.method = method;

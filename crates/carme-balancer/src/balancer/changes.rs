@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::Balancer;
 use crate::health::HealthCheck;
 use crate::request::MemberId;
-use crate::settings::{LbSet, LoadFactor};
+use crate::settings::{LbSet, LoadFactor, Method};
 use crate::status::Flag;
 
 /// A change of a member.
@@ -101,9 +101,10 @@ impl Balancer {
     /// but puts it off until the method changes or a member is added: `ap_proxy_sync_balancer`.) Unlike Apache the requests
     /// in flight stay what they are, and so do the counters that people read.
     pub(super) fn reset(&mut self) {
-        for member in &mut self.members {
-            member.lbstatus = 0;
+        match self.settings.method {
+            // It looks at no quotas, and leaves them as they are.
+            Method::ByTraffic => self.forget_traffic(),
+            _ => self.members.iter_mut().for_each(|member| member.lbstatus = 0),
         }
-        self.forget_traffic();
     }
 }

@@ -1,9 +1,10 @@
 //! What comes back, and how requests go out.
 
+use carme_balancer::{Method, Settings};
 use carme_proxy::head::{ErrorOverride, Passing};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Wanted, one_member, passing};
+use super::{Wanted, one_member, passing, until};
 use crate::member::Member;
 
 #[tokio::test]
@@ -267,4 +268,50 @@ async fn trace_may_be_off() {
         (405, Some("GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"))
     );
     assert_eq!(member.connections(), 0);
+}
+
+/// Before anything is answered, what was asked counts: a burst does not go to one member.
+#[tokio::test]
+async fn by_traffic_a_request_counts_while_it_is_answered() {
+    let (a, b) = (Member::start("a").await, Member::start("b").await);
+    let wanted = Wanted {
+        settings: Settings {
+            method: Method::ByTraffic,
+            ..Wanted::default().settings
+        },
+        ..Wanted::default()
+    };
+    let balanced = wanted.start(&[&a.url(), &b.url()]);
+    let mut waiting = balanced.front.connect().await;
+    waiting.send("GET /wait HTTP/1.1\r\nHost: test\r\n\r\n").await;
+    until("it is asked", || a.asked().len() == 1).await;
+    let mut client = balanced.front.connect().await;
+    assert_eq!(client.get("/x").await.text(), "b GET /x HTTP/1.1 ");
+    // Which is more than was sent so far to either.
+    assert_eq!(client.get("/large").await.status, 200);
+    assert_eq!((a.asked().len(), b.asked().len()), (2, 1));
+}
+
+/// Nobody is trusted here.
+#[tokio::test]
+async fn a_member_sees_nothing_of_what_a_client_claims() {
+    let (member, balanced) = one_member().await;
+    let mut client = balanced.front.connect().await;
+    client
+        .send(
+            "GET / HTTP/1.1\r\nHost: test\r\nX-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Host: other\r\n\
+             X-Forwarded-Proto: https\r\nForwarded: for=192.0.2.1\r\nX-Real-IP: 192.0.2.1\r\n\r\n",
+        )
+        .await;
+    assert_eq!(client.response("GET").await.status, 200);
+    let asked = &member.asked()[0];
+    for (name, expected) in [
+        ("x-forwarded-for", Some("127.0.0.1")),
+        ("x-forwarded-host", Some("test")),
+        ("x-forwarded-proto", Some("http")),
+        ("forwarded", None),
+        ("x-real-ip", None),
+    ] {
+        assert_eq!(asked.field(name), expected, "{name}");
+    }
 }
