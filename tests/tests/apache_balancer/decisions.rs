@@ -14,6 +14,7 @@ use crate::both::{Rows, for_each, is_other_status, play_with_both};
 use crate::by_hand::Hand;
 use crate::changes;
 use crate::stage::{Asker, Stage};
+use crate::standing::standing;
 use crate::table::Table;
 
 /// The recorded cases of which this holds.
@@ -22,8 +23,7 @@ fn cases(wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
     let text = fs::read_to_string(file).expect("the recording is there");
     let recorded: Value = serde_json::from_str(&text).expect("it is JSON");
     let cases = recorded["cases"].as_array().expect("a list").iter();
-    let cases = cases.filter(|case| !is_counted_later(case) && wanted(case));
-    cases.cloned().collect()
+    cases.filter(|case| wanted(case)).cloned().collect()
 }
 
 /// Whether time has to go by in it: pauses, health checks, timeouts.
@@ -37,11 +37,6 @@ fn takes_time(case: &Value) -> bool {
 fn is_by_traffic(case: &Value) -> bool {
     let becomes = |step: &Value| step["change"]["parameters"]["b_lbm"] == "bytraffic";
     case["parameters"]["lbmethod"] == "bytraffic" || steps(case).iter().any(becomes)
-}
-
-/// Documented: Apache counts what it sends at once, Carme when the answer is there; so `bytraffic` differs meanwhile.
-fn is_counted_later(case: &Value) -> bool {
-    is_by_traffic(case) && steps(case).iter().any(|step| step.get("hold").is_some())
 }
 
 fn steps(case: &Value) -> &[Value] {
@@ -200,7 +195,22 @@ fn play(cases: &[Value], at_a_time: usize, stage: &Stage, address: SocketAddr, h
         }
         (name, row)
     });
-    rows.collect()
+    let mut rows: Rows = rows.collect();
+    // Where checks go on it may be another one at every moment.
+    let still = |number: &str| {
+        number
+            .parse()
+            .is_ok_and(|number: usize| !takes_time(&cases[number]))
+    };
+    for (url, row) in standing(hand) {
+        let mut segments = url.rsplit('/');
+        if let (Some(member), Some(number)) =
+            (segments.next(), segments.next().filter(|number| still(number)))
+        {
+            rows.insert(format!("{number}.end.{member}"), row);
+        }
+    }
+    rows
 }
 
 /// What was recorded of a step, as far as the recording has it.
@@ -223,7 +233,7 @@ fn compare(cases: &[Value], at_a_time: usize) {
         Ok(both) => both,
         Err(reason) => return skip::missing(reason),
     };
-    println!("{} cases, {} requests", cases.len(), theirs.len());
+    println!("{} cases, {} requests and members", cases.len(), theirs.len());
     let recorded = recording(cases);
     let otherwise = unlike(cases, &recorded, &theirs);
     // Apache's count of requests in flight is now and then behind.

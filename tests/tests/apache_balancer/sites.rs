@@ -86,7 +86,16 @@ pub(crate) const SITES: &[Site] = &[
     site(
         "acquire another",
         "<Proxy balancer://acquire2>\nBalancerMember http://{a} max=1 acquire=300\nBalancerMember http://{b} max=1 acquire=300\n</Proxy>\nProxyPass / balancer://acquire2/",
-        &[Hold("/?hold"), Get("/"), Release],
+        &[
+            Hold("/?hold"),
+            Get("/"),
+            Get("/"),
+            Get("/"),
+            Release,
+            Get("/"),
+            Get("/"),
+            Get("/"),
+        ],
     ),
     site(
         "connectiontimeout",
@@ -158,7 +167,20 @@ pub(crate) const SITES: &[Site] = &[
         "ProxyPass / http://{a}/ nocanon",
         &[Get("/%7Ea%20b?c"), Get("/a[b]")],
     ),
-    site("ping", "PASS http://{a} ping=1", &[Get("/")]),
+    site(
+        "ping",
+        "PASS http://{a} ping=1",
+        &[Get("/"), Send("POST /", "", "a body"), Get("/")],
+    ),
+    site(
+        "claims",
+        "ProxyPass / http://{a}/",
+        &[Send(
+            "GET /",
+            "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Host: other.test\r\nX-Forwarded-Proto: https\r\nForwarded: for=192.0.2.1\r\n",
+            "",
+        )],
+    ),
     site(
         "below",
         "ProxyPass /app/static/ !\nProxyPass /app/b/ http://{b}/x/\nProxyPass /app/ http://{a}/up/\nProxyPass /app/never/ http://{b}/",
