@@ -10,7 +10,7 @@ all is there.
 Needed are Rust with cargo and one CPython from 3.9 on. Each CPython that is found gets a virtual environment with
 Flask and Django. For the Windows tests on Linux it takes the mingw linker, 64-bit Wine (on Debian and its
 derivatives they are installed, with root or a sudo that asks nothing), Rust's standard library for Windows and
-Windows CPythons from PyPI. As root on Debian it also installs Apache's program, GoAccess and AWStats, which tests of
+Windows CPythons from PyPI. As root on Debian it also installs Apache's program and mod_wsgi, GoAccess and AWStats, which tests of
 the log compare with and read it by, HAProxy, Knot, a DNS server, and OpenSSL's program; Consul's agent is fetched from an older Debian.
 All of it except Debian's packages and rustup's target stays in the cache, `$XDG_CACHE_HOME/carme-ci` or
 `~/.cache/carme-ci` (`CARME_CI_CACHE` overrides it), which can be deleted at any time.
@@ -138,10 +138,11 @@ def _windows(setup, install):
     console.finding(console.MISSING, "the Windows tests are skipped", setup.no_windows)
 
 
-# (program, Debian's package, what is skipped without it). `apache2` would start a server of its own; its program alone
+# (program or file, Debian's package, what is skipped without it). `apache2` would start a server of its own; its program alone
 # does not.
 PEERS = [
     ("apache2", "apache2-bin", "what is compared with Apache: log lines, balancing"),
+    ("/usr/lib/apache2/modules/mod_wsgi.so", "libapache2-mod-wsgi-py3", "what is compared with mod_wsgi"),
     ("goaccess", "goaccess", "reading the log with GoAccess"),
     ("awstats.pl", "awstats", "reading the log with AWStats"),
     ("haproxy", "haproxy", "what comes through a real proxy"),
@@ -178,6 +179,8 @@ def _consul(install):
 
 
 def _program(name):
+    if os.path.isabs(name):
+        return name if os.path.exists(name) else None
     # AWStats' program is where web servers look for such.
     return shutil.which(name) or shutil.which("/usr/sbin/" + name) or shutil.which("/usr/lib/cgi-bin/" + name)
 
