@@ -32,7 +32,8 @@ pub struct Endpoint {
     pub timeout: Duration,
     /// `connectiontimeout`: how long a connection to it may take.
     pub connect_timeout: Duration,
-    /// `ping`: it is asked whether it takes a request (`Expect: 100-continue`), and has so long to say so.
+    /// `ping`: it is asked whether it takes a request (`Expect: 100-continue`), over HTTP/2 whether it is there (`PING`),
+    /// and has so long to say so.
     pub ping: Option<Duration>,
     /// `upgrade`: which other protocols are passed on.
     pub upgrade: Upgrade,

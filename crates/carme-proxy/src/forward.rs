@@ -83,6 +83,9 @@ pub enum Cause {
     /// `ping`
     #[error("did not say within {0:?} that it takes the request (ping)")]
     Unready(Duration),
+    /// `ping` over HTTP/2
+    #[error("did not say within {0:?} that it is there (ping)")]
+    Silent(Duration),
     /// No response in time.
     #[error("did not answer within {0:?} (timeout)")]
     TooSlow(Duration),
@@ -106,7 +109,7 @@ pub enum Cause {
 impl Cause {
     fn failure(&self) -> Failure {
         match self {
-            Cause::Connect(_) | Cause::Unready(_) => Failure::Connect,
+            Cause::Connect(_) | Cause::Unready(_) | Cause::Silent(_) => Failure::Connect,
             Cause::TooSlow(_) => Failure::Timeout,
             Cause::Broke(_) | Cause::Switched | Cause::LongHead | Cause::LongField(_) => Failure::Broke,
         }
@@ -232,6 +235,13 @@ impl Cluster {
                     }
                 },
             };
+            if let Some(patience) = member.endpoint.ping
+                && !Box::pin(link.is_alive(patience)).await
+            {
+                let cause = Cause::Silent(patience);
+                let exposure = Exposure::NothingSent;
+                return Err(Attempt::Failed(seat, Failing { cause, exposure }));
+            }
             let is_fresh = is_again || !link.has_served();
             let mut before = link.written();
             let timeout = member.endpoint.timeout;

@@ -49,6 +49,8 @@ pub(crate) struct Session {
     limit: Arc<AtomicUsize>,
     streams: AtomicUsize,
     served: AtomicBool,
+    /// The member has not said that it is there.
+    is_given_up: AtomicBool,
     /// When its last stream ended.
     idle_since: Mutex<Instant>,
 }
@@ -91,6 +93,7 @@ impl Session {
             limit,
             streams: AtomicUsize::new(0),
             served: AtomicBool::new(false),
+            is_given_up: AtomicBool::new(false),
             idle_since: Mutex::new(Instant::now()),
         })
     }
@@ -102,7 +105,7 @@ impl Session {
     }
 
     fn is_over(&self) -> bool {
-        self.sender.is_closed() || self.course.is_ending()
+        self.sender.is_closed() || self.course.is_ending() || self.is_given_up.load(Relaxed)
     }
 
     fn is_idle_for(&self, ttl: Option<Duration>) -> bool {
@@ -222,6 +225,15 @@ impl Link {
 
     pub(crate) fn counter(&self) -> Written {
         self.written.clone()
+    }
+
+    /// Whether the member says in time that it is there; else nobody uses the connection again.
+    pub(crate) async fn is_alive(&self, patience: Duration) -> bool {
+        let is_alive = self.session.course.is_alive(patience).await;
+        if !is_alive {
+            self.session.is_given_up.store(true, Relaxed);
+        }
+        is_alive
     }
 
     pub(crate) async fn send(

@@ -1,6 +1,7 @@
 //! The way one request takes to a member: a connection of its own, or a stream of one that others use, too.
 
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -50,6 +51,14 @@ impl Link {
         match self {
             Link::Http1(link) => link.counter(),
             Link::Http2(link) => link.counter(),
+        }
+    }
+
+    /// Whether the member says in time that it is there, as far as it can be asked: over HTTP/1.1 it cannot.
+    pub(crate) async fn is_alive(&mut self, patience: Duration) -> bool {
+        match self {
+            Link::Http1(_) => true,
+            Link::Http2(link) => link.is_alive(patience).await,
         }
     }
 

@@ -1,7 +1,7 @@
 //! `ping`: a member is asked whether it takes a request before it gets the body (RFC 9110, 10.1.1).
 //!
 //! As Apache does with requests that have one: the head goes with `Expect: 100-continue`, and a member that does not say
-//! anything to it in time cannot be reached. Not over HTTP/2, where the library does not tell of `100 Continue`.
+//! anything to it in time cannot be reached. Over HTTP/2 its frames ask instead: [`crate::frames`].
 
 use std::time::Duration;
 

@@ -526,3 +526,32 @@ async fn health_checks() {
     }
     assert_eq!(server.connections.load(SeqCst), 2);
 }
+
+/// Another implementation answers what is asked between the library's frames, while bodies go both ways.
+#[tokio::test]
+async fn a_member_that_is_asked_whether_it_is_there() {
+    let clock = Clock::hold();
+    let listener = Listener::new().await;
+    let member = Endpoint {
+        ping: Some(Duration::from_millis(500)),
+        ..h2c(&listener)
+    };
+    let server = serve(listener, 100, async |request: Request<Incoming>| {
+        Response::new(request.into_body().boxed())
+    });
+    let balanced = balanced(member);
+    let large = "x".repeat(1_000_000);
+    for _ in 0..3 {
+        let all: [_; 4] = std::array::from_fn(|_| async {
+            let (client, body) = mpsc::unbounded_channel();
+            client.send(data(&large)).unwrap();
+            drop(client);
+            text(balanced.send(post(Pieces(body))).await.unwrap()).await
+        });
+        for answer in futures(all).await {
+            assert!(answer == large);
+        }
+        clock.pass(Duration::from_secs(1)).await;
+    }
+    assert_eq!(server.connections.load(SeqCst), 1);
+}

@@ -16,10 +16,12 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
 const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n";
 /// More than anybody has a use for.
 const MANY: usize = 2000;
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 fn balanced(protocol: Protocol, member: &Listener) -> Balanced {
     let endpoint = Endpoint {
         protocol,
+        timeout: TIMEOUT,
         ..endpoint(member.address())
     };
     Balanced::new(vec![node(Member::new("http://member"), endpoint)])
@@ -27,19 +29,18 @@ fn balanced(protocol: Protocol, member: &Listener) -> Balanced {
 
 /// Asks while time goes on, and gets no answer.
 async fn in_vain(balanced: &Balanced, clock: &Clock) -> Failed {
-    let timeout = Endpoint::DEFAULT_TIMEOUT;
     let mut asked = pin!(balanced.get());
     let mut passed = Duration::ZERO;
     loop {
         tokio::select! {
             biased;
             outcome = &mut asked => {
-                assert!(passed >= timeout, "{passed:?}");
+                assert!(passed >= TIMEOUT, "{passed:?}");
                 return outcome.unwrap_err();
             }
             () = clock.pass(Duration::from_secs(1)) => passed += Duration::from_secs(1),
         }
-        assert!(passed <= 3 * timeout, "it waits for ever");
+        assert!(passed <= 3 * TIMEOUT, "it waits for ever");
     }
 }
 

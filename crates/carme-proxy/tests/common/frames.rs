@@ -12,6 +12,7 @@ pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
 pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
+pub const PING: u8 = 6;
 pub const GOAWAY: u8 = 7;
 pub const REFUSED_STREAM: [u8; 4] = [0, 0, 0, 7];
 
@@ -33,16 +34,22 @@ impl Raw {
         self.0.write_all(&frame).await.unwrap();
     }
 
+    /// The next frame: its type, its stream and its payload.
+    pub async fn frame(&mut self) -> (u8, u32, Vec<u8>) {
+        let mut head = [0; 9];
+        self.0.read_exact(&mut head).await.unwrap();
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        self.0.read_exact(&mut payload).await.unwrap();
+        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        (head[3], stream, payload)
+    }
+
     /// The stream and the payload of the next frame of this kind.
     pub async fn next(&mut self, wanted: u8) -> (u32, Vec<u8>) {
         loop {
-            let mut head = [0; 9];
-            self.0.read_exact(&mut head).await.unwrap();
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-            let mut payload = vec![0; length as usize];
-            self.0.read_exact(&mut payload).await.unwrap();
-            if head[3] == wanted {
-                let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+            let (kind, stream, payload) = self.frame().await;
+            if kind == wanted {
                 return (stream, payload);
             }
         }

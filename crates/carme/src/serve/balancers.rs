@@ -115,22 +115,7 @@ pub(super) fn follow(
         }
         None => start_one(new, tls),
     };
-    configured.iter().for_each(warn_of_pings);
     configured.iter().zip(trusts.0).map(follow_one).collect()
-}
-
-fn warn_of_pings(balancer: &carme_config::Balancer) {
-    for member in &balancer.members {
-        let scheme = member.url.scheme;
-        if member.ping.is_some() && matches!(scheme, MemberScheme::H2 | MemberScheme::H2c) {
-            tracing::warn!(
-                "the member {} of the balancer {} speaks HTTP/2 and is not asked before it gets a body: its ping is without \
-                 effect",
-                member.url,
-                balancer.name
-            );
-        }
-    }
 }
 
 fn start_one(configured: &carme_config::Balancer, tls: Option<TlsClient>) -> Arc<Balanced> {

@@ -38,7 +38,9 @@ impl ErrorLog {
             .with_default(LevelFilter::WARN)
             .with_target("carme", LevelFilter::INFO)
             // DNS that fails is told by whoever asked, once.
-            .with_target("hickory", LevelFilter::OFF);
+            .with_target("hickory", LevelFilter::OFF)
+            // It warns of answers to questions that it has not asked: those of `ping`.
+            .with_target("h2::proto::ping_pong", LevelFilter::ERROR);
         let lines = Lines(Arc::clone(&output)).with_filter(wanted);
         let _ = tracing_subscriber::registry().with(lines).try_init();
         Ok(Self(output))
