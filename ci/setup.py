@@ -10,8 +10,9 @@ all is there.
 Needed are Rust with cargo and one CPython from 3.9 on. Each CPython that is found gets a virtual environment with
 Flask and Django. For the Windows tests on Linux it takes the mingw linker, 64-bit Wine (on Debian and its
 derivatives they are installed, with root or a sudo that asks nothing), Rust's standard library for Windows and
-Windows CPythons from PyPI. As root on Debian it also installs Apache's program and mod_wsgi, GoAccess and AWStats, which tests of
-the log compare with and read it by, HAProxy, Knot, a DNS server, and OpenSSL's program; Consul's agent is fetched from an older Debian.
+Windows CPythons from PyPI. As root on Debian it also installs Apache's program and mod_wsgi, GoAccess and AWStats,
+which tests of the log compare with and read it by, HAProxy, Knot, a DNS server, and OpenSSL's program. Consul's agent
+is fetched from an older Debian, and promtool out of a package that would start a server.
 All of it except Debian's packages and rustup's target stays in the cache, `$XDG_CACHE_HOME/carme-ci` or
 `~/.cache/carme-ci` (`CARME_CI_CACHE` overrides it), which can be deleted at any time.
 """
@@ -25,8 +26,8 @@ from dataclasses import dataclass
 from typing import Optional
 
 import console
-import consul
 import debian
+import fetched
 import pythons
 import toolchain
 import windows_python
@@ -46,6 +47,7 @@ class Setup:
     windows_rust: Optional[toolchain.WindowsRust] = None
     no_windows: str = ""
     consul: Optional[str] = None
+    promtool: Optional[str] = None
     no_skips: bool = False  # a test that misses a program which setup installs is a failure
 
 
@@ -69,7 +71,8 @@ def prepare(with_wine=True, install=True, only_pythons=None):
         else:
             _windows(setup, install)
         _peers(install)
-        setup.consul = _consul(install)
+        setup.consul = _fetched(fetched.CONSUL, install, "members that a real Consul names")
+        setup.promtool = _fetched(fetched.PROMTOOL, install, "what Prometheus says of the metrics")
         _optional()
     console.line("  ready after " + console.duration(watch.seconds))
     return setup
@@ -165,16 +168,16 @@ def _peers(install):
                         there or "not installed: skipped is {}".format(test))
 
 
-def _consul(install):
-    there, status = consul.program(), console.FOUND
+def _fetched(program, install, test):
+    there, status = program.find(), console.FOUND
     if not there and install:
         try:
-            consul.fetch()
-            there, status = consul.program(), console.INSTALLED
+            program.fetch()
+            there, status = program.find(), console.INSTALLED
         except console.CommandFailed as error:
-            console.line("  consul: {}".format(error))
-    console.finding(status if there else console.OPTIONAL, "consul",
-                    there or "not installed: skipped are members that a real Consul names")
+            console.line("  {}: {}".format(program.name, error))
+    console.finding(status if there else console.OPTIONAL, program.name,
+                    there or "not installed: skipped is {}".format(test))
     return there
 
 

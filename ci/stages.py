@@ -59,6 +59,8 @@ def _cargo(setup, subcommand, *arguments, timeout=COMPILING, **variables):
     env.update(_python_variables(setup.pythons, setup.free_threaded, os.pathsep))
     if setup.consul:
         env["CARME_TEST_CONSUL"] = setup.consul
+    if setup.promtool:
+        env["CARME_TEST_PROMTOOL"] = setup.promtool
     if setup.no_skips and not ON_WINDOWS:
         env["CARME_TEST_NO_SKIPS"] = "1"
     env.update(variables)
@@ -152,10 +154,9 @@ def _one_by_one(runs):
 
 def _windows_cargo(setup, subcommand, *arguments, timeout=COMPILING):
     env = wine_module.cargo_environment(setup.wine, setup.windows_rust, os.environ)
-    # A Linux program, which would look for its files where Wine has none.
-    env.pop("CARME_TEST_CONSUL", None)
-    # Nor are the other programs there.
-    env.pop("CARME_TEST_NO_SKIPS", None)
+    # Linux programs, which would look for their files where Wine has none. Nor are the others there.
+    for name in ("CARME_TEST_CONSUL", "CARME_TEST_PROMTOOL", "CARME_TEST_NO_SKIPS"):
+        env.pop(name, None)
     console.shown(wine_module.cargo_command(setup.windows_rust, [subcommand] + list(arguments)), timeout, env, ROOT)
 
 

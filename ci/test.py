@@ -15,6 +15,7 @@ The integration tests are given, in the environment:
                             Windows ones in Windows' spelling (Z:\\…;Z:\\…)
   CARME_TEST_FREE_THREADED  a free-threaded CPython, if there is one
   CARME_TEST_CONSUL         Consul's agent, if it is there; not under Wine
+  CARME_TEST_PROMTOOL       Prometheus' promtool, if it is there; not under Wine
   CARME_TEST_NO_SKIPS       with `--no-skips`: a test that misses what `ci/setup.py` installs fails; not on Windows, and
                             not under Wine
   CARME_TEST_WINE           Wine's version, only under Wine: for tests that real Windows passes and Wine cannot

@@ -146,7 +146,7 @@ class Skips(unittest.TestCase):
 
     def test_without_skips_a_test_that_misses_a_program_fails_here_and_not_under_wine(self):
         def environment(run, no_skips):
-            setup = unittest.mock.Mock(no_skips=no_skips, pythons=[], free_threaded=[], consul=None)
+            setup = unittest.mock.Mock(no_skips=no_skips, pythons=[], free_threaded=[], consul=None, promtool=None)
             with unittest.mock.patch.object(console, "shown") as shown, \
                     unittest.mock.patch.object(wine, "cargo_command"), \
                     unittest.mock.patch.object(wine, "cargo_environment", side_effect=lambda *args: dict(args[2])), \
