@@ -158,6 +158,8 @@ fn play_one(
             script.turn(&format!("/{number}/{member}"), health["well"] == true);
             continue;
         } else if step.get("change").is_some() || step.get("add").is_some() {
+            // A line that Apache has yet to write would have the new route.
+            asker.settle();
             change(case, number, step, stage, hand);
             continue;
         } else if let Some(held) = held("release") {

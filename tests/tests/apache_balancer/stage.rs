@@ -273,7 +273,7 @@ impl Asker {
     }
 
     /// Waits until the server is through with the last request of the connection that is kept.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         if self.kept.is_some() {
             self.ask("GET /through HTTP/1.1\r\nHost: www.example.org\r\n\r\n");
         }
