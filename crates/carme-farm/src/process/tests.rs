@@ -154,6 +154,61 @@ fn a_process_dies_with_the_front_however_the_front_ends() {
     }
 }
 
+/// Set for the copy of this program that plays a front which makes process after process: what it runs.
+#[cfg(windows)]
+const RUNS: &str = "CARME_TEST_RUNS";
+
+/// Not a test by itself: the front of the next one.
+#[cfg(windows)]
+#[test]
+fn a_front_that_will_be_killed_while_it_makes_processes() {
+    let Some(program) = std::env::var_os(RUNS) else {
+        return;
+    };
+    loop {
+        let mut command = Command::new(&program);
+        command.args(["--exact", "none"]).env_remove(RUNS);
+        let mut spawned = spawn(command, None).unwrap();
+        println!("made");
+        spawned.stdout.read_to_end(&mut Vec::new()).unwrap();
+    }
+}
+
+/// Even one that had not run yet: it would wait for ever to be told to.
+#[cfg(windows)]
+#[test]
+fn a_front_that_dies_while_it_makes_a_process_leaves_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("runs.exe");
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    for moment in 0..16 {
+        let mut front = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "process::tests::a_front_that_will_be_killed_while_it_makes_processes",
+                "--nocapture",
+            ])
+            .env(RUNS, &program)
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(front.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().ends_with("made")));
+        // Somewhere in the making of another.
+        std::thread::sleep(Duration::from_millis(7 * moment));
+        front.kill().unwrap();
+        front.wait().unwrap();
+        // Nobody may write to a program that runs.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while let Err(error) = std::fs::File::options().write(true).open(&program) {
+            assert!(Instant::now() < deadline, "{moment}: {error}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_process_has_the_users_descriptor_limit_and_not_the_fronts() {

@@ -1,8 +1,8 @@
 //! A Job Object that ends with the front, and exactly three inherited handles.
 //!
 //! `std::process` would do but for two things: it lets a child inherit every inheritable handle, an accepted client's
-//! socket among them, and it cannot put a process into its job before the process runs (a virtual environment's launcher
-//! could start the real interpreter first).
+//! socket among them, and it cannot make a process in its job. One that is put there later may have started another by then
+//! (a virtual environment's launcher does), and is an orphan for ever if the front dies in between.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -18,16 +18,15 @@ use windows_sys::Win32::Foundation::{
     HANDLE, HANDLE_FLAG_INHERIT, SetHandleInformation, WAIT_FAILED, WAIT_OBJECT_0,
 };
 use windows_sys::Win32::System::JobObjects::{
-    AssignProcessToJobObject, CreateJobObjectW, JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE,
-    JOBOBJECT_EXTENDED_LIMIT_INFORMATION, JobObjectExtendedLimitInformation, SetInformationJobObject,
-    TerminateJobObject,
+    CreateJobObjectW, JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE, JOBOBJECT_EXTENDED_LIMIT_INFORMATION,
+    JobObjectExtendedLimitInformation, SetInformationJobObject, TerminateJobObject,
 };
 use windows_sys::Win32::System::Threading::{
-    CREATE_NEW_PROCESS_GROUP, CREATE_NO_WINDOW, CREATE_SUSPENDED, CREATE_UNICODE_ENVIRONMENT, CreateProcessW,
+    CREATE_NEW_PROCESS_GROUP, CREATE_NO_WINDOW, CREATE_UNICODE_ENVIRONMENT, CreateProcessW,
     DeleteProcThreadAttributeList, EXTENDED_STARTUPINFO_PRESENT, GetExitCodeProcess, INFINITE,
     InitializeProcThreadAttributeList, LPPROC_THREAD_ATTRIBUTE_LIST, PROC_THREAD_ATTRIBUTE_HANDLE_LIST,
-    PROCESS_INFORMATION, ResumeThread, STARTF_USESTDHANDLES, STARTUPINFOEXW, TerminateProcess,
-    UpdateProcThreadAttribute, WaitForSingleObject,
+    PROC_THREAD_ATTRIBUTE_JOB_LIST, PROCESS_INFORMATION, STARTF_USESTDHANDLES, STARTUPINFOEXW,
+    TerminateProcess, UpdateProcThreadAttribute, WaitForSingleObject,
 };
 
 use super::{Exit, User};
@@ -67,7 +66,8 @@ fn create(command: &Command, standard: [OwnedHandle; 3]) -> io::Result<Child> {
     let job = job()?;
     let [input, output, error] = standard.each_ref().map(AsRawHandle::as_raw_handle);
     let inherited = [input, output, error];
-    let attributes = Attributes::inherit_only(&inherited)?;
+    let jobs = [job.as_raw_handle()];
+    let attributes = Attributes::new(&inherited, &jobs)?;
 
     let mut startup = STARTUPINFOEXW::default();
     startup.StartupInfo.cb = size_of::<STARTUPINFOEXW>() as u32;
@@ -87,7 +87,6 @@ fn create(command: &Command, standard: [OwnedHandle; 3]) -> io::Result<Child> {
     // A console of its own without a window: the console's Ctrl+C reaches the front alone.
     let flags = CREATE_NO_WINDOW
         | CREATE_NEW_PROCESS_GROUP
-        | CREATE_SUSPENDED
         | CREATE_UNICODE_ENVIRONMENT
         | EXTENDED_STARTUPINFO_PRESENT;
     let mut information = PROCESS_INFORMATION::default();
@@ -107,31 +106,13 @@ fn create(command: &Command, standard: [OwnedHandle; 3]) -> io::Result<Child> {
             &mut information,
         )
     })?;
-    // SAFETY: both were just opened by the call for this process alone.
-    let (process, thread) = unsafe {
+    // SAFETY: both were just opened by the call for this process alone; the thread's is only closed.
+    let (process, _thread) = unsafe {
         (
             OwnedHandle::from_raw_handle(information.hProcess),
             OwnedHandle::from_raw_handle(information.hThread),
         )
     };
-    // SAFETY: the handles are open; the process has not run yet.
-    let started = unsafe {
-        succeeded(AssignProcessToJobObject(
-            job.as_raw_handle(),
-            process.as_raw_handle(),
-        ))
-        .and_then(|()| {
-            if ResumeThread(thread.as_raw_handle()) == u32::MAX {
-                return Err(io::Error::last_os_error());
-            }
-            Ok(())
-        })
-    };
-    if let Err(error) = started {
-        // SAFETY: an open handle to the process that was just made.
-        unsafe { TerminateProcess(process.as_raw_handle(), KILLED) };
-        return Err(error);
-    }
     Ok(Child {
         id: information.dwProcessId,
         process,
@@ -162,35 +143,42 @@ fn job() -> io::Result<OwnedHandle> {
     Ok(job)
 }
 
-/// The attributes of a process to be made: which handles it inherits.
+/// The attributes of a process to be made: which handles it inherits, and its job (Windows 10 and later).
 struct Attributes {
     /// Words, so that the list is aligned.
     memory: Vec<usize>,
 }
 
 impl Attributes {
-    /// `handles` must stay where they are until the process is made.
-    fn inherit_only(handles: &[HANDLE]) -> io::Result<Self> {
+    /// `handles` and `jobs` must stay where they are until the process is made.
+    fn new(handles: &[HANDLE], jobs: &[HANDLE]) -> io::Result<Self> {
+        let lists = [
+            (PROC_THREAD_ATTRIBUTE_HANDLE_LIST, handles),
+            (PROC_THREAD_ATTRIBUTE_JOB_LIST, jobs),
+        ];
+        let count = lists.len() as u32;
         let mut bytes = 0;
         // SAFETY: with no list the call only tells the size, and fails by design.
-        unsafe { InitializeProcThreadAttributeList(null_mut(), 1, 0, &mut bytes) };
+        unsafe { InitializeProcThreadAttributeList(null_mut(), count, 0, &mut bytes) };
         let attributes = Self {
             memory: vec![0; bytes.div_ceil(size_of::<usize>())],
         };
         // SAFETY: the memory has the size that was asked for.
-        succeeded(unsafe { InitializeProcThreadAttributeList(attributes.list(), 1, 0, &mut bytes) })?;
-        // SAFETY: the list is initialized; the handles outlive it, as the caller promises.
-        succeeded(unsafe {
-            UpdateProcThreadAttribute(
-                attributes.list(),
-                0,
-                PROC_THREAD_ATTRIBUTE_HANDLE_LIST as usize,
-                handles.as_ptr().cast(),
-                size_of_val(handles),
-                null_mut(),
-                null(),
-            )
-        })?;
+        succeeded(unsafe { InitializeProcThreadAttributeList(attributes.list(), count, 0, &mut bytes) })?;
+        for (attribute, handles) in lists {
+            // SAFETY: the list is initialized and has room for each; the handles outlive it, as the caller promises.
+            succeeded(unsafe {
+                UpdateProcThreadAttribute(
+                    attributes.list(),
+                    0,
+                    attribute as usize,
+                    handles.as_ptr().cast(),
+                    size_of_val(handles),
+                    null_mut(),
+                    null(),
+                )
+            })?;
+        }
         Ok(attributes)
     }
 
