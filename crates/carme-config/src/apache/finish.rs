@@ -22,7 +22,7 @@ impl Reading {
         let (access_logs, requests): (Vec<_>, Vec<_>) = self.access_logs(problems).into_iter().unzip();
         self.order_variables(&access_logs);
         let mut warnings = std::mem::take(&mut self.warnings);
-        for idle in self.idle_directories() {
+        for idle in self.idle_directories().into_iter().chain(self.idle_hosting()) {
             warnings.push(idle);
         }
         if let Err(mistake) = protocol_needs_proxies(&self.server.proxies) {
@@ -280,8 +280,13 @@ fn add_ends<'h>(all: &mut Vec<LocationDraft>, hosts: impl Iterator<Item = &'h Ho
 /// Whether any script names this group.
 fn runs_in(reading: &Reading, group: &str) -> bool {
     let hosts = || std::iter::once(&reading.main).chain(&reading.hosts);
-    let by_host = hosts().any(|host| host.group.as_ref().is_some_and(|word| word.text == group));
-    by_host
+    let by_host = |host: &Host| {
+        let parts = host.hosting_of_parts.iter().map(|(_, hosting)| hosting);
+        std::iter::once(&host.hosting)
+            .chain(parts)
+            .any(|hosting| hosting.names(group))
+    };
+    hosts().any(by_host)
         || hosts().flat_map(|host| &host.rules).any(|rule| match &rule.what {
             Answers::Script(script) => script.group.as_ref().is_some_and(|word| word.text == group),
             _ => false,

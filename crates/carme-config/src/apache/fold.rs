@@ -173,10 +173,12 @@ impl Reading {
             self.python_path = instance.python_path.take();
         }
         self.groups.append(&mut instance.groups);
-        let group = hosts(instance).find_map(|host| host.group.clone());
-        self.main.group = self.main.group.take().or(group);
-        let callable = hosts(instance).find_map(|host| host.callable.clone());
-        self.main.callable = self.main.callable.take().or(callable);
+        for host in hosts(instance) {
+            self.main.hosting = self.main.hosting.within(host.hosting.clone());
+            self.main
+                .hosting_of_parts
+                .extend(host.hosting_of_parts.iter().cloned());
+        }
         let known: Vec<&At<String>> = self.variables.iter().chain(&self.late_variables).collect();
         let is_ours = |name: &str| known.iter().any(|at| at.value.eq_ignore_ascii_case(name));
         let rules = hosts(instance).flat_map(|host| &host.policy.variables);

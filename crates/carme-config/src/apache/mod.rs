@@ -7,6 +7,7 @@ mod convert;
 mod finish;
 mod fold;
 mod headers;
+mod hosting;
 mod hosts;
 mod lexer;
 mod limits;

@@ -215,7 +215,7 @@ impl Places<'_> {
                     self.problems.push(at.problem(Mistake::new(what).cure(cure)));
                     return None;
                 }
-                match self.reading.app(script, host, self.apps) {
+                match self.reading.app(script, host, &at.value, self.apps) {
                     Ok(name) => Some(AnswerDraft::App(name)),
                     Err(problem) => {
                         self.problems.push(problem);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::balancers::Pool;
+use super::hosting::{Hosting, Part};
 use super::hosts::Secure;
 use super::lexer::Word;
 use super::logs::LogLine;
@@ -84,8 +85,8 @@ pub(super) struct Host {
     pub(super) document_root: Option<Word>,
     pub(super) index: Option<Vec<String>>,
     pub(super) fallback: Option<String>,
-    pub(super) group: Option<Word>,
-    pub(super) callable: Option<String>,
+    pub(super) hosting: Hosting,
+    pub(super) hosting_of_parts: Vec<(Part, Hosting)>,
 }
 
 /// What answers below a path, in the order in which Apache asks its modules.

@@ -116,7 +116,7 @@ impl Reading {
     }
 
     /// A host's own applications.
-    fn apps<'h>(&self, host: &'h Host) -> Vec<App<'h>> {
+    pub(super) fn apps<'h>(&self, host: &'h Host) -> Vec<App<'h>> {
         let app = |rule: &'h Rule| match &rule.what {
             Answers::Script(_) => Some(App {
                 path: &rule.path.value,
@@ -150,7 +150,7 @@ impl Reading {
 
 /// Where an application is, and its script.
 #[derive(Clone)]
-struct App<'h> {
-    path: &'h MountPath,
-    file: PathBuf,
+pub(super) struct App<'h> {
+    pub(super) path: &'h MountPath,
+    pub(super) file: PathBuf,
 }

@@ -7,7 +7,9 @@ use super::lexer::Word;
 use super::passed::{ACCESS, PASSED, REFUSED};
 use super::reading::{Context, Host, Outcome, Reading};
 use super::source::Node;
-use super::{balancers, headers, hosts, limits, logs, proxy, remote_ip, rules, tls, variables, wsgi};
+use super::{
+    balancers, headers, hosting, hosts, limits, logs, proxy, remote_ip, rules, tls, variables, wsgi,
+};
 use crate::draft::At;
 use crate::nearest::nearest;
 use crate::paths;
@@ -99,10 +101,10 @@ const READ: &[(&str, Handler)] = &[
     ("User", wsgi::user),
     ("Group", wsgi::group),
     ("WSGIDaemonProcess", wsgi::daemon),
-    ("WSGIProcessGroup", wsgi::process_group),
+    ("WSGIProcessGroup", hosting::process_group),
     ("WSGIApplicationGroup", wsgi::application_group),
     ("WSGIScriptAlias", wsgi::script_alias),
-    ("WSGICallableObject", wsgi::callable),
+    ("WSGICallableObject", hosting::callable),
     ("WSGIPythonHome", wsgi::python_home),
     ("WSGIPythonPath", wsgi::python_path),
 ];

@@ -10,6 +10,7 @@ use super::source::Node;
 use super::time;
 use crate::draft::{AppDraft, At};
 use crate::env_file;
+use crate::mount::MountPath;
 use crate::nearest::did_you_mean;
 use crate::paths;
 use crate::problem::{Mistake, Problem};
@@ -250,23 +251,12 @@ fn not_root(reading: &mut Reading, node: &Node) {
     }
 }
 
-pub(super) fn process_group(_: &mut Reading, node: &Node, host: &mut Host, _: &Context) -> Outcome {
-    let word = node.arg(0)?;
-    host.group = (word.text != "%{GLOBAL}").then(|| word.clone());
-    Ok(())
-}
-
 pub(super) fn application_group(reading: &mut Reading, node: &Node, _: &mut Host, _: &Context) -> Outcome {
     let word = node.arg(0)?;
     if word.text != "%{GLOBAL}" {
         let why = "is an interpreter of its own in a process; Carme's apps have processes of their own";
         reading.warn(word, &node.name.text, why);
     }
-    Ok(())
-}
-
-pub(super) fn callable(_: &mut Reading, node: &Node, host: &mut Host, _: &Context) -> Outcome {
-    host.callable = Some(node.arg(0)?.text.clone());
     Ok(())
 }
 
@@ -339,21 +329,24 @@ fn app_name(text: &str) -> String {
 }
 
 impl Reading {
-    /// The app of a script at a host: one for each script and group, made when it is first asked for.
+    /// The app of a script at a path of a host: one for each script and group, made when it is first asked for.
     pub(super) fn app(
         &self,
         script: &Script,
         host: &Host,
+        path: &MountPath,
         apps: &mut Vec<(String, AppDraft)>,
     ) -> Result<At<String>, Problem> {
+        let file = paths::absolute(&self.root, &script.file.text);
+        let hosting = self.hosting(host, path, &file);
         let group = script
             .group
             .as_ref()
-            .or(host.group.as_ref())
-            .or(self.main.group.as_ref());
-        let callable = host.callable.as_ref().or(self.main.callable.as_ref());
-        let callable = callable.map_or("application", String::as_str);
-        let file = paths::absolute(&self.root, &script.file.text);
+            .or(hosting.group.as_ref().and_then(Option::as_ref));
+        let callable = hosting
+            .callable
+            .as_ref()
+            .map_or("application", |word| word.text.as_str());
         let target = format!("{}:{callable}", file.display());
         let key = format!("{target} {}", group.map_or("", |group| group.text.as_str()));
         if let Some((_, app)) = apps.iter().find(|(known, _)| *known == key) {

@@ -92,6 +92,46 @@ fn several_scripts_and_the_embedded_mode() {
     }
 }
 
+#[test]
+fn groups_and_callables_are_those_of_the_host_the_folder_and_the_path() {
+    let site = Site::new();
+    let text = "Listen 80\nWSGIDaemonProcess one threads=1\nWSGIDaemonProcess two threads=2\nWSGIDaemonProcess three threads=3\n\
+        WSGIProcessGroup one\n\
+        <Location /path>\nWSGIProcessGroup three\n</Location>\n\
+        <Directory shop>\n<Files app.py>\nWSGIProcessGroup two\nWSGICallableObject app\n</Files>\n</Directory>\n\
+        <Location /alone>\nWSGIProcessGroup %{GLOBAL}\n</Location>\n\
+        WSGIScriptAlias /path shop/app.py\nWSGIScriptAlias /alone shop/app.py\nWSGIScriptAlias /shop shop/app.py\n\
+        WSGIScriptAlias /named shop/app.py process-group=one\nWSGIScriptAlias / app.py\n";
+    let config = config(&site, text);
+    for (path, name, target) in [
+        (&b"/x"[..], "one", "app:application"),
+        (b"/shop", "two", "app:app"),
+        (b"/path/x", "three", "app:app"),
+        (b"/named", "one_2", "app:app"),
+        (b"/alone", "shop", "app:app"),
+    ] {
+        let location = config.location("x", path).expect("a location");
+        let Answer::App(index) = location.answer else {
+            panic!("no app at {path:?}");
+        };
+        let app = &config.apps[index];
+        assert_eq!(
+            (app.name.as_str(), app.target.to_string().as_str()),
+            (name, target)
+        );
+    }
+    assert!(warnings(&site, text).is_empty());
+    let more = "<Location /shop/admin>\nWSGIProcessGroup one\n</Location>\n<Directory static>\nWSGICallableObject x\n</Directory>\n";
+    let said = warnings(&site, &format!("{text}{more}"));
+    let expected = "passed over: no script is there as a whole\n    help: write WSGIScriptAlias for that path, or leave it out";
+    let at = |line: usize, word: &str| format!("httpd.conf:{line}:{}: {word} is {expected}", word.len() + 2);
+    let first = text.lines().count() + 2;
+    assert_eq!(
+        said,
+        [at(first, "WSGIProcessGroup"), at(first + 3, "WSGICallableObject")]
+    );
+}
+
 /// The names of the variables at a place, those of the server first.
 fn variables(config: &Config, host: &str, path: &[u8]) -> Vec<String> {
     let location = config.location(host, path).expect("a location");
