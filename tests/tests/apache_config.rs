@@ -97,6 +97,8 @@ def application(environ, start_response):
     let text = format!(
         r#"Listen 127.0.0.1:0
 WSGIPythonHome "{}"
+WSGIDaemonProcess app processes=1 threads=1
+WSGIProcessGroup app
 WSGIScriptAlias /admin app.wsgi
 WSGIScriptAlias / app.wsgi
 Alias /static static
