@@ -196,6 +196,18 @@ impl ServerBuilder {
         (self.command.spawn().expect("carme starts"), self.directory)
     }
 
+    /// As its folder's `httpd.conf` has it, converted: writes `carme.toml` beside that, and returns its path and what
+    /// `carme convert` said.
+    pub fn converted(folder: &Path) -> (PathBuf, String) {
+        let (status, toml, said) = ServerBuilder::arguments(&["convert", "httpd.conf"])
+            .current_dir(folder)
+            .run();
+        assert!(status.success(), "{said}");
+        let file = folder.join("carme.toml");
+        std::fs::write(&file, toml).expect("it is written");
+        (file, said)
+    }
+
     /// Starts it and waits until it serves.
     pub fn start(self) -> Server {
         self.start_saying("Serving ")

@@ -68,16 +68,12 @@ fn what_convert_prints_is_served_alike() {
     let builder = ServerBuilder::app("");
     let folder = builder.directory().to_owned();
     write(&folder);
-    let (status, toml, warnings) = ServerBuilder::arguments(&["convert", "httpd.conf"])
-        .current_dir(&folder)
-        .run();
-    assert!(status.success(), "{warnings}");
+    let (toml, warnings) = ServerBuilder::converted(&folder);
     assert!(
         warnings.contains("warning: httpd.conf:3:1: ThreadsPerChild"),
         "{warnings}"
     );
-    fs::write(folder.join("carme.toml"), &toml).expect("it is written");
-    let server = builder.configured(&folder.join("carme.toml")).start();
+    let server = builder.configured(&toml).start();
     let answer = server.get("/cart");
     assert!(answer.text().starts_with(" /cart "), "{}", answer.text());
     assert_eq!(answer.header("x-from"), Some("Apache"));
@@ -135,12 +131,7 @@ fn variables_of_requests_are_in_logs_and_headers_in_both_syntaxes() {
         write_variables(&folder);
         let mut file = folder.join("httpd.conf");
         if is_converted {
-            let (status, toml, said) = ServerBuilder::arguments(&["convert", "httpd.conf"])
-                .current_dir(&folder)
-                .run();
-            assert!(status.success(), "{said}");
-            file = folder.join("carme.toml");
-            fs::write(&file, toml).expect("it is written");
+            (file, _) = ServerBuilder::converted(&folder);
         }
         let mut server = builder.configured(&file).start();
         let ask =

@@ -253,9 +253,10 @@ impl Cluster {
             };
             let switches = head.headers().contains_key(header::UPGRADE);
             let whole = ping.ask(head, &request.body);
-            let head_size = size(&whole);
-            if seat.count_early(head_size, 0) {
-                before += head_size;
+            if seat.counts_early() {
+                let head = size(&whole);
+                seat.count(head, 0);
+                before += head;
             }
             let (cause, is_unsent) = match answer(&mut link, whole, &request.body, timeout, &ping).await {
                 Ok(response) => match flaw(&response, switches, member.endpoint.response_field) {
@@ -286,7 +287,8 @@ impl Cluster {
                 },
             };
             let failing = Failing { cause, exposure };
-            seat.count_sent(link.written().saturating_sub(before));
+            // What was sent in vain.
+            seat.count(link.written().saturating_sub(before), 0);
             return Err(Attempt::Failed(seat, failing));
         }
     }

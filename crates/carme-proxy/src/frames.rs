@@ -96,6 +96,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// A connection that is looked at on the way.
 pub(crate) struct Watched {
     stream: Stream,
+    /// The member is asked whether it is there; else nobody wants to know when it spoke.
+    is_asked: bool,
     /// What is left of a question.
     question: &'static [u8],
     read: Scanner,
@@ -104,7 +106,8 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    pub(crate) fn new(stream: Stream) -> (Self, Arc<Course>) {
+    /// `is_asked`: [`Course::is_alive`] is called.
+    pub(crate) fn new(stream: Stream, is_asked: bool) -> (Self, Arc<Course>) {
         let course = Arc::new(Course {
             opened: AtomicU32::new(0),
             last: AtomicU32::new(u32::MAX),
@@ -116,6 +119,7 @@ impl Watched {
         });
         let watched = Watched {
             stream,
+            is_asked,
             question: &[],
             read: Scanner::after(0),
             written: Scanner::after(PREFACE),
@@ -231,16 +235,18 @@ impl AsyncRead for Watched {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        match &mut *lock(&this.course.reader) {
-            Some(reader) => reader.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
+        if this.is_asked {
+            match &mut *lock(&this.course.reader) {
+                Some(reader) => reader.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+            // Reading tells if the connection is over.
+            let _ = this.poll_question(cx);
         }
-        // Reading tells if the connection is over.
-        let _ = this.poll_question(cx);
         let before = buf.filled().len();
         let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
         let course = &this.course;
-        if polled.is_ready() {
+        if this.is_asked && polled.is_ready() {
             if buf.filled().len() > before {
                 *lock(&course.heard) = Some(Instant::now());
             }

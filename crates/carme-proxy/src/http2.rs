@@ -57,7 +57,7 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) async fn open(stream: Stream, endpoint: &Endpoint) -> Result<Self, hyper::Error> {
-        let (stream, course) = Watched::new(stream);
+        let (stream, course) = Watched::new(stream, endpoint.ping.is_some());
         let (sender, connection) = Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             // The others wait until the member has said how many it takes: it would refuse those beyond.

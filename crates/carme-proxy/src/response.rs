@@ -126,8 +126,9 @@ impl Body for ResponseBody {
         match frame {
             Some(Ok(frame)) => {
                 let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
-                if !seat.count_early(0, bytes) {
-                    this.received += bytes;
+                match seat.counts_early() {
+                    true => seat.count(0, bytes),
+                    false => this.received += bytes,
                 }
                 if this.incoming.is_end_stream() {
                     this.release(true);

@@ -70,21 +70,13 @@ impl Seat {
         }
     }
 
-    /// Counts what was sent in vain.
-    pub(crate) fn count_sent(&self, bytes: u64) {
-        self.count(bytes, 0);
+    /// Whether bytes are to be counted while the request lasts, since its balancer looks at them.
+    pub(crate) fn counts_early(&self) -> bool {
+        self.lease.as_ref().is_some_and(Lease::traffic_counts)
     }
 
-    /// Counts bytes while the request lasts, if its balancer looks at them; else they are not counted yet.
-    pub(crate) fn count_early(&self, sent: u64, received: u64) -> bool {
-        let counts = self.lease.as_ref().is_some_and(Lease::traffic_counts);
-        if counts {
-            self.count(sent, received);
-        }
-        counts
-    }
-
-    fn count(&self, sent: u64, received: u64) {
+    /// Counts bytes that will not be counted once more when it is given back.
+    pub(crate) fn count(&self, sent: u64, received: u64) {
         if let Some(lease) = &self.lease {
             self.cluster
                 .act(|balancer, _| balancer.count_bytes(lease, sent, received));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use carme_balancer::{Member, State};
 use carme_proxy::{Content, Endpoint, Failed, Protocol};
-use common::frames::{HEADERS, Raw};
+use common::frames::{HEADERS, Raw, frame};
 use common::{Balanced, Clock, Listener, endpoint, get, node, text};
 use http::StatusCode;
 use tokio::io::AsyncWriteExt;
@@ -25,6 +25,18 @@ fn balanced(protocol: Protocol, member: &Listener) -> Balanced {
         ..endpoint(member.address())
     };
     Balanced::new(vec![node(Member::new("http://member"), endpoint)])
+}
+
+/// Asks so many times, and gets the final answer with nothing of the others.
+async fn answered(balanced: &Balanced, times: usize, body: &str) {
+    for _ in 0..times {
+        let answer = balanced.send(get()).await.unwrap();
+        assert_eq!(answer.head.status, StatusCode::OK);
+        let headers = &answer.head.headers;
+        assert!(!headers.contains_key("link"), "{headers:?}");
+        assert!(matches!(answer.content, Content::Body(_)));
+        assert_eq!(text(answer).await, body);
+    }
 }
 
 /// Asks while time goes on, and gets no answer.
@@ -66,20 +78,8 @@ async fn over_http_1() {
         }
         peer
     };
-    let ask = async {
-        for _ in 0..6 {
-            let answer = balanced.send(get()).await.unwrap();
-            assert_eq!(answer.head.status, StatusCode::OK);
-            assert!(
-                !answer.head.headers.contains_key("link"),
-                "{:?}",
-                answer.head.headers
-            );
-            assert_eq!(text(answer).await, "hi");
-        }
-    };
     // All of it on one connection.
-    let (_peer, ()) = tokio::join!(serve, ask);
+    let (_peer, ()) = tokio::join!(serve, answered(&balanced, 6, "hi"));
     assert_eq!((balanced.idle(), balanced.state()), (1, State::Ready));
 }
 
@@ -120,20 +120,7 @@ async fn over_http_2() {
         }
         raw
     };
-    let ask = async {
-        for _ in 0..3 {
-            let answer = balanced.send(get()).await.unwrap();
-            assert_eq!(answer.head.status, StatusCode::OK);
-            assert!(
-                !answer.head.headers.contains_key("link"),
-                "{:?}",
-                answer.head.headers
-            );
-            assert!(matches!(answer.content, Content::Body(_)));
-            assert_eq!(text(answer).await, "");
-        }
-    };
-    let (_raw, ()) = tokio::join!(serve, ask);
+    let (_raw, ()) = tokio::join!(serve, answered(&balanced, 3, ""));
     assert_eq!((balanced.idle(), balanced.state()), (1, State::Ready));
 }
 
@@ -145,7 +132,7 @@ async fn over_http_2_without_an_end() {
     let serve = async {
         let mut raw = Raw::accept(&member).await;
         let (stream, _) = raw.next(HEADERS).await;
-        let hints = raw_frames(stream);
+        let hints = frame(HEADERS, 4, stream, &interim("103")).repeat(100);
         let (mut read, mut write) = raw.0.split();
         let flood = async { while write.write_all(&hints).await.is_ok() {} };
         // What comes is read, or it would never say that it is enough.
@@ -157,15 +144,6 @@ async fn over_http_2_without_an_end() {
         ended = serve => panic!("{ended:?}"),
     };
     assert_eq!(failed.status(), StatusCode::GATEWAY_TIMEOUT, "{failed}");
-}
-
-fn raw_frames(stream: u32) -> Vec<u8> {
-    let payload = interim("103");
-    let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-    frame.extend([HEADERS, 4]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame.repeat(100)
 }
 
 /// It promises no more and is no answer (RFC 9113, 8.1).

@@ -178,17 +178,13 @@ fn applications_see_the_variables_of_their_host_and_place_in_both_syntaxes() {
         write(&folder, &head);
         let mut file = folder.join("httpd.conf");
         if is_converted {
-            let (status, toml, said) = ServerBuilder::arguments(&["convert", "httpd.conf"])
-                .current_dir(&folder)
-                .run();
-            assert!(status.success(), "{said}");
+            let (toml, said) = ServerBuilder::converted(&folder);
             let unseen: Vec<&str> = said.lines().filter(|line| line.contains("looks at it")).collect();
             assert!(
                 matches!(unseen[..], [line] if line.contains("changes GONE")),
                 "{said}"
             );
-            file = folder.join("carme.toml");
-            fs::write(&file, toml).expect("it is written");
+            file = toml;
         }
         let server = builder.configured(&file).env("LC_ALL", "C").start();
         check(

@@ -22,7 +22,7 @@ impl Balancer {
             Awaits::Anything => true,
             // Nobody makes a balancer for no members: they are on their way.
             Awaits::Return if self.members.iter().all(is_leaving) => true,
-            Awaits::Return => self.next_return(route, now).is_some_and(|at| at <= until),
+            Awaits::Return => next_return(&self.members, route, now).is_some_and(|at| at <= until),
         }
     }
 
@@ -37,11 +37,10 @@ impl Balancer {
         };
         match reason {
             Unavailable::NoMembers => None,
-            Unavailable::NoneUsable => self.next_return(None, now).map(until),
+            Unavailable::NoneUsable => next_return(&self.members, None, now).map(until),
             Unavailable::RouteUnusable(route) => {
                 let own = self.members.iter().filter(|member| member.has_route(route));
-                let returns = own.filter_map(|member| member.returns_at(Some(route), now));
-                returns.min().map(until)
+                next_return(own, Some(route), now).map(until)
             }
             Unavailable::QueueFull(_) => self
                 .waiting
@@ -50,15 +49,18 @@ impl Balancer {
             Unavailable::WaitedTooLong(waited) => Some(*waited),
         }
     }
+}
 
-    /// When the first of its members may be usable for such a request. `None`: none comes back by itself.
-    fn next_return(&self, route: Option<&[u8]>, now: Instant) -> Option<Instant> {
-        let returns = self
-            .members
-            .iter()
-            .filter_map(|member| member.returns_at(route, now));
-        returns.min()
-    }
+/// When the first of these members may be usable for such a request. `None`: none comes back by itself.
+fn next_return<'a>(
+    members: impl IntoIterator<Item = &'a Live>,
+    route: Option<&[u8]>,
+    now: Instant,
+) -> Option<Instant> {
+    let returns = members
+        .into_iter()
+        .filter_map(|member| member.returns_at(route, now));
+    returns.min()
 }
 
 impl Live {

@@ -16,6 +16,14 @@ pub const PING: u8 = 6;
 pub const GOAWAY: u8 = 7;
 pub const REFUSED_STREAM: [u8; 4] = [0, 0, 0, 7];
 
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
 impl Raw {
     pub async fn accept(listener: &Listener) -> Self {
         let mut raw = Raw(listener.accept().await.0);
@@ -27,11 +35,10 @@ impl Raw {
     }
 
     pub async fn write(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-        frame.extend([kind, flags]);
-        frame.extend(stream.to_be_bytes());
-        frame.extend(payload);
-        self.0.write_all(&frame).await.unwrap();
+        self.0
+            .write_all(&frame(kind, flags, stream, payload))
+            .await
+            .unwrap();
     }
 
     /// The next frame: its type, its stream and its payload.
